@@ -1,0 +1,3 @@
+//! genfence
+#![warn(missing_docs)]
+pub mod protocol;

@@ -1,0 +1,177 @@
+use super::{Change, Lease, Record, Refusal, Stored, Time, Token, Ttl, Version, run};
+
+/// Applies a [`Change`] to the record of its key.
+///
+/// # Errors
+/// The [`Refusal`] that says why nothing was done; the record is as it was.
+pub fn change<V: Clone>(
+    slot: &mut Option<Record<V>>,
+    now: Time,
+    change: &Change<V>,
+) -> Result<(), Refusal> {
+    let creates = matches!(
+        change,
+        Change::Set { .. }
+            | Change::Release { version: Some(_), .. }
+            | Change::Invalidate { version: Some(_), .. }
+    );
+    let generation = match change {
+        Change::Fill { generation, .. } | Change::Commit { generation, .. } => Some(*generation),
+        _ => None,
+    };
+    run(slot, now, creates, generation, |record| match *change {
+        Change::Fill { token, deadline, ref value, version, ttl, .. } => {
+            fill(record, Lease { token, deadline }, version)?;
+            store(record, now, value, token, version, ttl);
+            Some(())
+        }
+        Change::Unlease { token } => unlease(record, token),
+        Change::Commit { token, deadline, ref value, ttl, .. } => {
+            commit(record, token, deadline)?;
+            store(record, now, value, token, None, ttl);
+            Some(())
+        }
+        Change::CommitVersioned { token, deadline, ref value, version, ttl } => {
+            commit_versioned(record, token, deadline, version)?;
+            store(record, now, value, token, Some(version), ttl);
+            Some(())
+        }
+        Change::Release { token, version, ttl } => {
+            release(record, now, token, version, ttl);
+            Some(())
+        }
+        Change::Abort { token, ref previous } => {
+            abort(record, token, previous);
+            Some(())
+        }
+        Change::Invalidate { version, ttl } => {
+            invalidate(record, now, version, ttl);
+            Some(())
+        }
+        Change::Set { token, ref value, ttl } => {
+            set(record, now)?;
+            store(record, now, value, token, None, ttl);
+            Some(())
+        }
+        Change::Replace { stamp, token, ref value, ttl } => {
+            replace(record, now, stamp)?;
+            store(record, now, value, token, None, ttl);
+            Some(())
+        }
+        Change::Touch { ttl } => {
+            record.stored.as_ref()?;
+            record.live_for(ttl, now);
+            Some(())
+        }
+    })
+}
+
+/// Puts a value into the record; a version is also the new floor.
+fn store<V: Clone>(
+    record: &mut Record<V>,
+    now: Time,
+    value: &V,
+    token: Token,
+    version: Option<Version>,
+    ttl: Ttl,
+) {
+    record.stored = Some(Stored { value: value.clone(), token, version });
+    record.floor = record.floor.max(version);
+    record.live_for(ttl, now);
+}
+
+/// Whether nothing newer than `version` was heard of. What has no version passes every floor.
+fn at_floor<V>(record: &Record<V>, version: Option<Version>) -> bool {
+    version.is_none() || version >= record.floor
+}
+
+fn fill<V>(record: &mut Record<V>, lease: Lease, version: Option<Version>) -> Option<()> {
+    if record.lease != Some(lease) || !at_floor(record, version) {
+        return None;
+    }
+    record.lease = None;
+    Some(())
+}
+
+fn unlease<V>(record: &mut Record<V>, token: Token) -> Option<()> {
+    record.lease.take_if(|lease| lease.token == token).map(drop)
+}
+
+fn commit<V>(record: &mut Record<V>, token: Token, deadline: Time) -> Option<()> {
+    if record.alone != Some(token) || !record.holds(token, deadline) {
+        return None;
+    }
+    record.reservations.clear();
+    record.alone = None;
+    Some(())
+}
+
+fn commit_versioned<V>(
+    record: &mut Record<V>,
+    token: Token,
+    deadline: Time,
+    version: Version,
+) -> Option<()> {
+    let only = record.reservations.len() == 1 && record.holds(token, deadline);
+    if !only || !at_floor(record, Some(version)) {
+        return None;
+    }
+    record.reservations.clear();
+    record.alone = None;
+    Some(())
+}
+
+fn release<V>(record: &mut Record<V>, now: Time, token: Token, version: Option<Version>, ttl: Ttl) {
+    record.stored = None;
+    record.lease = None;
+    record.alone = None;
+    if let Some(version) = version {
+        record.raise_floor(version);
+        record.reservations.remove(&token);
+        record.live_for(ttl, now);
+    } else {
+        // Without a version the others of the overlap must be able to see that this one was
+        // there: it dies and stays, unless there is nobody to see it.
+        record.reservations.insert(token, Time::ZERO);
+        if record.reservations.len() == 1 {
+            record.reservations.clear();
+        }
+    }
+}
+
+fn abort<V>(record: &mut Record<V>, token: Token, previous: &[Token]) {
+    let own = |held: &Token| *held == token || previous.contains(held);
+    record.reservations.retain(|held, _| !own(held));
+    record.alone.take_if(|held| own(held));
+}
+
+fn invalidate<V>(record: &mut Record<V>, now: Time, version: Option<Version>, ttl: Ttl) {
+    record.lease = None;
+    record.alone = None;
+    let Some(version) = version else {
+        record.stored = None;
+        return;
+    };
+    record.raise_floor(version);
+    record.stored.take_if(|stored| stored.version < record.floor);
+    // A value that stays keeps its own time to live: hearing of it again does not make it younger.
+    // Its floor was set when it was stored, and has lived with it since.
+    if record.stored.is_none() {
+        record.live_for(ttl, now);
+    }
+}
+
+fn set<V>(record: &mut Record<V>, now: Time) -> Option<()> {
+    if record.is_reserved(now) {
+        return None;
+    }
+    record.lease = None;
+    record.reservations.clear();
+    record.alone = None;
+    Some(())
+}
+
+fn replace<V>(record: &Record<V>, now: Time, stamp: Token) -> Option<()> {
+    let seen = record.stored.as_ref().is_some_and(|stored| stored.token == stamp);
+    (seen && !record.is_reserved(now)).then_some(())
+}

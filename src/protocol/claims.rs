@@ -1,0 +1,102 @@
+use std::time::Duration;
+
+use super::{Claim, Grant, Lease, Record, Refusal, Time, Token, Ttl, run};
+
+/// Applies a [`Claim`] to the record of its key.
+///
+/// # Errors
+/// The [`Refusal`] that says why the claim was not granted; the record is as it was.
+pub fn claim<V>(slot: &mut Option<Record<V>>, now: Time, claim: &Claim) -> Result<Grant, Refusal> {
+    let creates = matches!(claim, Claim::Lease { .. } | Claim::Reserve { .. });
+    run(slot, now, creates, None, |record| {
+        let (deadline, alone, ttl) = match *claim {
+            Claim::Lease { token, ref previous, time, ttl } => {
+                (lease(record, now, token, previous, time)?, false, ttl)
+            }
+            Claim::Extend { token, deadline, time, ttl } => {
+                (extend(record, now, token, deadline, time)?, false, ttl)
+            }
+            Claim::Reserve { token, ref previous, time, ttl } => {
+                let deadline = reserve(record, now, token, previous, time);
+                (deadline, record.alone == Some(token), ttl)
+            }
+            Claim::Renew { token, deadline, time, ttl } => {
+                let deadline = renew(record, now, token, deadline, time)?;
+                (deadline, record.alone == Some(token), ttl)
+            }
+        };
+        Some(granted(record, now, deadline, alone, ttl))
+    })
+}
+
+/// The answer carries the generation that the record will have when this command is done.
+fn granted<V>(record: &mut Record<V>, now: Time, deadline: Time, alone: bool, ttl: Ttl) -> Grant {
+    record.live_for(ttl, now);
+    Grant { generation: record.generation.next(), deadline, alone }
+}
+
+fn lease<V>(
+    record: &mut Record<V>,
+    now: Time,
+    token: Token,
+    previous: &[Token],
+    time: Duration,
+) -> Option<Time> {
+    let taken = record.live_lease(now).is_some_and(|lease| !previous.contains(&lease.token));
+    if record.stored.is_some() || record.is_reserved(now) || taken {
+        return None;
+    }
+    let deadline = now.after(time);
+    record.lease = Some(Lease { token, deadline });
+    record.reservations.clear();
+    record.alone = None;
+    Some(deadline)
+}
+
+fn extend<V>(
+    record: &mut Record<V>,
+    now: Time,
+    token: Token,
+    deadline: Time,
+    time: Duration,
+) -> Option<Time> {
+    let lease = record.lease.as_mut().filter(|held| **held == Lease { token, deadline })?;
+    lease.deadline = now.after(time);
+    Some(lease.deadline)
+}
+
+fn reserve<V>(
+    record: &mut Record<V>,
+    now: Time,
+    token: Token,
+    previous: &[Token],
+    time: Duration,
+) -> Time {
+    record.reservations.retain(|held, _| !previous.contains(held));
+    if record.is_reserved(now) {
+        record.alone = None;
+    } else {
+        record.reservations.clear();
+        record.alone = Some(token);
+    }
+    let deadline = now.after(time);
+    record.reservations.insert(token, deadline);
+    record.stored = None;
+    record.lease = None;
+    deadline
+}
+
+fn renew<V>(
+    record: &mut Record<V>,
+    now: Time,
+    token: Token,
+    deadline: Time,
+    time: Duration,
+) -> Option<Time> {
+    if !record.holds(token, deadline) || deadline <= now {
+        return None;
+    }
+    let renewed = now.after(time);
+    record.reservations.insert(token, renewed);
+    Some(renewed)
+}

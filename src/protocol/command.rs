@@ -1,0 +1,192 @@
+use std::time::Duration;
+
+use super::{Generation, Time, Token, Ttl, Version};
+
+/// What **get** answers when a value may be served.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Hit<V> {
+    /// The value.
+    pub value: V,
+    /// Names this stored value: what [`Change::Replace`] compares with.
+    pub stamp: Token,
+    /// The version it was stored with, where the source has versions.
+    pub version: Option<Version>,
+}
+
+/// A command that takes or prolongs a claim. It answers a [`Grant`].
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Claim {
+    /// **lease**: permission to fill a key that holds no value, no live reservation and no live
+    /// lease of somebody else's. Creates the record. Removes dead reservations.
+    Lease {
+        /// Names this packet. A retry takes a new one.
+        token: Token,
+        /// Tokens of the caller's own earlier attempts whose answer never came.
+        previous: Vec<Token>,
+        /// How long the lease lasts.
+        time: Duration,
+        /// How long the record lives.
+        ttl: Ttl,
+    },
+    /// **extend**: more time for a lease that is still the caller's own.
+    Extend {
+        /// The lease's token.
+        token: Token,
+        /// The deadline it was last granted.
+        deadline: Time,
+        /// How long the lease lasts from now.
+        time: Duration,
+        /// How long the record lives.
+        ttl: Ttl,
+    },
+    /// **reserve**: a writer's claim, taken before it changes the source. Always granted; creates
+    /// the record; removes the value and any lease.
+    Reserve {
+        /// Names this packet. A retry takes a new one.
+        token: Token,
+        /// Tokens of the caller's own earlier attempts whose answer never came.
+        previous: Vec<Token>,
+        /// How long the reservation lasts.
+        time: Duration,
+        /// How long the record lives.
+        ttl: Ttl,
+    },
+    /// **renew**: more time for a reservation that is live.
+    Renew {
+        /// The reservation's token.
+        token: Token,
+        /// The deadline it was last granted.
+        deadline: Time,
+        /// How long the reservation lasts from now.
+        time: Duration,
+        /// How long the record lives.
+        ttl: Ttl,
+    },
+}
+
+/// What a granted [`Claim`] answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Grant {
+    /// The record's generation after the grant.
+    pub generation: Generation,
+    /// When the claim lapses, on the server's clock.
+    pub deadline: Time,
+    /// For reservations: whether no other writer has held the key since this one was taken. Without
+    /// versions, only such a reservation can still store. Always false for leases.
+    pub alone: bool,
+}
+
+/// A command that stores, removes, or gives a claim back.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Change<V> {
+    /// **fill**: stores what the holder of a lease read from the source after it was granted.
+    Fill {
+        /// The lease's token.
+        token: Token,
+        /// The deadline it was last granted.
+        deadline: Time,
+        /// The generation it was last granted at.
+        generation: Generation,
+        /// The value.
+        value: V,
+        /// Its version, where the source has versions.
+        version: Option<Version>,
+        /// How long the record lives.
+        ttl: Ttl,
+    },
+    /// **unlease**: gives a lease back.
+    Unlease {
+        /// The lease's token.
+        token: Token,
+    },
+    /// **commit**, unversioned: stores if the reservation was alone from reserve until now.
+    Commit {
+        /// The reservation's token.
+        token: Token,
+        /// The deadline it was last granted.
+        deadline: Time,
+        /// The generation it was last granted at.
+        generation: Generation,
+        /// The value.
+        value: V,
+        /// How long the record lives.
+        ttl: Ttl,
+    },
+    /// **commit**, versioned: stores if every other writer of the overlap has left with a version
+    /// not above this one.
+    CommitVersioned {
+        /// The reservation's token.
+        token: Token,
+        /// The deadline it was last granted.
+        deadline: Time,
+        /// The value.
+        value: V,
+        /// The version the source gave it.
+        version: Version,
+        /// How long the record lives.
+        ttl: Ttl,
+    },
+    /// **release**: the source was changed and nothing can be stored. Removes the value.
+    Release {
+        /// The reservation's token.
+        token: Token,
+        /// The version the source gave the change, where it has versions.
+        version: Option<Version>,
+        /// How long the record lives, where a version leaves a floor in it.
+        ttl: Ttl,
+    },
+    /// **abort**: the source was certainly not changed and will not be.
+    Abort {
+        /// The reservation's token.
+        token: Token,
+        /// Tokens of the caller's own earlier attempts whose answer never came.
+        previous: Vec<Token>,
+    },
+    /// **invalidate**: somebody says that the source changed. With a version: to this one.
+    Invalidate {
+        /// The version the source changed to, where it has versions.
+        version: Option<Version>,
+        /// How long the record lives, where a version leaves a floor and no value in it.
+        ttl: Ttl,
+    },
+    /// **set**: stores without asking the source. Outside the guarantee; the last one wins.
+    Set {
+        /// Names the stored value.
+        token: Token,
+        /// The value.
+        value: V,
+        /// How long the record lives.
+        ttl: Ttl,
+    },
+    /// **replace**: stores if the value is still the one that the caller saw. Asks no source, so
+    /// it is outside the guarantee.
+    Replace {
+        /// The stamp of the value that the caller saw.
+        stamp: Token,
+        /// Names the new value.
+        token: Token,
+        /// The new value.
+        value: V,
+        /// How long the record lives.
+        ttl: Ttl,
+    },
+    /// **touch**: sets the time to live of a value anew.
+    Touch {
+        /// How long the record lives.
+        ttl: Ttl,
+    },
+}
+
+/// Why a command was refused. A refused command has changed nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
+pub enum Refusal {
+    /// There is no record, and the command does not create one.
+    #[error("the record is missing")]
+    Missing,
+    /// The record was written since the generation that the command expects.
+    #[error("the record was written by somebody else")]
+    Generation,
+    /// The record is not in the state that the command needs.
+    #[error("the command's condition does not hold")]
+    Condition,
+}

@@ -1,0 +1,98 @@
+//! The protocol as pure functions: one optional record, one command, the server's time.
+//!
+//! Nothing here does I/O, waits, reads a clock or draws a random number, so the same code can run
+//! inside a store ([`crate::store::MemoryStore`]), be compiled into another store's own commands,
+//! and be explored by a model checker. A *key* has at most one [`Record`]; every command reads and
+//! replaces that record in one step:
+//!
+//! * [`get`] reads the value, if one may be served;
+//! * [`claim`] takes or prolongs a claim on the key: a reader's lease, a writer's reservation;
+//! * [`change`] does everything else: it stores, removes, or gives a claim back.
+//!
+//! A refused command leaves the record exactly as it was.
+//!
+//! # Example
+//!
+//! A writer crosses a reader. The reader's fill is refused, and the cache is left empty, not wrong.
+//!
+//! ```
+//! use genfence::protocol::{Change, Claim, Time, Token, Ttl, change, claim, get};
+//! use std::time::Duration;
+//!
+//! let (now, time, ttl) = (Time::from_nanos(1), Duration::from_secs(2), Ttl::from_secs(60).unwrap());
+//! let mut slot = None;
+//!
+//! // The reader misses, takes the lease, and reads the source …
+//! let token = Token::new(1);
+//! let lease = claim(&mut slot, now, &Claim::Lease { token, previous: vec![], time, ttl }).unwrap();
+//! // … a writer reserves the key and changes the source …
+//! let writer = Token::new(2);
+//! claim(&mut slot, now, &Claim::Reserve { token: writer, previous: vec![], time, ttl }).unwrap();
+//! // … and the reader comes back with what is now an old value.
+//! let fill = Change::Fill {
+//!     token,
+//!     deadline: lease.deadline,
+//!     generation: lease.generation,
+//!     value: "old",
+//!     version: None,
+//!     ttl,
+//! };
+//! assert!(change(&mut slot, now, &fill).is_err());
+//! assert_eq!(get(slot.as_ref(), now), None);
+//! ```
+
+mod changes;
+mod claims;
+mod command;
+mod record;
+mod time;
+mod units;
+
+pub use changes::change;
+pub use claims::claim;
+pub use command::{Change, Claim, Grant, Hit, Refusal};
+pub use record::{Lease, Record, Stored};
+pub use time::Time;
+pub use units::{Generation, MAX_TTL, MAX_VERSION, Token, Ttl, Version};
+
+/// **get**: the value, if the record holds one. Present means servable.
+///
+/// A record whose time to live has passed reads as missing.
+pub fn get<V: Clone>(slot: Option<&Record<V>>, now: Time) -> Option<Hit<V>> {
+    let stored = slot.filter(|record| record.expires > now)?.stored.as_ref()?;
+    Some(Hit { value: stored.value.clone(), stamp: stored.token, version: stored.version })
+}
+
+/// Runs one command on a record that exists, or on a new one where the command creates.
+///
+/// `step` is the command proper: it checks its own condition and changes the record, or returns
+/// `None` and has changed nothing. What is the same for every command is done here, in the order
+/// of an Aerospike server: expiry, existence, generation, condition; then the time to live, the
+/// generation, and the removal of a record that has nothing left in it.
+fn run<V, T>(
+    slot: &mut Option<Record<V>>,
+    now: Time,
+    creates: bool,
+    generation: Option<Generation>,
+    step: impl FnOnce(&mut Record<V>) -> Option<T>,
+) -> Result<T, Refusal> {
+    slot.take_if(|record| record.expires <= now);
+    let created = slot.is_none();
+    if created {
+        if !creates {
+            return Err(Refusal::Missing);
+        }
+        *slot = Some(Record::default());
+    }
+    let record = slot.as_mut().expect("a record is there or was just made");
+    if generation.is_some_and(|expected| expected != record.generation) {
+        return Err(Refusal::Generation);
+    }
+    let Some(answer) = step(record) else {
+        slot.take_if(|_| created);
+        return Err(Refusal::Condition);
+    };
+    record.generation = record.generation.next();
+    slot.take_if(|record| record.is_empty());
+    Ok(answer)
+}

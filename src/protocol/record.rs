@@ -1,0 +1,94 @@
+use std::collections::BTreeMap;
+
+use super::{Generation, Time, Token, Ttl, Version};
+
+/// All that the cache knows of one key. Beside each field stands the name of its bin on a server.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Record<V> {
+    /// The value, if there is one. Present means servable. (`v`, `vt`, `vv`)
+    pub stored: Option<Stored<V>>,
+    /// The newest version the cache has heard of: nothing older is stored any more. (`fl`)
+    pub floor: Option<Version>,
+    /// Writers' claims and their deadlines. Dead ones stay until none is live, so that a writer
+    /// can see that it was not alone. (`q`)
+    pub reservations: BTreeMap<Token, Time>,
+    /// The reservation that has been alone since it was taken. (`a`)
+    pub alone: Option<Token>,
+    /// The reader's permission to fill this key. (`lt`, `ld`)
+    pub lease: Option<Lease>,
+    /// How often this record was written since it was created.
+    pub generation: Generation,
+    /// When the record is gone of itself.
+    pub expires: Time,
+}
+
+/// A value in the cache.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Stored<V> {
+    /// The value itself. (`v`)
+    pub value: V,
+    /// The token that stored it. (`vt`)
+    pub token: Token,
+    /// Its version, where the source has versions. (`vv`)
+    pub version: Option<Version>,
+}
+
+/// A reader's claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Lease {
+    /// The packet that took it. (`lt`)
+    pub token: Token,
+    /// When it lapses, on the server's clock. (`ld`)
+    pub deadline: Time,
+}
+
+impl<V> Default for Record<V> {
+    fn default() -> Self {
+        Record {
+            stored: None,
+            floor: None,
+            reservations: BTreeMap::new(),
+            alone: None,
+            lease: None,
+            generation: Generation::default(),
+            expires: Time::ZERO,
+        }
+    }
+}
+
+impl<V> Record<V> {
+    /// Whether any writer's claim on the key is live.
+    #[must_use]
+    pub fn is_reserved(&self, now: Time) -> bool {
+        self.reservations.values().any(|&deadline| deadline > now)
+    }
+
+    /// The lease, if it is live.
+    #[must_use]
+    pub fn live_lease(&self, now: Time) -> Option<Lease> {
+        self.lease.filter(|lease| lease.deadline > now)
+    }
+
+    /// Whether nothing is left in the record. A server removes such a record.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.stored.is_none()
+            && self.floor.is_none()
+            && self.reservations.is_empty()
+            && self.alone.is_none()
+            && self.lease.is_none()
+    }
+
+    /// Whether `token`'s reservation is there with exactly this deadline.
+    pub(super) fn holds(&self, token: Token, deadline: Time) -> bool {
+        self.reservations.get(&token) == Some(&deadline)
+    }
+
+    pub(super) fn raise_floor(&mut self, version: Version) {
+        self.floor = self.floor.max(Some(version));
+    }
+
+    pub(super) fn live_for(&mut self, ttl: Ttl, now: Time) {
+        self.expires = now.after(ttl.span());
+    }
+}
