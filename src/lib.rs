@@ -1,3 +1,8 @@
 //! genfence
-#![warn(missing_docs)]
 pub mod protocol;
+pub mod store;
+
+mod cache;
+mod sync;
+
+pub use cache::*;

@@ -1,0 +1,122 @@
+use std::time::Duration;
+
+use super::options::{Options, UnreachableRead, UnreachableReserve};
+use super::url::{self, Target};
+use super::{Cache, Error};
+use crate::store::memory::Clock;
+use crate::store::{Backend, MemoryStore, Store};
+
+/// Settings for a [`Cache`], each with a default that most programs keep.
+///
+/// ```
+/// use genfence::Cache;
+/// use std::time::Duration;
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// let cache = Cache::builder()
+///     .ttl(Duration::from_secs(60))
+///     .prefix("users:")
+///     .connect("memory://")
+///     .await?;
+/// # drop(cache);
+/// # Ok::<(), genfence::Error>(()) }).unwrap();
+/// ```
+#[derive(Clone, Debug, Default)]
+#[must_use = "a builder does nothing until `connect` or `build`"]
+pub struct Builder {
+    options: Options,
+}
+
+macro_rules! settings {
+    ($($(#[$doc:meta])* $name:ident: $kind:ty),* $(,)?) => {$(
+        $(#[$doc])*
+        pub fn $name(mut self, $name: $kind) -> Self {
+            self.options.$name = $name;
+            self
+        }
+    )*};
+}
+
+impl Builder {
+    settings! {
+        /// How long a value lives: 1 s to ten years, rounded up to whole seconds. Default 5 min.
+        ttl: Duration,
+        /// By which share a default time to live is shortened at random: 0 to 0.5. Default 0.1.
+        ttl_jitter: f64,
+        /// How long "the source has nothing" is remembered: 1 s to ten years. Default 30 s.
+        negative_ttl: Duration,
+        /// How long a reader's lease lasts before it must be extended, which the library does while
+        /// a loader runs: 10 ms to 1 min. Default 2 s.
+        lease_time: Duration,
+        /// How long a writer's reservation lasts: 100 ms to 1 h. It must exceed the transaction
+        /// time-out of the source. Default 10 s.
+        reservation_time: Duration,
+        /// What [`Reservation::remaining`](super::Reservation::remaining) keeps back of the
+        /// reservation time, for differences between the clocks of the cluster's nodes. Default 1 s.
+        reservation_margin: Duration,
+        /// How long a lookup waits for somebody else's fill before it bypasses: 0 to 1 min.
+        /// Default 2 s.
+        wait: Duration,
+        /// How long a lease is kept alive for its holder; after that another caller may fill:
+        /// `lease_time` to 1 h. Default 1 min.
+        load_time: Duration,
+        /// How far the replicas of the source that loaders read may lag behind, where values carry
+        /// versions: no longer than the shortest time to live. What was heard of a key is remembered at
+        /// least this long. Default 1 s.
+        replica_lag: Duration,
+        /// The largest key in bytes, prefix included: 1 to 64 KiB. Default 1 KiB.
+        max_key_bytes: usize,
+        /// The largest value in bytes: 1 to 128 MiB. Default 1 MiB.
+        max_value_bytes: usize,
+        /// How often a command is sent before the store counts as unreachable: 1 to 100. Default 3.
+        attempts: u32,
+        /// What a read does when the store gives no answer. Default: bypass.
+        unreachable_read: UnreachableRead,
+        /// What a reserve does when the store gives no answer. Default: error.
+        unreachable_reserve: UnreachableReserve,
+        /// `memory://` only: the bound on all that is held, in bytes. Default 64 MiB.
+        max_bytes: u64,
+    }
+
+    /// What every key begins with, so that several caches can share one store. Default: nothing.
+    pub fn prefix(mut self, prefix: impl Into<Vec<u8>>) -> Self {
+        self.options.prefix = prefix.into();
+        self
+    }
+
+    /// Opens the cache that `url` names: see [`Cache::connect`]. Options in the URL come on top of
+    /// those set here.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] names the option or the part of the URL that is out of bounds.
+    #[expect(clippy::unused_async, reason = "other stores connect")]
+    pub async fn connect(self, url: &str) -> Result<Cache, Error> {
+        let mut options = self.options;
+        match url::parse(url, &mut options)? {
+            Target::Memory => {
+                options.check()?;
+                options.check_max_bytes()?;
+                let store = MemoryStore::sized(
+                    options.max_bytes,
+                    options.max_value_bytes as u64,
+                    Clock::default(),
+                );
+                Cache::open(Backend::Memory(store), options)
+            }
+            Target::Aerospike { .. } => Err(Error::invalid(
+                "url",
+                "this version has no Aerospike store yet; `memory://` is what it can open",
+            )),
+        }
+    }
+
+    /// Opens a cache on the given store.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] names the option that is out of bounds, or says that there is no tokio
+    /// runtime here.
+    pub fn build(self, store: impl Store) -> Result<Cache, Error> {
+        self.options.check()?;
+        Cache::open(Backend::new(store), self.options)
+    }
+}

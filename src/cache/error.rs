@@ -1,0 +1,45 @@
+use crate::store::StoreError;
+
+/// Why a call could not be done.
+///
+/// A lost race is not among these: it is an outcome, and each call's outcome has a type of its own.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// What the caller passed is out of bounds. Nothing was sent.
+    #[error("{field}: {problem}")]
+    Invalid {
+        /// The argument or option.
+        field: &'static str,
+        /// What is wrong with it, and what would be right.
+        problem: String,
+    },
+    /// The store gave no answer, or refused the command for good.
+    #[error("the cache gave no answer: {0}")]
+    Store(#[from] StoreError),
+    /// A batch loader answered for a key that it was not asked for. Nothing was stored.
+    #[error(
+        "the loader answered for a key that it was not asked for; answer with the keys as given"
+    )]
+    UnexpectedKey,
+    /// The cache was closed.
+    #[error("the cache is shut down; open a new one")]
+    ShutDown,
+}
+
+impl Error {
+    pub(crate) fn invalid(field: &'static str, problem: impl Into<String>) -> Self {
+        Error::Invalid { field, problem: problem.into() }
+    }
+}
+
+/// Why a call that runs the caller's own code gave nothing.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum CallError<E> {
+    /// The cache's part failed; the caller's code did not run.
+    #[error(transparent)]
+    Cache(#[from] Error),
+    /// The caller's code (a loader, an update) returned this error.
+    #[error("{0}")]
+    Caller(#[source] E),
+}

@@ -1,0 +1,249 @@
+//! **get_or_fill**: a thin loop over lookup and fill.
+
+use std::collections::HashMap;
+use std::future::Future;
+
+use bytes::Bytes;
+use futures_util::future::{join_all, try_join_all};
+
+use super::lookup::Found;
+use super::{Cache, CallError, Error, Fresh, Lease, Lookup};
+use crate::store::{Store, Value};
+
+impl Cache {
+    /// The value of `key`: from the cache, or else from `loader`, which reads the source.
+    ///
+    /// Of all callers in all processes one runs its loader and fills the cache; the others wait for
+    /// it, at most for the option `wait`, and then read the source themselves and store nothing. A
+    /// caller that goes away (its future dropped, its loader panicked or failed) hands over to the
+    /// next at once.
+    ///
+    /// The loader must read the latest committed state: no replica unless the value carries a
+    /// version, no surrounding snapshot. `None` means that the source has nothing, which is
+    /// remembered for the option `negative_ttl`. A loaded value that is larger than
+    /// `max_value_bytes` is returned and not stored.
+    ///
+    /// # Errors
+    /// [`CallError::Caller`] is the loader's own error: nothing was stored. [`CallError::Cache`] as
+    /// [`lookup`](Cache::lookup), and for a version or a time to live out of bounds. That a fill
+    /// fails is no error here, as the value is there.
+    ///
+    /// # Example
+    /// ```
+    /// use genfence::Cache;
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+    /// let cache = Cache::connect("memory://").await?;
+    /// let load = async || std::fs::read("Cargo.toml");
+    /// let first = cache.get_or_fill("file", load).await.unwrap();
+    /// let again = cache.get_or_fill("file", async || Err::<&str, _>("is not asked")).await.unwrap();
+    /// assert_eq!(first, again);
+    /// # Ok::<(), genfence::Error>(()) }).unwrap();
+    /// ```
+    pub async fn get_or_fill<T, E, L, F>(
+        &self,
+        key: impl AsRef<[u8]>,
+        loader: L,
+    ) -> Result<Value, CallError<E>>
+    where
+        L: FnOnce() -> F,
+        F: Future<Output = Result<T, E>>,
+        T: Into<Fresh>,
+    {
+        match self.lookup(key).await? {
+            Lookup::Hit(hit) => Ok(hit.value),
+            Lookup::Bypass(_) => {
+                loader().await.map(|loaded| loaded.into().value).map_err(CallError::Caller)
+            }
+            Lookup::Lease(lease) => {
+                let fresh = loader().await.map_err(CallError::Caller)?.into();
+                Ok(self.fill_loaded(lease, fresh).await?)
+            }
+        }
+    }
+
+    /// The values of several keys, in their order: from the cache, or else from one call of
+    /// `loader` for all that are missing.
+    ///
+    /// The loader is given keys and returns pairs of key and value; for a key that it leaves out,
+    /// the source has nothing. Keys that another caller is filling are waited for; should that
+    /// caller fail, such a key is loaded by a further call of its own.
+    ///
+    /// # Errors
+    /// As [`get_or_fill`](Cache::get_or_fill); [`Error::UnexpectedKey`] if the loader answers for a
+    /// key it was not asked for, as then it would seem that the source has nothing for those it
+    /// was.
+    ///
+    /// # Example
+    /// ```
+    /// # use std::convert::Infallible;
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+    /// let cache = genfence::Cache::connect("memory://").await?;
+    /// // SELECT id, name FROM users WHERE id IN (…)
+    /// let load = async |ids: Vec<bytes::Bytes>| {
+    ///     Ok::<_, Infallible>(ids.into_iter().filter(|id| id != "3").map(|id| (id, "name")))
+    /// };
+    /// let names = cache.get_or_fill_many(["1", "2", "3"], load).await.unwrap();
+    /// assert_eq!(names, [Some("name".into()), Some("name".into()), None]);
+    /// # Ok::<(), genfence::Error>(()) }).unwrap();
+    /// ```
+    pub async fn get_or_fill_many<K, I, A, T, E, L, F>(
+        &self,
+        keys: impl IntoIterator<Item = K>,
+        loader: L,
+    ) -> Result<Vec<Value>, CallError<E>>
+    where
+        K: AsRef<[u8]>,
+        L: Fn(Vec<Bytes>) -> F,
+        F: Future<Output = Result<I, E>>,
+        I: IntoIterator<Item = (A, T)>,
+        A: AsRef<[u8]>,
+        T: Into<Fresh>,
+    {
+        let asked: Vec<Bytes> =
+            keys.into_iter().map(|key| Bytes::copy_from_slice(key.as_ref())).collect();
+        let mut batch = Batch::default();
+        self.look_up_batch(&asked, &mut batch).await?;
+
+        if !batch.to_load.is_empty() {
+            let keys = batch.to_load.keys().cloned().collect();
+            let loaded = loader(keys).await.map_err(CallError::Caller)?;
+            self.fill_batch(loaded, &mut batch).await?;
+        }
+
+        let held_by_others = batch.held_by_others.drain(..).map(|key| {
+            let loader = &loader;
+            async move {
+                let load = async || {
+                    let loaded = loader(vec![key.clone()]).await.map_err(CallError::Caller)?;
+                    only(loaded, &key).map_err(CallError::Cache)
+                };
+                let value = match self.get_or_fill(&key, load).await {
+                    Ok(value) => value,
+                    Err(CallError::Cache(error) | CallError::Caller(CallError::Cache(error))) => {
+                        return Err(CallError::Cache(error));
+                    }
+                    Err(CallError::Caller(CallError::Caller(error))) => {
+                        return Err(CallError::Caller(error));
+                    }
+                };
+                Ok((key, value))
+            }
+        });
+        batch.values.extend(try_join_all(held_by_others).await?);
+
+        Ok(asked.iter().map(|key| batch.values[key].clone()).collect())
+    }
+
+    /// Finds what is there, takes what leases there are, and waits for nobody: a batch that waited
+    /// while it holds leases could wait for one that waits for it.
+    async fn look_up_batch(&self, asked: &[Bytes], batch: &mut Batch) -> Result<(), Error> {
+        let mut keys: Vec<&Bytes> = asked.iter().collect();
+        keys.sort_unstable();
+        keys.dedup();
+        let full = keys
+            .iter()
+            .map(|key| Ok(Bytes::copy_from_slice(&self.key(key)?)))
+            .collect::<Result<Vec<_>, Error>>()?;
+        let found = self.read_many(&full).await?;
+        for ((key, full), found) in keys.into_iter().zip(&full).zip(found) {
+            let lookup = match found {
+                Some(Found::Hit(hit)) => Some(Ok(Lookup::Hit(hit))),
+                Some(Found::Bypass(why)) => Some(Ok(Lookup::Bypass(why))),
+                Some(Found::Failed(error)) => Some(Err(error)),
+                None => self.lookup_now(full).await,
+            };
+            match lookup.transpose()? {
+                Some(Lookup::Hit(hit)) => drop(batch.values.insert(key.clone(), hit.value)),
+                Some(Lookup::Lease(lease)) => {
+                    batch.to_load.insert(key.clone(), Some(lease));
+                }
+                Some(Lookup::Bypass(_)) => {
+                    self.counters.bypasses.add();
+                    batch.to_load.insert(key.clone(), None);
+                }
+                None => batch.held_by_others.push(key.clone()),
+            }
+        }
+        Ok(())
+    }
+
+    async fn fill_batch<A: AsRef<[u8]>, T: Into<Fresh>>(
+        &self,
+        loaded: impl IntoIterator<Item = (A, T)>,
+        batch: &mut Batch,
+    ) -> Result<(), Error> {
+        let mut fresh: HashMap<Bytes, Fresh> = HashMap::with_capacity(batch.to_load.len());
+        for (key, value) in loaded {
+            let (key, _) = batch.to_load.get_key_value(key.as_ref()).ok_or(Error::UnexpectedKey)?;
+            fresh.insert(key.clone(), value.into());
+        }
+        let fills = batch.to_load.drain().map(|(key, lease)| {
+            let fresh = fresh.remove(&key).unwrap_or_else(Fresh::nothing);
+            async move {
+                let value = match lease {
+                    Some(lease) => self.fill_loaded(lease, fresh).await?,
+                    None => fresh.value,
+                };
+                Ok::<_, Error>((key, value))
+            }
+        });
+        for filled in join_all(fills).await {
+            let (key, value) = filled?;
+            batch.values.insert(key, value);
+        }
+        Ok(())
+    }
+
+    /// Stores what was loaded, if it can be, and returns it in any case.
+    async fn fill_loaded(&self, lease: Lease, fresh: Fresh) -> Result<Value, Error> {
+        let value = fresh.value.clone();
+        let size = value.as_ref().map_or(0, Bytes::len);
+        if size > self.options.max_value_bytes {
+            self.counters.oversized.add();
+            tracing::warn!(size, "a loaded value is too large to be stored");
+            lease.give_back(&fresh);
+            return Ok(value);
+        }
+        let fresh = fresh.check(&self.options)?;
+        if let Err(error) = lease.fill_checked(fresh).await {
+            tracing::warn!(%error, "a loaded value could not be stored");
+        }
+        Ok(value)
+    }
+
+    /// Plain reads of several keys, counted, and what to do where they fail.
+    async fn read_many(&self, keys: &[Bytes]) -> Result<Vec<Option<Found>>, Error> {
+        match self.store.get_many(keys).await {
+            Ok(hits) => Ok(hits.into_iter().map(|hit| self.count(hit)).collect()),
+            Err(error) => match self.unreachable(error) {
+                Found::Failed(error) => Err(error),
+                found => Ok(vec![Some(found); keys.len()]),
+            },
+        }
+    }
+}
+
+/// The state of one [`Cache::get_or_fill_many`].
+#[derive(Default)]
+struct Batch {
+    values: HashMap<Bytes, Value>,
+    /// What the loader is asked for. Without a lease: a bypass.
+    to_load: HashMap<Bytes, Option<Lease>>,
+    held_by_others: Vec<Bytes>,
+}
+
+/// What a loader said of the only key it was asked for.
+fn only<A: AsRef<[u8]>, T: Into<Fresh>>(
+    loaded: impl IntoIterator<Item = (A, T)>,
+    key: &Bytes,
+) -> Result<Fresh, Error> {
+    let mut fresh = Fresh::nothing();
+    for (answered, value) in loaded {
+        if answered.as_ref() != key.as_ref() {
+            return Err(Error::UnexpectedKey);
+        }
+        fresh = value.into();
+    }
+    Ok(fresh)
+}

@@ -1,0 +1,201 @@
+//! Single flight: in one process, one caller leads the work for a key and the others wait for it.
+//!
+//! A *flight* is the time in which a key has a leader. The leader is a guard: whoever drops it,
+//! be it by cancelling a future or in a panic, hands the lead over to the next waiter at once, and
+//! that also holds for a waiter that was given the lead and goes away before it noticed.
+//!
+//! What a waiter may take is decided by *marks*. The leader sets a mark just before it sends a
+//! read, or a store; an answer is good for those who had joined before its mark. The others look
+//! again. That is how a waiter never sees a value older than its own call.
+
+use std::collections::{HashMap, VecDeque};
+use std::future::Future;
+use std::hash::BuildHasher;
+use std::mem;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+
+use crate::sync::Mutex;
+
+/// All flights of one process, by key.
+///
+/// `A` is the answer that a leader gives to its waiters; `C`s go along with the lead when it is
+/// handed over.
+pub(crate) struct Flights<A, C> {
+    shards: Box<[Shard<A, C>]>,
+    hasher: foldhash::fast::RandomState,
+    abandoned: Abandoned<C>,
+}
+
+type Abandoned<C> = Box<dyn Fn(&Bytes, Vec<C>) + Send + Sync>;
+
+type Shard<A, C> = Mutex<HashMap<Bytes, Flight<A, C>, foldhash::fast::RandomState>>;
+
+struct Flight<A, C> {
+    mark: Mark,
+    waiters: VecDeque<Waiting<A, C>>,
+}
+
+struct Waiting<A, C> {
+    joined: Mark,
+    sender: oneshot::Sender<Verdict<A, C>>,
+}
+
+/// Counts the sendings of a flight. Who joined at a mark has seen that many of them leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Mark(u64);
+
+impl Mark {
+    /// After every joining: the answer is good for all.
+    pub const ALL: Mark = Mark(u64::MAX);
+}
+
+/// What a caller becomes.
+pub(crate) enum Role<A, C> {
+    Leader(Leader<A, C>),
+    Waiter(Waiter<A, C>),
+}
+
+/// What a waiter is told.
+pub(crate) enum Verdict<A, C> {
+    /// The leader's answer, good for this waiter.
+    Answer(A),
+    /// The flight is over, and its answer is older than this waiter: look again.
+    Again,
+    /// The leader went away: this waiter leads now.
+    Lead(Leader<A, C>),
+}
+
+impl<A, C> Flights<A, C> {
+    /// `abandoned` is told when a lead is dropped and nobody is there to take it over.
+    pub fn new(
+        shards: usize,
+        abandoned: impl Fn(&Bytes, Vec<C>) + Send + Sync + 'static,
+    ) -> Arc<Self> {
+        let hasher = foldhash::fast::RandomState::default();
+        Arc::new(Flights {
+            shards: (0..shards).map(|_| Mutex::new(HashMap::with_hasher(hasher.clone()))).collect(),
+            hasher,
+            abandoned: Box::new(abandoned),
+        })
+    }
+
+    /// Leads the flight of `key` if nobody does, else waits for it.
+    pub fn join(self: &Arc<Self>, key: &Bytes) -> Role<A, C> {
+        let mut shard = self.shard(key).lock();
+        let Some(flight) = shard.get_mut(key) else {
+            shard.insert(key.clone(), Flight { mark: Mark(0), waiters: VecDeque::new() });
+            drop(shard);
+            return Role::Leader(self.leader(key.clone(), Vec::new()));
+        };
+        let (sender, receiver) = oneshot::channel();
+        flight.waiters.push_back(Waiting { joined: flight.mark, sender });
+        Role::Waiter(Waiter(receiver))
+    }
+
+    /// Leads the flight of `key` if nobody does.
+    pub fn try_lead(self: &Arc<Self>, key: &Bytes) -> Option<Leader<A, C>> {
+        match self.join(key) {
+            Role::Leader(leader) => Some(leader),
+            Role::Waiter(_) => None,
+        }
+    }
+
+    fn leader(self: &Arc<Self>, key: Bytes, carried: Vec<C>) -> Leader<A, C> {
+        Leader { flights: Some(Arc::clone(self)), key, carried }
+    }
+
+    fn shard(&self, key: &Bytes) -> &Shard<A, C> {
+        #[expect(clippy::cast_possible_truncation, reason = "only the low bits are used")]
+        let hash = self.hasher.hash_one(key) as usize;
+        &self.shards[hash % self.shards.len()]
+    }
+}
+
+/// Waits for the verdict of a flight's leader.
+pub(crate) struct Waiter<A, C>(oneshot::Receiver<Verdict<A, C>>);
+
+impl<A, C> Future for Waiter<A, C> {
+    type Output = Verdict<A, C>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        // A sender is only dropped unsent with the whole table of flights.
+        Pin::new(&mut self.0).poll(context).map(|verdict| verdict.unwrap_or(Verdict::Again))
+    }
+}
+
+/// Leads a flight until it finishes or is dropped.
+pub(crate) struct Leader<A, C> {
+    /// `None` once the flight is finished.
+    flights: Option<Arc<Flights<A, C>>>,
+    key: Bytes,
+    /// What the next leader must know.
+    pub carried: Vec<C>,
+}
+
+impl<A, C> Leader<A, C> {
+    /// The key.
+    pub fn key(&self) -> &Bytes {
+        &self.key
+    }
+
+    /// To be called just before a read or a store is sent: who joins from now on is too late for
+    /// what that brings.
+    pub fn mark(&self) -> Mark {
+        let Some(flights) = &self.flights else { return Mark::ALL };
+        let mut shard = flights.shard(&self.key).lock();
+        let Some(flight) = shard.get_mut(&self.key) else { return Mark::ALL };
+        flight.mark.0 += 1;
+        flight.mark
+    }
+
+    /// Ends the flight. The answer goes to those who joined before `mark`; the others look again.
+    pub fn finish(mut self, answer: &A, mark: Mark)
+    where
+        A: Clone,
+    {
+        let Some(flights) = self.flights.take() else { return };
+        let flight = flights.shard(&self.key).lock().remove(&self.key);
+        // Sent without the lock: a waiter may wake, and join anew, at once.
+        for Waiting { joined, sender } in flight.into_iter().flat_map(|flight| flight.waiters) {
+            let in_time = joined < mark;
+            let _gone =
+                sender.send(if in_time { Verdict::Answer(answer.clone()) } else { Verdict::Again });
+        }
+    }
+}
+
+impl<A, C> Drop for Leader<A, C> {
+    fn drop(&mut self) {
+        let Some(flights) = self.flights.take() else { return };
+        let mut carried = mem::take(&mut self.carried);
+        loop {
+            let next = {
+                let mut shard = flights.shard(&self.key).lock();
+                let next = shard.get_mut(&self.key).and_then(|flight| flight.waiters.pop_front());
+                if next.is_none() {
+                    // Under the same lock that found nobody, so that nobody can join in between.
+                    shard.remove(&self.key);
+                }
+                next
+            };
+            let Some(waiting) = next else {
+                return (flights.abandoned)(&self.key, carried);
+            };
+            let heir = flights.leader(self.key.clone(), carried);
+            match waiting.sender.send(Verdict::Lead(heir)) {
+                Ok(()) => return,
+                Err(Verdict::Lead(mut heir)) => {
+                    // That waiter is gone. Take the lead back without dropping it.
+                    heir.flights = None;
+                    carried = mem::take(&mut heir.carried);
+                }
+                Err(_) => unreachable!("what was sent comes back"),
+            }
+        }
+    }
+}

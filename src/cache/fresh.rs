@@ -1,0 +1,125 @@
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::Error;
+use super::options::Options;
+use crate::protocol::{MAX_VERSION, Ttl, Version};
+use crate::store::Value;
+
+/// What the source says of a key: a value, or that it has none; how long to keep it; its version.
+///
+/// Bytes, strings, and options of them turn into it, so that most loaders just return their bytes.
+///
+/// ```
+/// use genfence::Fresh;
+/// use std::time::Duration;
+///
+/// let plain = Fresh::from("value");
+/// let absent = Fresh::nothing().ttl(Duration::from_secs(5));
+/// let versioned = Fresh::from(vec![1, 2, 3]).version(42);
+/// # let _ = (plain, absent, versioned);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fresh {
+    pub(crate) value: Value,
+    pub(crate) version: Option<u64>,
+    pub(crate) ttl: Option<Duration>,
+}
+
+impl Fresh {
+    /// A value.
+    #[must_use]
+    pub fn new(value: impl Into<Bytes>) -> Self {
+        Fresh { value: Some(value.into()), version: None, ttl: None }
+    }
+
+    /// The source has nothing for the key. It is remembered for `negative_ttl`.
+    #[must_use]
+    pub fn nothing() -> Self {
+        Fresh { value: None, version: None, ttl: None }
+    }
+
+    /// The version the source gave it: at most [`MAX_VERSION`], only growing per key and never
+    /// restarting. Writers and fills of one key all pass versions or none do.
+    #[must_use]
+    pub fn version(mut self, version: u64) -> Self {
+        self.version = Some(version);
+        self
+    }
+
+    /// How long to keep it, instead of the cache's own time: rounded up to whole seconds, taken
+    /// without jitter.
+    #[must_use]
+    pub fn ttl(mut self, ttl: Duration) -> Self {
+        self.ttl = Some(ttl);
+        self
+    }
+
+    /// The value, or `None` where the source has nothing.
+    #[must_use]
+    pub fn into_value(self) -> Value {
+        self.value
+    }
+
+    /// Checks the bounds and draws the time to live.
+    pub(super) fn check(self, options: &Options) -> Result<Checked, Error> {
+        let size = self.value.as_ref().map_or(0, Bytes::len);
+        if size > options.max_value_bytes {
+            return Err(Error::invalid(
+                "value",
+                format!("{size} bytes, at most {} are allowed", options.max_value_bytes),
+            ));
+        }
+        let ttl = match self.ttl {
+            Some(ttl) => options.check_ttl("ttl", ttl)?,
+            None if self.value.is_some() => options.draw_ttl(options.ttl),
+            None => options.draw_ttl(options.negative_ttl),
+        };
+        let version = self.version.map(check_version).transpose()?;
+        Ok(Checked { value: self.value, version, ttl })
+    }
+}
+
+pub(super) fn check_version(version: u64) -> Result<Version, Error> {
+    Version::new(version).ok_or_else(|| {
+        Error::invalid("version", format!("{version}, at most {MAX_VERSION} is allowed"))
+    })
+}
+
+/// A [`Fresh`] within its bounds.
+pub(super) struct Checked {
+    pub value: Value,
+    pub version: Option<Version>,
+    pub ttl: Ttl,
+}
+
+macro_rules! fresh_from_bytes {
+    ($($kind:ty),*) => {$(
+        impl From<$kind> for Fresh {
+            fn from(value: $kind) -> Self {
+                Fresh::new(value)
+            }
+        }
+    )*};
+}
+fresh_from_bytes!(Bytes, Vec<u8>, Box<[u8]>, String);
+
+impl From<&[u8]> for Fresh {
+    fn from(value: &[u8]) -> Self {
+        Fresh::new(Bytes::copy_from_slice(value))
+    }
+}
+
+impl From<&str> for Fresh {
+    fn from(value: &str) -> Self {
+        value.as_bytes().into()
+    }
+}
+
+/// `None` is [`Fresh::nothing`].
+impl<T: Into<Fresh>> From<Option<T>> for Fresh {
+    fn from(value: Option<T>) -> Self {
+        value.map_or_else(Fresh::nothing, Into::into)
+    }
+}

@@ -1,0 +1,183 @@
+//! The permission to fill a key, kept alive while its holder reads the source.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex as SyncMutex;
+use tokio::sync::Mutex;
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::flight::Mark;
+use super::fresh::{Checked, Fresh};
+use super::lookup::Found;
+use super::retry::Settled;
+use super::{Cache, Error, Leader};
+use crate::protocol::{Claim, Grant, Refusal, Token};
+use crate::store::{Change, Hit};
+
+/// What became of a fill.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "a fill may have lost a race"]
+pub enum Fill {
+    /// The value is in the cache.
+    Stored,
+    /// The race was lost: the key was written, invalidated, evicted, or leased by another since.
+    /// Nothing was stored.
+    Rejected(Refusal),
+    /// Nobody answered. The value may be in the cache, and is right if it is.
+    InDoubt,
+}
+
+/// The permission to fill one key. One caller in all processes has it.
+///
+/// **Read the source after the lease came**: what was read before may be older than a change that
+/// the lease knows nothing of. The read must see the latest committed state: no replica unless the
+/// value carries a version, no surrounding snapshot.
+///
+/// The library keeps the lease alive in the background, at most for the option `load_time`.
+/// Dropping it gives it back, or hands it to another caller of this process who waits for the key.
+pub struct Lease {
+    cache: Cache,
+    shared: Arc<Shared>,
+    token: Token,
+    /// Set before the holder could read the source: who joined earlier may take what it read.
+    read: Mark,
+    keeper: AbortHandle,
+}
+
+/// What the holder and the keeper both work on.
+struct Shared {
+    /// The newest grant. Locked while an extend is under way, so that a fill carries its answer.
+    grant: Mutex<Grant>,
+    /// Gone when the keeper has given up.
+    leader: SyncMutex<Option<Leader>>,
+}
+
+impl Lease {
+    pub(super) fn new(cache: Cache, mut leader: Leader, token: Token, grant: Grant) -> Self {
+        let key = leader.key().clone();
+        let read = leader.mark();
+        // Whoever takes over may replace this lease.
+        leader.carried.push(token);
+        let shared =
+            Arc::new(Shared { grant: Mutex::new(grant), leader: SyncMutex::new(Some(leader)) });
+        let keeper = cache.spawn(keep(cache.clone(), key, token, Arc::clone(&shared)));
+        Lease { cache, shared, token, read, keeper }
+    }
+
+    /// Stores what the source said after this lease came, unless the key was changed since.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a value, a version or a time to live out of bounds: nothing was
+    /// sent, and the lease is given back. [`Error::Store`] if the store gave no answer and the value
+    /// was certainly not stored.
+    pub async fn fill(self, fresh: impl Into<Fresh>) -> Result<Fill, Error> {
+        let fresh = fresh.into().check(&self.cache.options)?;
+        self.fill_checked(fresh).await
+    }
+
+    pub(super) async fn fill_checked(self, fresh: Checked) -> Result<Fill, Error> {
+        let Checked { value, version, ttl } = fresh;
+        let grant = *self.shared.grant.lock().await;
+        self.keeper.abort();
+        let Some(leader) = self.shared.leader.lock().take() else {
+            // The keeper gave up, and another caller may be filling.
+            self.cache.counters.fills_rejected.add();
+            return Ok(Fill::Rejected(Refusal::Condition));
+        };
+        let sent = leader.mark();
+        let change = Change::Fill {
+            token: self.token,
+            deadline: grant.deadline,
+            generation: grant.generation,
+            value: value.clone(),
+            version,
+            ttl,
+        };
+        let settled = self.cache.settle(leader.key(), &change, Some(self.token)).await;
+        // Only a value that was stored is known to have been the latest when the fill was sent.
+        let mark = if matches!(settled, Ok(Settled::Applied)) { sent } else { self.read };
+        leader.finish(&Found::Hit(Hit { value, stamp: self.token, version }), mark);
+        let counters = &self.cache.counters;
+        match settled {
+            Ok(Settled::Applied) => {
+                counters.fills_stored.add();
+                Ok(Fill::Stored)
+            }
+            Ok(Settled::Refused(why)) => {
+                counters.fills_rejected.add();
+                tracing::debug!(%why, "a fill lost its race");
+                Ok(Fill::Rejected(why))
+            }
+            Ok(Settled::InDoubt) => {
+                counters.in_doubt.add();
+                tracing::warn!("nobody answered to a fill");
+                Ok(Fill::InDoubt)
+            }
+            Err(error) => {
+                counters.failures.add();
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Ends the flight with a value that is not stored.
+    pub(super) fn give_back(self, fresh: &Fresh) {
+        self.keeper.abort();
+        let leader = self.shared.leader.lock().take();
+        if let Some(leader) = leader {
+            let key = leader.key().clone();
+            let value = fresh.value.clone();
+            let hit = Hit { value, stamp: self.token, version: None };
+            leader.finish(&Found::Hit(hit), self.read);
+            self.cache.unlease(key, vec![self.token]);
+        }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.keeper.abort();
+        let leader = self.shared.leader.lock().take();
+        // Dropped without the lock: it tells the next waiter.
+        drop(leader);
+    }
+}
+
+impl fmt::Debug for Lease {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lease").finish_non_exhaustive()
+    }
+}
+
+/// Extends a lease before it lapses, until its holder is done or has taken too long.
+async fn keep(cache: Cache, key: bytes::Bytes, token: Token, shared: Arc<Shared>) {
+    let time = cache.options.lease_time;
+    let ttl = cache.options.lease_ttl();
+    let end = Instant::now() + cache.options.load_time;
+    let extending = async {
+        loop {
+            sleep(time / 3).await;
+            let mut grant = shared.grant.lock().await;
+            let extend = Claim::Extend { token, deadline: grant.deadline, time, ttl };
+            match cache.claim_again(&key, &extend).await {
+                Ok(Ok(extended)) => {
+                    cache.counters.extensions.add();
+                    *grant = extended;
+                }
+                // Lost: the fill will say so. Nothing is left to keep.
+                Ok(Err(_)) => std::future::pending().await,
+                Err(error) => tracing::debug!(%error, "a lease could not be extended"),
+            }
+        }
+    };
+    let _: Result<(), _> = timeout_at(end, extending).await;
+    tracing::debug!("a fill takes too long; another caller may fill");
+    let leader = shared.leader.lock().take();
+    drop(leader);
+}
+
+/// How long giving back what is not needed any more may take.
+pub(super) const RETURN_TIME: Duration = Duration::from_secs(2);

@@ -1,0 +1,277 @@
+//! **lookup**: a hit, the permission to fill, or neither.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::flight::{Mark, Role, Verdict};
+use super::lease::Lease;
+use super::options::UnreachableRead;
+use super::retry::jittered;
+use super::{Cache, Error, Leader};
+use crate::protocol::{Claim, Token};
+use crate::store::{Hit, Snapshot, Store, StoreError};
+
+/// What a lookup found.
+#[derive(Debug)]
+#[must_use = "a lease that is dropped unused is given back"]
+pub enum Lookup {
+    /// A value that may be served.
+    Hit(Hit),
+    /// No value, and the caller, alone among all processes, should read the source **now** and
+    /// fill. What it has read before does not count.
+    Lease(Lease),
+    /// No value, and nothing should be stored: read the source, and leave the cache alone.
+    Bypass(Bypass),
+}
+
+/// Why a lookup ended in a bypass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Bypass {
+    /// A writer holds the key.
+    Reserved,
+    /// Somebody else's fill took longer than the caller may wait.
+    Slow,
+    /// The store gave no answer.
+    Unreachable,
+}
+
+/// What a leader tells those who wait for it.
+#[derive(Clone)]
+pub(super) enum Found {
+    Hit(Hit),
+    Bypass(Bypass),
+    Failed(Error),
+}
+
+impl Found {
+    fn into_lookup(self) -> Result<Lookup, Error> {
+        match self {
+            Found::Hit(hit) => Ok(Lookup::Hit(hit)),
+            Found::Bypass(why) => Ok(Lookup::Bypass(why)),
+            Found::Failed(error) => Err(error),
+        }
+    }
+}
+
+/// What the record of a key says to one who was refused its lease.
+enum Look {
+    Found(Found),
+    /// Somebody else's lease is live for this long.
+    Leased(Duration),
+    /// Nothing stands in the way of a lease any more.
+    Free,
+}
+
+/// The first pause of one who polls for another process's fill, and the longest.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(50));
+
+impl Cache {
+    /// Looks `key` up: a hit, a lease to fill it, or a bypass.
+    ///
+    /// A caller whose key is being filled waits for that fill, at most for the option `wait`.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for an empty or oversized key; [`Error::Store`] if the store gave no
+    /// answer and the option `unreachable_read` asks for the error; [`Error::ShutDown`].
+    ///
+    /// # Example
+    /// ```
+    /// use genfence::{Cache, Fill, Lookup};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+    /// let cache = Cache::connect("memory://").await?;
+    /// let value = match cache.lookup("user:1").await? {
+    ///     Lookup::Hit(hit) => hit.value,
+    ///     Lookup::Lease(lease) => {
+    ///         let value = "read from the source, now";
+    ///         assert_eq!(lease.fill(value).await?, Fill::Stored);
+    ///         Some(value.into())
+    ///     }
+    ///     Lookup::Bypass(_) => Some("read from the source".into()),
+    /// };
+    /// assert_eq!(cache.get("user:1").await?.unwrap().value, value);
+    /// # Ok::<(), genfence::Error>(()) }).unwrap();
+    /// ```
+    pub async fn lookup(&self, key: impl AsRef<[u8]>) -> Result<Lookup, Error> {
+        let key = self.key(key.as_ref())?;
+        match self.read(&key).await? {
+            Some(found) => found.into_lookup(),
+            None => self.miss(Bytes::copy_from_slice(&key)).await,
+        }
+    }
+
+    /// A plain read, and what to do if it fails.
+    pub(super) async fn read(&self, key: &[u8]) -> Result<Option<Found>, Error> {
+        match self.store.get(key).await {
+            Ok(hit) => Ok(self.count(hit)),
+            Err(error) => match self.unreachable(error) {
+                Found::Failed(error) => Err(error),
+                found => Ok(Some(found)),
+            },
+        }
+    }
+
+    #[inline]
+    pub(super) fn count(&self, hit: Option<Hit>) -> Option<Found> {
+        match hit {
+            Some(hit) => {
+                self.counters.hits.add();
+                Some(Found::Hit(hit))
+            }
+            None => {
+                self.counters.misses.add();
+                None
+            }
+        }
+    }
+
+    pub(super) fn unreachable(&self, error: StoreError) -> Found {
+        self.counters.failures.add();
+        tracing::warn!(%error, "the cache gave no answer to a read");
+        match self.options.unreachable_read {
+            UnreachableRead::Bypass => Found::Bypass(Bypass::Unreachable),
+            UnreachableRead::Error => Found::Failed(error.into()),
+        }
+    }
+
+    /// Leads the flight of a missing key, or waits for it.
+    async fn miss(&self, key: Bytes) -> Result<Lookup, Error> {
+        let deadline = Instant::now() + self.options.wait;
+        let lookup = loop {
+            let waiter = match self.flights.join(&key) {
+                Role::Leader(leader) => break self.lead(leader, deadline).await,
+                Role::Waiter(waiter) => waiter,
+            };
+            match timeout_at(deadline, waiter).await {
+                Err(_) => break Ok(Lookup::Bypass(Bypass::Slow)),
+                Ok(Verdict::Lead(leader)) => break self.lead(leader, deadline).await,
+                Ok(Verdict::Answer(found)) => {
+                    if let Found::Hit(_) = found {
+                        self.counters.shared.add();
+                    }
+                    break found.into_lookup();
+                }
+                // What that flight brought is older than this call.
+                Ok(Verdict::Again) => {
+                    if let Some(found) = self.read(&key).await? {
+                        break found.into_lookup();
+                    }
+                }
+            }
+        };
+        if let Ok(Lookup::Bypass(why)) = lookup {
+            self.counters.bypasses.add();
+            tracing::debug!(?why, "bypass");
+        }
+        lookup
+    }
+
+    /// Takes the lease, or polls until there is a value or the time is up.
+    async fn lead(&self, mut leader: Leader, deadline: Instant) -> Result<Lookup, Error> {
+        let mut pause = PAUSES.0;
+        loop {
+            if let Some(lease) = self.take_lease(&mut leader).await {
+                return match lease {
+                    Ok((token, grant)) => {
+                        Ok(Lookup::Lease(Lease::new(self.clone(), leader, token, grant)))
+                    }
+                    Err(error) => self.answer(leader, self.unreachable(error), Mark::ALL),
+                };
+            }
+            loop {
+                let mark = leader.mark();
+                match self.look(leader.key()).await {
+                    Look::Free => break,
+                    Look::Found(Found::Hit(hit)) => {
+                        return self.answer(leader, Found::Hit(hit), mark);
+                    }
+                    Look::Found(found) => return self.answer(leader, found, Mark::ALL),
+                    Look::Leased(left) => {
+                        let now = Instant::now();
+                        if now >= deadline {
+                            // Those who may wait longer go on with the lead.
+                            return Ok(Lookup::Bypass(Bypass::Slow));
+                        }
+                        sleep(jittered(pause).min(left).min(deadline - now)).await;
+                        pause = (pause * 2).min(PAUSES.1);
+                    }
+                }
+            }
+            if Instant::now() >= deadline {
+                return Ok(Lookup::Bypass(Bypass::Slow));
+            }
+        }
+    }
+
+    fn answer(&self, leader: Leader, found: Found, mark: Mark) -> Result<Lookup, Error> {
+        leader.finish(&found, mark);
+        found.into_lookup()
+    }
+
+    /// Asks for the lease once. `None`: somebody holds the key.
+    pub(super) async fn take_lease(
+        &self,
+        leader: &mut Leader,
+    ) -> Option<Result<(Token, crate::protocol::Grant), StoreError>> {
+        let (time, ttl) = (self.options.lease_time, self.options.lease_ttl());
+        let key = leader.key().clone();
+        let claim = |token, previous| Claim::Lease { token, previous, time, ttl };
+        match self.claim_anew(&key, &mut leader.carried, claim).await {
+            Ok(Ok(granted)) => {
+                self.counters.leases.add();
+                Some(Ok(granted))
+            }
+            Ok(Err(_)) => None,
+            Err(error) => Some(Err(error)),
+        }
+    }
+
+    /// Reads the record, to learn why a lease was refused.
+    async fn look(&self, key: &[u8]) -> Look {
+        let mut tries = self.tries();
+        let snapshot = loop {
+            match self.store.inspect(key).await {
+                Ok(snapshot) => break snapshot,
+                Err(error) => {
+                    if let Err(error) = tries.again(error).await {
+                        return Look::Found(self.unreachable(error));
+                    }
+                }
+            }
+        };
+        let Some(Snapshot { record, now }) = snapshot else { return Look::Free };
+        if let Some(hit) = crate::protocol::get(Some(&record), now) {
+            return Look::Found(Found::Hit(hit));
+        }
+        if record.is_reserved(now) {
+            return Look::Found(Found::Bypass(Bypass::Reserved));
+        }
+        match record.live_lease(now) {
+            Some(lease) => Look::Leased(lease.deadline.remaining(now)),
+            None => Look::Free,
+        }
+    }
+
+    /// What [`get_or_fill_many`](Cache::get_or_fill_many) does with each missing key: as
+    /// [`lookup`](Cache::lookup), but `None` where it would wait.
+    pub(super) async fn lookup_now(&self, key: &Bytes) -> Option<Result<Lookup, Error>> {
+        let mut leader = self.flights.try_lead(key)?;
+        if let Some(lease) = self.take_lease(&mut leader).await {
+            return Some(match lease {
+                Ok((token, grant)) => {
+                    Ok(Lookup::Lease(Lease::new(self.clone(), leader, token, grant)))
+                }
+                Err(error) => self.answer(leader, self.unreachable(error), Mark::ALL),
+            });
+        }
+        let mark = leader.mark();
+        match self.look(leader.key()).await {
+            Look::Found(Found::Hit(hit)) => Some(self.answer(leader, Found::Hit(hit), mark)),
+            Look::Found(found) => Some(self.answer(leader, found, Mark::ALL)),
+            Look::Leased(_) | Look::Free => None,
+        }
+    }
+}

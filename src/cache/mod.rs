@@ -1,0 +1,244 @@
+//! What a caller uses: [`Cache`], and what its calls return.
+
+mod builder;
+mod error;
+mod fill;
+mod flight;
+mod fresh;
+mod lease;
+mod lookup;
+mod options;
+mod reservation;
+mod retry;
+mod stats;
+mod update;
+mod url;
+mod write;
+
+use std::borrow::Cow;
+use std::fmt;
+use std::future::Future;
+use std::ops::Deref;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::runtime::Handle;
+use tokio::task::AbortHandle;
+use tokio::time::timeout;
+use tokio_util::task::TaskTracker;
+
+use crate::protocol::Token;
+use crate::store::{Backend, Change, Hit, Store};
+use flight::Flights;
+use lookup::Found;
+use options::Options;
+
+pub use builder::Builder;
+pub use error::{CallError, Error};
+pub use fresh::Fresh;
+pub use lease::{Fill, Lease};
+pub use lookup::{Bypass, Lookup};
+pub use options::{UnreachableRead, UnreachableReserve};
+pub use reservation::{Commit, Release, Reservation};
+pub use stats::Stats;
+pub use update::{Source, Update};
+pub use write::{Replace, Set, Touch};
+
+/// A flight's lead carries the tokens of leases that its next holder may replace.
+type Leader = flight::Leader<Found, Token>;
+
+/// Tables of flights: enough that a few dozen threads rarely meet on one lock.
+const FLIGHT_SHARDS: usize = 64;
+
+/// A cache in front of a source of record. Cheap to clone; clones are the same cache.
+///
+/// All calls may be made from many threads at once. They need a tokio runtime, the one that the
+/// cache was opened in or another: what goes on in the background (keeping leases alive, giving
+/// claims back) runs on the one it was opened in.
+///
+/// # Example
+/// ```
+/// use genfence::{Cache, Fresh, Source, Update};
+/// # use std::convert::Infallible;
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// let cache = Cache::connect("memory://?ttl=1m").await?;
+///
+/// // Read through the cache: on a miss, one caller in all processes reads the source.
+/// let value = cache.get_or_fill("user:1", async || Ok::<_, Infallible>("Ada")).await.unwrap();
+/// assert_eq!(value.unwrap(), "Ada");
+///
+/// // Change the source under a reservation.
+/// let update = cache
+///     .update("user:1", async |_reservation| {
+///         // … UPDATE users SET name = 'Grace' …; COMMIT
+///         Ok::<_, Infallible>(Source::Committed(Fresh::from("Grace")))
+///     })
+///     .await
+///     .unwrap();
+/// assert_eq!(update, Update::Stored);
+/// # Ok::<(), genfence::Error>(()) }).unwrap();
+/// ```
+#[derive(Clone)]
+pub struct Cache(Arc<Inner>);
+
+/// What all clones of a cache share.
+pub struct Inner {
+    store: Backend,
+    options: Options,
+    flights: Arc<Flights<Found, Token>>,
+    counters: stats::Counters,
+    runtime: Handle,
+    tasks: TaskTracker,
+    closed: AtomicBool,
+}
+
+impl Deref for Cache {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}
+
+impl Cache {
+    /// Opens a cache.
+    ///
+    /// * `memory://?options`: embedded, in this process.
+    /// * `aerospike://host:port,host:port/namespace/set?options`: on Aerospike.
+    ///
+    /// Options are those of the [`Builder`], under their names there: spans as `500ms`, `10s`,
+    /// `5m`; sizes as `65536`, `64KiB`.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] names the part of the URL or the option that is out of bounds. The URL
+    /// itself is never repeated in an error.
+    ///
+    /// # Example
+    /// ```
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+    /// let cache = genfence::Cache::connect("memory://?ttl=5m&max_bytes=16MiB").await?;
+    /// let error = genfence::Cache::connect("memory://?ttl=0s").await.unwrap_err();
+    /// assert_eq!(error.to_string(), "ttl: 0s is out of bounds, must be 1s to 3650days");
+    /// # drop(cache);
+    /// # Ok::<(), genfence::Error>(()) }).unwrap();
+    /// ```
+    pub async fn connect(url: &str) -> Result<Cache, Error> {
+        Cache::builder().connect(url).await
+    }
+
+    /// Settings to open a cache with.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    fn open(store: Backend, options: Options) -> Result<Cache, Error> {
+        let runtime = Handle::try_current().map_err(|_| {
+            Error::invalid("runtime", "there is none here; open the cache within a tokio runtime")
+        })?;
+        Ok(Cache(Arc::new_cyclic(|inner: &Weak<Inner>| {
+            let inner = inner.clone();
+            let abandoned = move |key: &Bytes, tokens: Vec<Token>| {
+                if let Some(inner) = inner.upgrade() {
+                    Cache(inner).unlease(key.clone(), tokens);
+                }
+            };
+            Inner {
+                store,
+                options,
+                flights: Flights::new(FLIGHT_SHARDS, abandoned),
+                counters: stats::Counters::default(),
+                runtime,
+                tasks: TaskTracker::new(),
+                closed: AtomicBool::new(false),
+            }
+        })))
+    }
+
+    /// The value of `key`, if the cache holds one. Takes no lease and waits for nobody.
+    ///
+    /// # Errors
+    /// As [`lookup`](Cache::lookup); where the store gives no answer and `unreachable_read` says
+    /// bypass, `None`.
+    pub async fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Hit>, Error> {
+        let key = self.key(key.as_ref())?;
+        Ok(match self.read(&key).await? {
+            Some(Found::Hit(hit)) => Some(hit),
+            _ => None,
+        })
+    }
+
+    /// What this cache has done since it was opened.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.counters.snapshot()
+    }
+
+    /// Closes the cache and all its clones: every further call ends with [`Error::ShutDown`], and
+    /// what goes on in the background gets `within` to end. Says whether it did.
+    ///
+    /// Calls under way end as they would have. Dropping the last clone without closing it is
+    /// safe too: claims that were not given back expire.
+    pub async fn close(&self, within: Duration) -> bool {
+        self.closed.store(true, Relaxed);
+        self.tasks.close();
+        timeout(within, self.tasks.wait()).await.is_ok()
+    }
+
+    /// Runs something in the background, where [`close`](Cache::close) waits for it.
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
+        self.tasks.spawn_on(task, &self.runtime).abort_handle()
+    }
+
+    /// Gives leases back in the background. What fails expires.
+    fn unlease(&self, key: Bytes, tokens: Vec<Token>) {
+        if tokens.is_empty() {
+            return;
+        }
+        let cache = self.clone();
+        self.spawn(async move {
+            let returns = async {
+                for token in tokens {
+                    let returned = cache.store.change(&key, &Change::Unlease { token }).await;
+                    if let Ok(Ok(())) = returned {
+                        cache.counters.leases_returned.add();
+                    }
+                }
+            };
+            let _: Result<(), _> = timeout(lease::RETURN_TIME, returns).await;
+        });
+    }
+}
+
+impl Inner {
+    /// Checks a key and puts the prefix before it.
+    #[inline]
+    fn key<'k>(&self, key: &'k [u8]) -> Result<Cow<'k, [u8]>, Error> {
+        if self.closed.load(Relaxed) {
+            return Err(Error::ShutDown);
+        }
+        let prefix = &self.options.prefix;
+        let size = prefix.len() + key.len();
+        if key.is_empty() || size > self.options.max_key_bytes {
+            return Err(self.bad_key(key));
+        }
+        if prefix.is_empty() {
+            return Ok(Cow::Borrowed(key));
+        }
+        Ok(Cow::Owned([prefix, key].concat()))
+    }
+
+    #[cold]
+    fn bad_key(&self, key: &[u8]) -> Error {
+        let most = self.options.max_key_bytes - self.options.prefix.len();
+        Error::invalid("key", format!("{} bytes, must be 1 to {most}", key.len()))
+    }
+}
+
+impl fmt::Debug for Cache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cache").field("stats", &self.stats()).finish_non_exhaustive()
+    }
+}

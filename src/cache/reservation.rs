@@ -1,0 +1,331 @@
+//! **reserve**, and what can be done with a reservation.
+
+use std::fmt;
+use std::time::Duration;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::time::{Instant, timeout};
+
+use super::fresh::{Checked, Fresh, check_version};
+use super::options::UnreachableReserve;
+use super::retry::Settled;
+use super::{Cache, Error};
+use crate::protocol::{Claim, Grant, Token, Version};
+use crate::store::Change;
+
+/// What became of a commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "a commit may have lost a race"]
+pub enum Commit {
+    /// The value is in the cache.
+    Stored,
+    /// Another writer crossed this one: the key is empty, and the next reader fills it.
+    Purged,
+    /// Nobody answered. The key is bypassed until the reservation expires; a release is tried in
+    /// the background until then.
+    InDoubt,
+}
+
+/// What became of a release.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Release {
+    /// The key is empty.
+    Purged,
+    /// Nobody answered. The key is bypassed until the reservation expires; the release goes on
+    /// being tried in the background until then.
+    InDoubt,
+}
+
+/// A writer's claim on one key, taken before it changes the source.
+///
+/// From reserve on the cache holds no value for the key, and readers bypass it. After the source was
+/// changed, [`commit`](Reservation::commit) stores the new value, if no other writer crossed.
+///
+/// **Only the caller knows what became of the source.** So dropping a reservation leaves it to
+/// expire: the key is bypassed for at most the option `reservation_time`, and nothing stale can be
+/// served, whatever the source did. [`abort`](Reservation::abort) is for a transaction that was
+/// certainly rolled back, or never sent.
+#[must_use = "a reservation that is dropped bypasses its key until it expires"]
+pub struct Reservation {
+    cache: Cache,
+    key: Bytes,
+    /// Earlier attempts whose answer never came.
+    unanswered: Vec<Token>,
+    /// `None` where the store gave no answer and the caller chose to proceed.
+    claim: Option<Held>,
+    finished: bool,
+}
+
+struct Held {
+    token: Token,
+    granted: Mutex<Granted>,
+}
+
+#[derive(Clone, Copy)]
+struct Granted {
+    grant: Grant,
+    /// When the source must be done, on this process's clock.
+    until: Instant,
+}
+
+impl Cache {
+    /// Reserves `key`, before its source is changed. Always succeeds where the store answers; other
+    /// writers may reserve the same key at the same time.
+    ///
+    /// [`update`](Cache::update) is the same with fewer ways to go wrong.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for an empty or oversized key; [`Error::Store`] if the store gave no
+    /// answer: then do not change the source, or set the option `unreachable_reserve` to proceed;
+    /// [`Error::ShutDown`].
+    ///
+    /// # Example
+    /// ```
+    /// use genfence::{Cache, Commit};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+    /// let cache = Cache::connect("memory://").await?;
+    /// let reservation = cache.reserve("user:1").await?;
+    /// // … change the source within `reservation.remaining()`, and commit there …
+    /// assert_eq!(reservation.commit("new value").await?, Commit::Stored);
+    /// # Ok::<(), genfence::Error>(()) }).unwrap();
+    /// ```
+    pub async fn reserve(&self, key: impl AsRef<[u8]>) -> Result<Reservation, Error> {
+        let key = Bytes::copy_from_slice(&self.key(key.as_ref())?);
+        let (time, ttl) = (self.options.reservation_time, self.options.reservation_ttl());
+        let claim = |token, previous| Claim::Reserve { token, previous, time, ttl };
+        // The clock starts before the packet is sent, so it is never behind the server's.
+        let until = self.margin_from(Instant::now());
+        let mut sending = Sending { cache: self, key: &key, unanswered: Vec::new() };
+        let answer = self.claim_anew(&key, &mut sending.unanswered, claim).await;
+        let claim = match answer {
+            Ok(Ok((token, grant))) => {
+                self.counters.reservations.add();
+                Some(Held { token, granted: Mutex::new(Granted { grant, until }) })
+            }
+            Ok(Err(refusal)) => {
+                unreachable!("a store refused what no record can refuse: {refusal}")
+            }
+            Err(error) if self.options.unreachable_reserve == UnreachableReserve::Proceed => {
+                self.counters.failures.add();
+                tracing::warn!(%error, "changing the source without a reservation");
+                None
+            }
+            Err(error) => {
+                self.counters.failures.add();
+                return Err(error.into());
+            }
+        };
+        let unanswered = sending.arrived();
+        Ok(Reservation { cache: self.clone(), key, unanswered, claim, finished: false })
+    }
+
+    fn margin_from(&self, start: Instant) -> Instant {
+        start + self.options.reservation_time - self.options.reservation_margin
+    }
+}
+
+/// A reserve under way. Dropped before it arrived, it aborts what may have been reserved: the
+/// caller has not got it, so it cannot have changed the source.
+struct Sending<'c> {
+    cache: &'c Cache,
+    key: &'c Bytes,
+    unanswered: Vec<Token>,
+}
+
+impl Sending<'_> {
+    fn arrived(mut self) -> Vec<Token> {
+        std::mem::take(&mut self.unanswered)
+    }
+}
+
+impl Drop for Sending<'_> {
+    fn drop(&mut self) {
+        let mut tokens = std::mem::take(&mut self.unanswered);
+        let Some(token) = tokens.pop() else { return };
+        let (cache, key) = (self.cache.clone(), self.key.clone());
+        self.cache.spawn(async move {
+            let abort = Change::Abort { token, previous: tokens };
+            let patience = cache.options.reservation_time;
+            let _: Result<_, _> = timeout(patience, cache.settle(&key, &abort, None)).await;
+        });
+    }
+}
+
+impl Reservation {
+    /// How long the source may still take: the reservation time less the margin, counted from
+    /// before the reserve was sent. Zero means that it is too late to begin.
+    #[must_use]
+    pub fn remaining(&self) -> Duration {
+        let until = self.claim.as_ref().map(|held| held.granted.lock().until);
+        until.map_or(Duration::ZERO, |until| until.saturating_duration_since(Instant::now()))
+    }
+
+    /// Asks for the whole reservation time anew. `false`: the reservation has expired; the source
+    /// must not be changed any more, and if it was, only [`release`](Reservation::release) is left.
+    ///
+    /// # Errors
+    /// [`Error::Store`] if the store gave no answer: [`remaining`](Reservation::remaining) stays as
+    /// it was.
+    pub async fn renew(&self) -> Result<bool, Error> {
+        let Some(Held { token, granted }) = &self.claim else { return Ok(false) };
+        let (time, ttl) =
+            (self.cache.options.reservation_time, self.cache.options.reservation_ttl());
+        let until = self.cache.margin_from(Instant::now());
+        let deadline = granted.lock().grant.deadline;
+        let renew = Claim::Renew { token: *token, deadline, time, ttl };
+        let Ok(grant) = self.cache.claim_again(&self.key, &renew).await? else { return Ok(false) };
+        *granted.lock() = Granted { grant, until };
+        Ok(true)
+    }
+
+    /// Says that the source was changed to this value, and committed. A version makes it
+    /// [`commit_versioned`](Reservation::commit_versioned).
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a value, a version or a time to live out of bounds. The source was
+    /// changed all the same, so the key is released.
+    pub async fn commit(self, fresh: impl Into<Fresh>) -> Result<Commit, Error> {
+        let fresh: Fresh = fresh.into();
+        let version = fresh.version;
+        match fresh.check(&self.cache.options) {
+            Ok(fresh) => Ok(self.commit_checked(fresh).await),
+            Err(error) => {
+                let version = version.and_then(Version::new);
+                self.release_checked(version).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// [`commit`](Reservation::commit) with the version that the source gave the change. Stores
+    /// also beside other writers, if all of them have left with older versions.
+    ///
+    /// # Errors
+    /// As [`commit`](Reservation::commit).
+    pub async fn commit_versioned(
+        self,
+        fresh: impl Into<Fresh>,
+        version: u64,
+    ) -> Result<Commit, Error> {
+        self.commit(fresh.into().version(version)).await
+    }
+
+    /// Says that the source was changed, and stores nothing: the next reader fills. With the
+    /// version that the source gave the change, where it has versions.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a version out of bounds; the key is released all the same.
+    pub async fn release(self, version: Option<u64>) -> Result<Release, Error> {
+        let checked = version.map(check_version).transpose();
+        let released = self.release_checked(checked.clone().unwrap_or_default()).await;
+        checked.map(|_| released)
+    }
+
+    /// Says that the source was certainly not changed and will not be: rolled back, or never sent.
+    /// Not for a COMMIT whose answer never came: drop the reservation then.
+    ///
+    /// Should nobody answer, the reservation expires.
+    pub async fn abort(mut self) {
+        self.finished = true;
+        let Some(Held { token, .. }) = self.claim else { return };
+        let abort = Change::Abort { token, previous: std::mem::take(&mut self.unanswered) };
+        if let Err(error) = self.cache.settle(&self.key, &abort, None).await {
+            tracing::debug!(%error, "an abort was not answered");
+        }
+    }
+
+    async fn commit_checked(self, fresh: Checked) -> Commit {
+        let version = fresh.version;
+        let stored = match self.commit_change(fresh) {
+            Some((token, change)) => self.cache.settle(&self.key, &change, Some(token)).await,
+            None => Ok(Settled::Refused(crate::protocol::Refusal::Condition)),
+        };
+        if let Ok(Settled::Applied) = stored {
+            self.cache.counters.commits_stored.add();
+            self.finish();
+            return Commit::Stored;
+        }
+        // The source did change, so the key must not stay as it is. Once the release is applied, no
+        // packet of the commit can store any more, not even one that is still under way.
+        match self.release_checked(version).await {
+            Release::Purged => Commit::Purged,
+            Release::InDoubt => Commit::InDoubt,
+        }
+    }
+
+    /// The command that may store. `None` where none can.
+    fn commit_change(&self, fresh: Checked) -> Option<(Token, Change)> {
+        let Checked { value, version, ttl } = fresh;
+        let held = self.claim.as_ref()?;
+        let (token, grant) = (held.token, held.granted.lock().grant);
+        let Grant { generation, deadline, alone } = grant;
+        let change = match version {
+            Some(version) => Change::CommitVersioned { token, deadline, value, version, ttl },
+            None if alone => Change::Commit { token, deadline, generation, value, ttl },
+            None => return None,
+        };
+        Some((token, change))
+    }
+
+    async fn release_checked(self, version: Option<Version>) -> Release {
+        let token = match &self.claim {
+            Some(held) => held.token,
+            // Nothing to take out of the record; the value must go all the same.
+            None => super::retry::token(),
+        };
+        let ttl = self.cache.options.reservation_ttl();
+        let change = Change::Release { token, version, ttl };
+        let released = self.cache.settle(&self.key, &change, None).await;
+        // Refused means that there is no record, so there is no value either.
+        if let Ok(Settled::Applied | Settled::Refused(_)) = released {
+            self.cache.counters.purges.add();
+            self.finish();
+            return Release::Purged;
+        }
+        self.cache.counters.in_doubt.add();
+        tracing::warn!("nobody answered to a release; it goes on in the background");
+        self.release_in_background(change);
+        Release::InDoubt
+    }
+
+    /// Until the reservation has expired there is nothing that this could come too late for.
+    fn release_in_background(self, change: Change) {
+        let (cache, key) = (self.cache.clone(), self.key.clone());
+        self.finish();
+        let patience = cache.options.reservation_time;
+        cache.clone().spawn(async move {
+            let persist = async {
+                while !matches!(
+                    cache.settle(&key, &change, None).await,
+                    Ok(Settled::Applied | Settled::Refused(_))
+                ) {
+                    tokio::time::sleep(patience / 20).await;
+                }
+            };
+            let _: Result<(), _> = timeout(patience, persist).await;
+        });
+    }
+
+    fn finish(mut self) {
+        self.finished = true;
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        if !self.finished && self.claim.is_some() {
+            self.cache.counters.reservations_left.add();
+            tracing::info!(
+                "a reservation was left to expire; commit, release or abort it to free its key"
+            );
+        }
+    }
+}
+
+impl fmt::Debug for Reservation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reservation").field("remaining", &self.remaining()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,152 @@
+//! Commands outside reserve and fill: invalidate, set, replace, touch.
+
+use std::time::Duration;
+
+use super::fresh::{Checked, Fresh, check_version};
+use super::retry::{Settled, token};
+use super::{Cache, Error};
+use crate::protocol::Token;
+use crate::store::{Change, StoreError};
+
+/// What became of a [`Cache::set`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "a set may have met a writer"]
+pub enum Set {
+    /// The value is in the cache.
+    Stored,
+    /// A writer holds the key. Nothing was stored.
+    Busy,
+    /// Nobody answered. The value may be in the cache.
+    InDoubt,
+}
+
+/// What became of a [`Cache::replace`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "a replace may have lost a race"]
+pub enum Replace {
+    /// The value is in the cache.
+    Stored,
+    /// The value is not the one that the caller saw any more. Nothing was stored.
+    Conflict,
+    /// Nobody answered. The value may be in the cache.
+    InDoubt,
+}
+
+/// What became of a [`Cache::touch`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Touch {
+    /// The value lives on.
+    Done,
+    /// There is no value.
+    Missing,
+}
+
+impl Cache {
+    /// Says that the source of `key` was changed by somebody who did not reserve it: removes the
+    /// value, and ends any fill under way.
+    ///
+    /// With the version that the source gave the change, older fills are refused from now on too,
+    /// and a value that is at least that new stays.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a key or a version out of bounds; [`Error::Store`] if nobody answered:
+    /// say it again; [`Error::ShutDown`].
+    pub async fn invalidate(
+        &self,
+        key: impl AsRef<[u8]>,
+        version: Option<u64>,
+    ) -> Result<(), Error> {
+        let key = self.key(key.as_ref())?;
+        let version = version.map(check_version).transpose()?;
+        let ttl = self.options.reservation_ttl();
+        // Refused means that there is no record, so there is no value either.
+        match self.settle(&key, &Change::Invalidate { version, ttl }, None).await? {
+            Settled::Applied | Settled::Refused(_) => Ok(()),
+            Settled::InDoubt => Err(self.unanswered("an invalidate")),
+        }
+    }
+
+    /// Stores a value without asking the source; the last one wins. **Outside the guarantee**: a
+    /// value that was read before another's change can be stored after it. Where the source is at
+    /// hand, [`get_or_fill`](Cache::get_or_fill) and [`update`](Cache::update) are the ways to
+    /// store.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a key, a value or a time to live out of bounds, or for a version,
+    /// which a blind value cannot have; [`Error::Store`] if the store gave no answer and the value
+    /// was certainly not stored; [`Error::ShutDown`].
+    pub async fn set(&self, key: impl AsRef<[u8]>, fresh: impl Into<Fresh>) -> Result<Set, Error> {
+        let key = self.key(key.as_ref())?;
+        let Checked { value, ttl, .. } = self.blind(fresh.into())?;
+        let token = token();
+        Ok(match self.settle(&key, &Change::Set { token, value, ttl }, Some(token)).await? {
+            Settled::Applied => Set::Stored,
+            Settled::Refused(_) => Set::Busy,
+            Settled::InDoubt => Set::InDoubt,
+        })
+    }
+
+    /// Stores a value if the cache still holds the one that a hit with this `stamp` returned.
+    /// **Outside the guarantee**, as the source is not asked.
+    ///
+    /// # Errors
+    /// As [`set`](Cache::set).
+    ///
+    /// # Example
+    /// ```
+    /// use genfence::{Cache, Replace};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+    /// let cache = Cache::connect("memory://").await?;
+    /// let _ = cache.set("visits", "1").await?;
+    /// let seen = cache.get("visits").await?.unwrap();
+    /// assert_eq!(cache.replace("visits", seen.stamp, "2").await?, Replace::Stored);
+    /// assert_eq!(cache.replace("visits", seen.stamp, "3").await?, Replace::Conflict);
+    /// # Ok::<(), genfence::Error>(()) }).unwrap();
+    /// ```
+    pub async fn replace(
+        &self,
+        key: impl AsRef<[u8]>,
+        stamp: Token,
+        fresh: impl Into<Fresh>,
+    ) -> Result<Replace, Error> {
+        let key = self.key(key.as_ref())?;
+        let Checked { value, ttl, .. } = self.blind(fresh.into())?;
+        let token = token();
+        let change = Change::Replace { stamp, token, value, ttl };
+        Ok(match self.settle(&key, &change, Some(token)).await? {
+            Settled::Applied => Replace::Stored,
+            Settled::Refused(_) => Replace::Conflict,
+            Settled::InDoubt => Replace::InDoubt,
+        })
+    }
+
+    /// Sets the time to live of a value anew, for sliding expiry. Such a value may outlive its first
+    /// time to live.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a key or a time to live out of bounds; [`Error::Store`] if nobody
+    /// answered; [`Error::ShutDown`].
+    pub async fn touch(&self, key: impl AsRef<[u8]>, ttl: Duration) -> Result<Touch, Error> {
+        let key = self.key(key.as_ref())?;
+        let ttl = self.options.check_ttl("ttl", ttl)?;
+        match self.settle(&key, &Change::Touch { ttl }, None).await? {
+            Settled::Applied => Ok(Touch::Done),
+            Settled::Refused(_) => Ok(Touch::Missing),
+            Settled::InDoubt => Err(self.unanswered("a touch")),
+        }
+    }
+
+    fn blind(&self, fresh: Fresh) -> Result<Checked, Error> {
+        if fresh.version.is_some() {
+            let problem = "a blind value has none; it comes from get_or_fill or update";
+            return Err(Error::invalid("version", problem));
+        }
+        fresh.check(&self.options)
+    }
+
+    fn unanswered(&self, what: &str) -> Error {
+        self.counters.in_doubt.add();
+        StoreError::doubtful(format!("nobody answered to {what}; it may have been applied")).into()
+    }
+}

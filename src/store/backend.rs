@@ -1,0 +1,96 @@
+use std::any::Any;
+use std::pin::Pin;
+
+use bytes::Bytes;
+
+use super::{Answer, Change, Hit, MemoryStore, Snapshot, Store, StoreError};
+use crate::protocol::{Claim, Grant};
+
+/// The store behind a cache. The stores of this crate are called directly, so that a hit costs no
+/// allocation; one that the caller brings is called through a box.
+pub(crate) enum Backend {
+    Memory(MemoryStore),
+    Custom(Box<dyn BoxedStore>),
+}
+
+impl Backend {
+    /// Takes the direct way for the embedded store, whoever made it.
+    pub(crate) fn new(store: impl Store) -> Self {
+        let mut store = Some(store);
+        match (&mut store as &mut dyn Any).downcast_mut::<Option<MemoryStore>>() {
+            Some(memory) => Backend::Memory(memory.take().expect("nobody took it yet")),
+            None => Backend::Custom(Box::new(store.expect("nobody took it yet"))),
+        }
+    }
+}
+
+/// [`Store`] with its futures boxed, so that a store can be a trait object.
+pub(crate) trait BoxedStore: Send + Sync {
+    fn get<'a>(&'a self, key: &'a [u8]) -> Reply<'a, Option<Hit>>;
+    fn get_many<'a>(&'a self, keys: &'a [Bytes]) -> Reply<'a, Vec<Option<Hit>>>;
+    fn inspect<'a>(&'a self, key: &'a [u8]) -> Reply<'a, Option<Snapshot>>;
+    fn claim<'a>(&'a self, key: &'a [u8], claim: &'a Claim) -> Reply<'a, Answer<Grant>>;
+    fn change<'a>(&'a self, key: &'a [u8], change: &'a Change) -> Reply<'a, Answer<()>>;
+}
+
+type Reply<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+
+impl<S: Store> BoxedStore for S {
+    fn get<'a>(&'a self, key: &'a [u8]) -> Reply<'a, Option<Hit>> {
+        Box::pin(Store::get(self, key))
+    }
+
+    fn get_many<'a>(&'a self, keys: &'a [Bytes]) -> Reply<'a, Vec<Option<Hit>>> {
+        Box::pin(Store::get_many(self, keys))
+    }
+
+    fn inspect<'a>(&'a self, key: &'a [u8]) -> Reply<'a, Option<Snapshot>> {
+        Box::pin(Store::inspect(self, key))
+    }
+
+    fn claim<'a>(&'a self, key: &'a [u8], claim: &'a Claim) -> Reply<'a, Answer<Grant>> {
+        Box::pin(Store::claim(self, key, claim))
+    }
+
+    fn change<'a>(&'a self, key: &'a [u8], change: &'a Change) -> Reply<'a, Answer<()>> {
+        Box::pin(Store::change(self, key, change))
+    }
+}
+
+impl Store for Backend {
+    #[inline]
+    async fn get(&self, key: &[u8]) -> Result<Option<Hit>, StoreError> {
+        match self {
+            Backend::Memory(store) => Ok(store.read(key)),
+            Backend::Custom(store) => store.get(key).await,
+        }
+    }
+
+    async fn get_many(&self, keys: &[Bytes]) -> Result<Vec<Option<Hit>>, StoreError> {
+        match self {
+            Backend::Memory(store) => Store::get_many(store, keys).await,
+            Backend::Custom(store) => store.get_many(keys).await,
+        }
+    }
+
+    async fn inspect(&self, key: &[u8]) -> Result<Option<Snapshot>, StoreError> {
+        match self {
+            Backend::Memory(store) => Store::inspect(store, key).await,
+            Backend::Custom(store) => store.inspect(key).await,
+        }
+    }
+
+    async fn claim(&self, key: &[u8], claim: &Claim) -> Result<Answer<Grant>, StoreError> {
+        match self {
+            Backend::Memory(store) => Store::claim(store, key, claim).await,
+            Backend::Custom(store) => store.claim(key, claim).await,
+        }
+    }
+
+    async fn change(&self, key: &[u8], change: &Change) -> Result<Answer<()>, StoreError> {
+        match self {
+            Backend::Memory(store) => Store::change(store, key, change).await,
+            Backend::Custom(store) => store.change(key, change).await,
+        }
+    }
+}

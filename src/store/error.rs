@@ -1,0 +1,53 @@
+use std::sync::Arc;
+
+/// What lies behind a [`StoreError`].
+pub type Cause = Arc<dyn std::error::Error + Send + Sync>;
+
+/// A command got no answer from the store, or one that is no answer to it.
+///
+/// A refused command is not an error: see [`Answer`](crate::store::Answer).
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct StoreError {
+    message: String,
+    in_doubt: bool,
+    retry: bool,
+    #[source]
+    cause: Option<Cause>,
+}
+
+impl StoreError {
+    /// The command was certainly not applied and never will be; another try may reach the store.
+    pub fn unavailable(message: impl Into<String>) -> Self {
+        StoreError { message: message.into(), in_doubt: false, retry: true, cause: None }
+    }
+
+    /// The command may have been applied, or may still be; another try may tell.
+    pub fn doubtful(message: impl Into<String>) -> Self {
+        StoreError { message: message.into(), in_doubt: true, retry: true, cause: None }
+    }
+
+    /// The store will not do this, now or later: too large a record, say, or no permission.
+    pub fn refused(message: impl Into<String>) -> Self {
+        StoreError { message: message.into(), in_doubt: false, retry: false, cause: None }
+    }
+
+    /// Names what lies behind the error.
+    #[must_use]
+    pub fn because(mut self, cause: impl std::error::Error + Send + Sync + 'static) -> Self {
+        self.cause = Some(Arc::new(cause));
+        self
+    }
+
+    /// Whether the command may have been applied, or may still be.
+    #[must_use]
+    pub fn in_doubt(&self) -> bool {
+        self.in_doubt
+    }
+
+    /// Whether another try makes sense.
+    #[must_use]
+    pub fn may_retry(&self) -> bool {
+        self.retry
+    }
+}

@@ -1,0 +1,89 @@
+//! Where commands run: the trait [`Store`], and the stores there are.
+//!
+//! A store runs each protocol command on the record of one key in one atomic step, on one clock. It
+//! knows nothing of waiting, of other callers, or of what a command is for.
+
+mod backend;
+mod error;
+pub mod memory;
+
+use std::future::Future;
+
+use bytes::Bytes;
+
+use crate::protocol;
+
+pub(crate) use backend::Backend;
+pub use error::{Cause, StoreError};
+pub use memory::MemoryStore;
+
+/// What a record holds: bytes, or `None` where the source was asked and has nothing.
+pub type Value = Option<Bytes>;
+/// [`protocol::Hit`] of the values that stores hold.
+pub type Hit = protocol::Hit<Value>;
+/// [`protocol::Change`] of the values that stores hold.
+pub type Change = protocol::Change<Value>;
+/// [`protocol::Record`] of the values that stores hold.
+pub type Record = protocol::Record<Value>;
+/// What a store says to a command that reached it: done, or refused and nothing changed.
+pub type Answer<T> = Result<T, protocol::Refusal>;
+
+/// A record and the server's time at which it was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// All that is known of the key.
+    pub record: Record,
+    /// When it was read; the record's deadlines are on the same clock.
+    pub now: protocol::Time,
+}
+
+/// A place where the protocol's commands run.
+///
+/// # Contract
+/// * Each call is one atomic step on one key, as [`protocol::get`], [`protocol::claim`] and
+///   [`protocol::change`] describe it. How many packets it takes, and whether they travel with
+///   others, is the store's own matter.
+/// * All deadlines are on the store's clock, never on the caller's.
+/// * Each call ends within a bound of the store's own. A call that ends with
+///   [`StoreError::in_doubt`] may have been applied, and may still be. The caller retries; a store
+///   sends each command once.
+/// * A record with a live reservation is never evicted.
+/// * A future that is dropped may leave its command applied or not.
+pub trait Store: Send + Sync + 'static {
+    /// The value of `key`, if one may be served.
+    fn get(&self, key: &[u8]) -> impl Future<Output = Result<Option<Hit>, StoreError>> + Send;
+
+    /// The values of several keys, in their order. Each key is read in a step of its own.
+    fn get_many(
+        &self,
+        keys: &[Bytes],
+    ) -> impl Future<Output = Result<Vec<Option<Hit>>, StoreError>> + Send {
+        async move {
+            let mut hits = Vec::with_capacity(keys.len());
+            for key in keys {
+                hits.push(self.get(key).await?);
+            }
+            Ok(hits)
+        }
+    }
+
+    /// All that is known of `key`: why a lease was refused, what an operator asks about.
+    fn inspect(
+        &self,
+        key: &[u8],
+    ) -> impl Future<Output = Result<Option<Snapshot>, StoreError>> + Send;
+
+    /// Runs a command that takes or prolongs a claim.
+    fn claim(
+        &self,
+        key: &[u8],
+        claim: &protocol::Claim,
+    ) -> impl Future<Output = Result<Answer<protocol::Grant>, StoreError>> + Send;
+
+    /// Runs a command that stores, removes, or gives a claim back.
+    fn change(
+        &self,
+        key: &[u8],
+        change: &Change,
+    ) -> impl Future<Output = Result<Answer<()>, StoreError>> + Send;
+}
