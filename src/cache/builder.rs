@@ -101,7 +101,7 @@ impl Builder {
                     options.max_value_bytes as u64,
                     Clock::default(),
                 );
-                Cache::open(Backend::Memory(store), options)
+                Cache::open(Backend::new(store), options)
             }
             Target::Aerospike { .. } => Err(Error::invalid(
                 "url",

@@ -97,6 +97,10 @@ impl Lease {
             ttl,
         };
         let settled = self.cache.settle(leader.key(), &change, Some(self.token)).await;
+        if let Ok(Settled::Refused(Refusal::Condition | Refusal::Generation)) = settled {
+            // Below the floor, or written by somebody who left the lease alone: it may be live.
+            self.cache.unlease(leader.key().clone(), vec![self.token]);
+        }
         // Only a value that was stored is known to have been the latest when the fill was sent.
         let mark = if matches!(settled, Ok(Settled::Applied)) { sent } else { self.read };
         leader.finish(&Found::Hit(Hit { value, stamp: self.token, version }), mark);

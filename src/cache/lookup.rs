@@ -47,6 +47,12 @@ pub(super) enum Found {
 }
 
 impl Found {
+    /// Tells those who wait, and the leader's own caller.
+    fn answer(self, leader: Leader, mark: Mark) -> Result<Lookup, Error> {
+        leader.finish(&self, mark);
+        self.into_lookup()
+    }
+
     fn into_lookup(self) -> Result<Lookup, Error> {
         match self {
             Found::Hit(hit) => Ok(Lookup::Hit(hit)),
@@ -116,16 +122,15 @@ impl Cache {
 
     #[inline]
     pub(super) fn count(&self, hit: Option<Hit>) -> Option<Found> {
-        match hit {
-            Some(hit) => {
-                self.counters.hits.add();
-                Some(Found::Hit(hit))
-            }
-            None => {
-                self.counters.misses.add();
-                None
-            }
-        }
+        let counters = &self.counters;
+        hit.map(|hit| {
+            counters.hits.add();
+            Found::Hit(hit)
+        })
+        .or_else(|| {
+            counters.misses.add();
+            None
+        })
     }
 
     pub(super) fn unreachable(&self, error: StoreError) -> Found {
@@ -178,7 +183,7 @@ impl Cache {
                     Ok((token, grant)) => {
                         Ok(Lookup::Lease(Lease::new(self.clone(), leader, token, grant)))
                     }
-                    Err(error) => self.answer(leader, self.unreachable(error), Mark::ALL),
+                    Err(error) => self.unreachable(error).answer(leader, Mark::ALL),
                 };
             }
             loop {
@@ -186,9 +191,9 @@ impl Cache {
                 match self.look(leader.key()).await {
                     Look::Free => break,
                     Look::Found(Found::Hit(hit)) => {
-                        return self.answer(leader, Found::Hit(hit), mark);
+                        return Found::Hit(hit).answer(leader, mark);
                     }
-                    Look::Found(found) => return self.answer(leader, found, Mark::ALL),
+                    Look::Found(found) => return found.answer(leader, Mark::ALL),
                     Look::Leased(left) => {
                         let now = Instant::now();
                         if now >= deadline {
@@ -204,11 +209,6 @@ impl Cache {
                 return Ok(Lookup::Bypass(Bypass::Slow));
             }
         }
-    }
-
-    fn answer(&self, leader: Leader, found: Found, mark: Mark) -> Result<Lookup, Error> {
-        leader.finish(&found, mark);
-        found.into_lookup()
     }
 
     /// Asks for the lease once. `None`: somebody holds the key.
@@ -264,13 +264,13 @@ impl Cache {
                 Ok((token, grant)) => {
                     Ok(Lookup::Lease(Lease::new(self.clone(), leader, token, grant)))
                 }
-                Err(error) => self.answer(leader, self.unreachable(error), Mark::ALL),
+                Err(error) => self.unreachable(error).answer(leader, Mark::ALL),
             });
         }
         let mark = leader.mark();
         match self.look(leader.key()).await {
-            Look::Found(Found::Hit(hit)) => Some(self.answer(leader, Found::Hit(hit), mark)),
-            Look::Found(found) => Some(self.answer(leader, found, Mark::ALL)),
+            Look::Found(Found::Hit(hit)) => Some(Found::Hit(hit).answer(leader, mark)),
+            Look::Found(found) => Some(found.answer(leader, Mark::ALL)),
             Look::Leased(_) | Look::Free => None,
         }
     }

@@ -88,7 +88,7 @@ impl Options {
         span("negative_ttl", self.negative_ttl, SECOND, MAX_TTL)?;
         span("lease_time", self.lease_time, 10 * MILLISECOND, MINUTE)?;
         span("reservation_time", self.reservation_time, 100 * MILLISECOND, MAX_RESERVATION_TIME)?;
-        let longest_margin = self.reservation_time - MILLISECOND;
+        let longest_margin = self.reservation_time.saturating_sub(MILLISECOND);
         span("reservation_margin", self.reservation_margin, Duration::ZERO, longest_margin)?;
         span("wait", self.wait, Duration::ZERO, MINUTE)?;
         span("load_time", self.load_time, self.lease_time, MAX_RESERVATION_TIME)?;

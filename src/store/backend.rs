@@ -1,5 +1,6 @@
 use std::any::Any;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -9,7 +10,7 @@ use crate::protocol::{Claim, Grant};
 /// The store behind a cache. The stores of this crate are called directly, so that a hit costs no
 /// allocation; one that the caller brings is called through a box.
 pub(crate) enum Backend {
-    Memory(MemoryStore),
+    Memory(Arc<MemoryStore>),
     Custom(Box<dyn BoxedStore>),
 }
 
@@ -17,9 +18,15 @@ impl Backend {
     /// Takes the direct way for the embedded store, whoever made it.
     pub(crate) fn new(store: impl Store) -> Self {
         let mut store = Some(store);
-        match (&mut store as &mut dyn Any).downcast_mut::<Option<MemoryStore>>() {
-            Some(memory) => Backend::Memory(memory.take().expect("nobody took it yet")),
-            None => Backend::Custom(Box::new(store.expect("nobody took it yet"))),
+        let any: &mut dyn Any = &mut store;
+        if let Some(memory) = any.downcast_mut::<Option<MemoryStore>>().and_then(Option::take) {
+            Backend::Memory(Arc::new(memory))
+        } else if let Some(memory) =
+            any.downcast_mut::<Option<Arc<MemoryStore>>>().and_then(Option::take)
+        {
+            Backend::Memory(memory)
+        } else {
+            Backend::Custom(Box::new(store.expect("neither arm above took it")))
         }
     }
 }
@@ -68,28 +75,28 @@ impl Store for Backend {
 
     async fn get_many(&self, keys: &[Bytes]) -> Result<Vec<Option<Hit>>, StoreError> {
         match self {
-            Backend::Memory(store) => Store::get_many(store, keys).await,
+            Backend::Memory(store) => Store::get_many(&**store, keys).await,
             Backend::Custom(store) => store.get_many(keys).await,
         }
     }
 
     async fn inspect(&self, key: &[u8]) -> Result<Option<Snapshot>, StoreError> {
         match self {
-            Backend::Memory(store) => Store::inspect(store, key).await,
+            Backend::Memory(store) => Store::inspect(&**store, key).await,
             Backend::Custom(store) => store.inspect(key).await,
         }
     }
 
     async fn claim(&self, key: &[u8], claim: &Claim) -> Result<Answer<Grant>, StoreError> {
         match self {
-            Backend::Memory(store) => Store::claim(store, key, claim).await,
+            Backend::Memory(store) => Store::claim(&**store, key, claim).await,
             Backend::Custom(store) => store.claim(key, claim).await,
         }
     }
 
     async fn change(&self, key: &[u8], change: &Change) -> Result<Answer<()>, StoreError> {
         match self {
-            Backend::Memory(store) => Store::change(store, key, change).await,
+            Backend::Memory(store) => Store::change(&**store, key, change).await,
             Backend::Custom(store) => store.change(key, change).await,
         }
     }

@@ -116,7 +116,6 @@ impl MemoryStore {
     fn shard(&self, key: &[u8]) -> &RwLock<Shard> {
         // The map inside takes the low bits of the same hash, so the shard takes the high ones.
         let high = self.hasher.hash_one(key) >> 32;
-        #[expect(clippy::cast_possible_truncation, reason = "the number of shards is small")]
         &self.shards[high as usize & (self.shards.len() - 1)]
     }
 

@@ -8,6 +8,7 @@ mod error;
 pub mod memory;
 
 use std::future::Future;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -86,4 +87,31 @@ pub trait Store: Send + Sync + 'static {
         key: &[u8],
         change: &Change,
     ) -> impl Future<Output = Result<Answer<()>, StoreError>> + Send;
+}
+
+/// So that whoever opens a cache can keep the store at hand.
+impl<S: Store> Store for Arc<S> {
+    async fn get(&self, key: &[u8]) -> Result<Option<Hit>, StoreError> {
+        S::get(self, key).await
+    }
+
+    async fn get_many(&self, keys: &[Bytes]) -> Result<Vec<Option<Hit>>, StoreError> {
+        S::get_many(self, keys).await
+    }
+
+    async fn inspect(&self, key: &[u8]) -> Result<Option<Snapshot>, StoreError> {
+        S::inspect(self, key).await
+    }
+
+    async fn claim(
+        &self,
+        key: &[u8],
+        claim: &protocol::Claim,
+    ) -> Result<Answer<protocol::Grant>, StoreError> {
+        S::claim(self, key, claim).await
+    }
+
+    async fn change(&self, key: &[u8], change: &Change) -> Result<Answer<()>, StoreError> {
+        S::change(self, key, change).await
+    }
 }
