@@ -60,7 +60,14 @@ impl<V> Record<V> {
     /// Whether any writer's claim on the key is live.
     #[must_use]
     pub fn is_reserved(&self, now: Time) -> bool {
-        self.reservations.values().any(|&deadline| deadline > now)
+        self.reserved_until(now) != Time::ZERO
+    }
+
+    /// The deadline of the last live reservation, or [`Time::ZERO`] if none is live.
+    #[must_use]
+    pub fn reserved_until(&self, now: Time) -> Time {
+        let last = self.reservations.values().max().copied().unwrap_or_default();
+        if last > now { last } else { Time::ZERO }
     }
 
     /// The lease, if it is live.

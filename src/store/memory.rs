@@ -1,28 +1,29 @@
 //! The embedded store, `memory://`: everything in this process, nothing to install.
 //!
 //! The pure transitions of [`crate::protocol`] run under the lock of the shard that the key falls
-//! into. Eviction is S3-FIFO (`quick_cache`), bounded in bytes, and passes over every record with
-//! a live reservation.
+//! into. Eviction is S3-FIFO (`quick_cache`), bounded in bytes. A record with a live reservation
+//! weighs nothing, which `quick_cache` takes to mean that it must not go; it gets its weight back
+//! when the reservation is over.
 
+use std::collections::BTreeSet;
 use std::hash::BuildHasher;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::mem;
 
 use foldhash::fast::RandomState;
 use parking_lot::RwLock;
-use quick_cache::unsync::Cache as EvictingMap;
-use quick_cache::{Lifecycle, OptionsBuilder, Weighter};
+use quick_cache::unsync::{Cache as EvictingMap, DefaultLifecycle};
+use quick_cache::{OptionsBuilder, Weighter};
 
+pub use super::clock::Clock;
 use super::{Answer, Change, Hit, Record, Snapshot, Store, StoreError};
 use crate::protocol::{self, Claim, Grant, Time};
 
 /// An in-process store with a bound in bytes.
 ///
 /// # Bound
-/// Keys, values and bookkeeping count. Records with a live reservation are never evicted, so a
-/// process that reserves more keys than fit goes over the bound by those records, which are small:
-/// a reserved key holds no value. A value too large for its shard is evicted at once.
+/// Keys, values and bookkeeping count. Records with a live reservation do not: they are never
+/// evicted, and they are small, as a reserved key holds no value. A value too large for its shard
+/// is evicted at once.
 ///
 /// # Example
 /// ```
@@ -40,7 +41,21 @@ pub struct MemoryStore {
     clock: Clock,
 }
 
-type Shard = EvictingMap<Box<[u8]>, Record, Bytes, RandomState, Reserved>;
+struct Shard {
+    map: Map,
+    /// The keys of pinned records and when their last reservation is over, first things first.
+    pinned: BTreeSet<(Time, Box<[u8]>)>,
+}
+
+type Map = EvictingMap<Box<[u8]>, Place, Bytes, RandomState, DefaultLifecycle<Box<[u8]>, Place>>;
+
+/// A record in the map.
+#[derive(Default)]
+struct Place {
+    record: Record,
+    /// Until when the record must not go: the deadline of its last live reservation, or zero.
+    pinned_until: Time,
+}
 
 /// The most shards there are: enough that a few dozen threads rarely meet on one lock.
 const MAX_SHARDS: u64 = 64;
@@ -73,16 +88,21 @@ impl MemoryStore {
             .build()
             .expect("both sizes are given");
         let shard = || {
-            let reserved = Reserved(clock.clone());
-            Shard::with_options(options.clone(), Bytes, hasher.clone(), reserved)
+            let map = Map::with_options(
+                options.clone(),
+                Bytes,
+                hasher.clone(),
+                DefaultLifecycle::default(),
+            );
+            RwLock::new(Shard { map, pinned: BTreeSet::new() })
         };
-        MemoryStore { shards: (0..shards).map(|_| RwLock::new(shard())).collect(), hasher, clock }
+        MemoryStore { shards: (0..shards).map(|_| shard()).collect(), hasher, clock }
     }
 
     /// Records that are there, expired ones that nothing has touched since included.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.shards.iter().map(|shard| shard.read().len()).sum()
+        self.shards.iter().map(|shard| shard.read().map.len()).sum()
     }
 
     /// Whether there is no record.
@@ -94,22 +114,22 @@ impl MemoryStore {
     /// Bytes that are counted against the bound.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        self.shards.iter().map(|shard| shard.read().weight()).sum()
+        self.shards.iter().map(|shard| shard.read().map.weight()).sum()
     }
 
     /// Takes a record away as an eviction would: not while a reservation on it is live. Says
     /// whether a record went. This is how tests and the race force what memory pressure does.
     pub fn evict(&self, key: &[u8]) -> bool {
         let now = self.clock.now();
-        self.shard(key).write().remove_if(key, |record| !record.is_reserved(now)).is_some()
+        self.shard(key).write().map.remove_if(key, |place| !place.record.is_reserved(now)).is_some()
     }
 
     /// **get**, without a future.
     #[inline]
     pub(crate) fn read(&self, key: &[u8]) -> Option<Hit> {
         let shard = self.shard(key).read();
-        let record = shard.get(key)?;
-        protocol::get(Some(record), self.clock.now())
+        let place = shard.map.get(key)?;
+        protocol::get(Some(&place.record), self.clock.now())
     }
 
     #[inline]
@@ -128,27 +148,68 @@ impl MemoryStore {
         let mut shard = self.shard(key).write();
         // Read under the lock, so that time never runs backwards for a key.
         let now = self.clock.now();
-        let held = shard.get_mut(key).map(|mut record| std::mem::take(&mut *record));
+        shard.unpin_what_is_over(now);
+        shard.transition(key, now, step)
+    }
+}
+
+impl Shard {
+    fn transition<T>(
+        &mut self,
+        key: &[u8],
+        now: Time,
+        step: impl FnOnce(&mut Option<Record>, Time) -> Answer<T>,
+    ) -> Answer<T> {
+        let held = self.map.get_mut(key).map(|mut place| mem::take(&mut *place));
         let existed = held.is_some();
-        let mut slot = held;
+        let pinned_until = held.as_ref().map_or(Time::ZERO, |place| place.pinned_until);
+        let mut slot = held.map(|place| place.record);
         let answer = step(&mut slot, now);
-        match slot {
+        let record = slot.map(|record| Place { pinned_until: record.reserved_until(now), record });
+        self.pin(key, pinned_until, record.as_ref().map_or(Time::ZERO, |place| place.pinned_until));
+        match record {
             Some(record) if existed => {
-                if let Some(mut place) = shard.peek_mut(key) {
+                if let Some(mut place) = self.map.peek_mut(key) {
                     *place = record;
                 }
-                if shard.weight() > shard.capacity() {
-                    // Growing in place evicts nothing; coming in anew does.
-                    if let Some((key, record)) = shard.remove(key) {
-                        shard.insert(key, record);
-                    }
-                }
+                self.keep_to_the_bound(key);
             }
-            Some(record) => shard.insert(key.into(), record),
-            None if existed => drop(shard.remove(key)),
+            Some(record) => self.map.insert(key.into(), record),
+            None if existed => drop(self.map.remove(key)),
             None => {}
         }
         answer
+    }
+
+    fn pin(&mut self, key: &[u8], before: Time, after: Time) {
+        if before == after {
+            return;
+        }
+        if before != Time::ZERO {
+            self.pinned.remove(&(before, key.into()));
+        }
+        if after != Time::ZERO {
+            self.pinned.insert((after, key.into()));
+        }
+    }
+
+    fn unpin_what_is_over(&mut self, now: Time) {
+        while self.pinned.first().is_some_and(|(until, _)| *until <= now) {
+            let Some((_, key)) = self.pinned.pop_first() else { return };
+            if let Some(mut place) = self.map.peek_mut(&key) {
+                place.pinned_until = Time::ZERO;
+            }
+            self.keep_to_the_bound(&key);
+        }
+    }
+
+    /// A record that grows in place evicts nothing; one that comes in anew does.
+    fn keep_to_the_bound(&mut self, key: &[u8]) {
+        if self.map.weight() > self.map.capacity()
+            && let Some((key, record)) = self.map.remove(key)
+        {
+            self.map.insert(key, record);
+        }
     }
 }
 
@@ -166,7 +227,8 @@ impl Store for MemoryStore {
     async fn inspect(&self, key: &[u8]) -> Result<Option<Snapshot>, StoreError> {
         let shard = self.shard(key).read();
         let now = self.clock.now();
-        let record = shard.peek(key).filter(|record| record.expires > now);
+        let record = shard.map.peek(key).map(|place| &place.record);
+        let record = record.filter(|record| record.expires > now);
         Ok(record.map(|record| Snapshot { record: record.clone(), now }))
     }
 
@@ -179,78 +241,24 @@ impl Store for MemoryStore {
     }
 }
 
-/// The clock of an embedded store.
-#[derive(Clone, Debug)]
-pub struct Clock(Source);
-
-#[derive(Clone, Debug)]
-enum Source {
-    System(Instant),
-    Manual(Arc<AtomicU64>),
-}
-
-/// Where every clock begins: not at zero, which is no instant.
-const EPOCH: Duration = Duration::from_secs(1);
-
-impl Default for Clock {
-    fn default() -> Self {
-        Clock(Source::System(Instant::now()))
-    }
-}
-
-impl Clock {
-    /// A clock that stands still until it is told to [`advance`](Clock::advance).
-    #[must_use]
-    pub fn manual() -> Self {
-        Clock(Source::Manual(Arc::new(AtomicU64::new(0))))
-    }
-
-    /// Moves a manual clock, and every clone of it, forward. The system's clock is not moved.
-    pub fn advance(&self, span: Duration) {
-        if let Source::Manual(nanos) = &self.0 {
-            nanos.fetch_add(u64::try_from(span.as_nanos()).unwrap_or(u64::MAX), Ordering::SeqCst);
-        }
-    }
-
-    /// The time now.
-    #[must_use]
-    #[inline]
-    pub fn now(&self) -> Time {
-        let elapsed = match &self.0 {
-            Source::System(start) => start.elapsed(),
-            Source::Manual(nanos) => Duration::from_nanos(nanos.load(Ordering::SeqCst)),
-        };
-        Time::ZERO.after(EPOCH + elapsed)
-    }
-}
-
-/// Keeps records with a live reservation from eviction.
-#[derive(Clone)]
-struct Reserved(Clock);
-
-impl Lifecycle<Box<[u8]>, Record> for Reserved {
-    type RequestState = ();
-
-    fn is_pinned(&self, _key: &Box<[u8]>, record: &Record) -> bool {
-        !record.reservations.is_empty() && record.is_reserved(self.0.now())
-    }
-}
-
 /// Weighs a record by the bytes it takes.
 #[derive(Clone)]
 struct Bytes;
 
 impl Bytes {
     /// A record, its place in the map, and the boxes of key and value.
-    const RECORD: u64 = size_of::<Record>() as u64 + 64;
+    const RECORD: u64 = size_of::<Place>() as u64 + 64;
     /// One reservation: a token and a deadline in a tree's node.
     const RESERVATION: u64 = 48;
 }
 
-impl Weighter<Box<[u8]>, Record> for Bytes {
-    fn weight(&self, key: &Box<[u8]>, record: &Record) -> u64 {
-        let value = record.stored.as_ref().and_then(|stored| stored.value.as_ref());
+impl Weighter<Box<[u8]>, Place> for Bytes {
+    fn weight(&self, key: &Box<[u8]>, place: &Place) -> u64 {
+        if place.pinned_until != Time::ZERO {
+            return 0;
+        }
+        let value = place.record.stored.as_ref().and_then(|stored| stored.value.as_ref());
         let bytes = key.len() + value.map_or(0, bytes::Bytes::len);
-        bytes as u64 + Self::RECORD + record.reservations.len() as u64 * Self::RESERVATION
+        bytes as u64 + Self::RECORD + place.record.reservations.len() as u64 * Self::RESERVATION
     }
 }

@@ -4,6 +4,7 @@
 //! knows nothing of waiting, of other callers, or of what a command is for.
 
 mod backend;
+mod clock;
 mod error;
 pub mod memory;
 

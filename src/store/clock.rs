@@ -1,0 +1,50 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::protocol::Time;
+
+/// The clock of an embedded store.
+#[derive(Clone, Debug)]
+pub struct Clock(Source);
+
+#[derive(Clone, Debug)]
+enum Source {
+    System(Instant),
+    Manual(Arc<AtomicU64>),
+}
+
+/// Where every clock begins: not at zero, which is no instant.
+const EPOCH: Duration = Duration::from_secs(1);
+
+impl Default for Clock {
+    fn default() -> Self {
+        Clock(Source::System(Instant::now()))
+    }
+}
+
+impl Clock {
+    /// A clock that stands still until it is told to [`advance`](Clock::advance).
+    #[must_use]
+    pub fn manual() -> Self {
+        Clock(Source::Manual(Arc::new(AtomicU64::new(0))))
+    }
+
+    /// Moves a manual clock, and every clone of it, forward. The system's clock is not moved.
+    pub fn advance(&self, span: Duration) {
+        if let Source::Manual(nanos) = &self.0 {
+            nanos.fetch_add(u64::try_from(span.as_nanos()).unwrap_or(u64::MAX), Ordering::SeqCst);
+        }
+    }
+
+    /// The time now.
+    #[must_use]
+    #[inline]
+    pub fn now(&self) -> Time {
+        let elapsed = match &self.0 {
+            Source::System(start) => start.elapsed(),
+            Source::Manual(nanos) => Duration::from_nanos(nanos.load(Ordering::SeqCst)),
+        };
+        Time::ZERO.after(EPOCH + elapsed)
+    }
+}

@@ -1,0 +1,130 @@
+//! What is out of bounds is an error that names the field and the bound, and nothing is sent.
+
+mod support;
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use genfence::{Cache, CallError, Error, Fresh, Lookup};
+use support::{Faulty, faulty_with};
+
+fn invalid<T: std::fmt::Debug>(result: Result<T, Error>) -> String {
+    match result {
+        Err(error @ Error::Invalid { .. }) => error.to_string(),
+        other => panic!("expected an error that names the field, got {other:?}"),
+    }
+}
+
+fn small() -> (Cache, Faulty) {
+    let (cache, store, _) =
+        faulty_with(Cache::builder().max_key_bytes(8).max_value_bytes(10).prefix("p:"));
+    (cache, store)
+}
+
+#[tokio::test]
+async fn a_key_out_of_bounds_is_refused_by_every_call() {
+    let (cache, store) = small();
+    for (key, problem) in
+        [("", "key: 0 bytes, must be 1 to 6"), ("7 bytes", "key: 7 bytes, must be 1 to 6")]
+    {
+        assert_eq!(invalid(cache.get(key).await), problem);
+        assert_eq!(invalid(cache.lookup(key).await), problem);
+        assert_eq!(invalid(cache.reserve(key).await), problem);
+        assert_eq!(invalid(cache.invalidate(key, None).await), problem);
+        assert_eq!(invalid(cache.set(key, "v").await), problem);
+        assert_eq!(invalid(cache.touch(key, Duration::from_secs(1)).await), problem);
+        let load = async || -> Result<&str, Infallible> { panic!("the loader must not run") };
+        let filled = cache.get_or_fill(key, load).await;
+        assert!(matches!(filled, Err(CallError::Cache(Error::Invalid { field: "key", .. }))));
+        let load = async |_: Vec<bytes::Bytes>| -> Result<Vec<(&str, &str)>, Infallible> {
+            panic!("the loader must not run")
+        };
+        let filled = cache.get_or_fill_many(["good", key], load).await;
+        assert!(matches!(filled, Err(CallError::Cache(Error::Invalid { field: "key", .. }))));
+    }
+    assert_eq!(store.sent(), []);
+    cache.get("6bytes").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_value_a_version_or_a_ttl_out_of_bounds_is_refused_before_anything_is_sent() {
+    let (cache, store) = small();
+    let second = Duration::from_secs(1);
+    let year = Duration::from_secs(366 * 24 * 60 * 60);
+    let too_large = "value: 11 bytes, at most 10 are allowed";
+    let too_new = "version: 9223372036854775808, at most 9223372036854775807 is allowed";
+    let zero = "ttl: 0s is out of bounds, must be 1ns to 3650days";
+    assert_eq!(invalid(cache.set("k", "eleven long").await), too_large);
+    assert_eq!(invalid(cache.set("k", Fresh::from("v").ttl(Duration::ZERO)).await), zero);
+    assert!(invalid(cache.set("k", Fresh::from("v").ttl(11 * year)).await).starts_with("ttl: "));
+    assert!(invalid(cache.set("k", Fresh::from("v").version(1)).await).starts_with("version: "));
+    assert_eq!(invalid(cache.touch("k", Duration::ZERO).await), zero);
+    assert_eq!(invalid(cache.invalidate("k", Some(1 << 63)).await), too_new);
+    assert_eq!(store.sent(), []);
+
+    let Lookup::Lease(lease) = cache.lookup("k").await.unwrap() else { panic!("no lease") };
+    store.sent();
+    assert_eq!(invalid(lease.fill("eleven long").await), too_large);
+    assert_eq!(store.sent(), [], "the lease is given back in the background");
+
+    let reservation = cache.reserve("k").await.unwrap();
+    assert_eq!(invalid(reservation.commit_versioned("v", 1 << 63).await), too_new);
+    let reservation = cache.reserve("k").await.unwrap();
+    assert_eq!(invalid(reservation.release(Some(1 << 63)).await), too_new);
+    // The source was changed all the same, so both released.
+    assert!(matches!(cache.lookup("k").await.unwrap(), Lookup::Lease(_)));
+    let _ = cache.set("ttl", Fresh::from("v").ttl(second / 2)).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_option_out_of_bounds_is_named_with_its_bound() {
+    for (option, problem) in [
+        ("ttl=0s", "ttl: 0s is out of bounds, must be 1s to 3650days"),
+        ("ttl=4000days", "ttl: 4000days is out of bounds, must be 1s to 3650days"),
+        ("negative_ttl=1ms", "negative_ttl: 1ms is out of bounds, must be 1s to 3650days"),
+        ("ttl_jitter=0.6", "ttl_jitter: 0.6, must be 0 to 0.5"),
+        ("ttl_jitter=NaN", "ttl_jitter: NaN, must be 0 to 0.5"),
+        ("lease_time=1ms", "lease_time: 1ms is out of bounds, must be 10ms to 1m"),
+        ("reservation_time=2h", "reservation_time: 2h is out of bounds, must be 100ms to 1h"),
+        ("reservation_time=1s", "reservation_margin: 1s is out of bounds, must be 0s to 999ms"),
+        ("wait=2m", "wait: 2m is out of bounds, must be 0s to 1m"),
+        ("load_time=1s", "load_time: 1s is out of bounds, must be 2s to 1h"),
+        ("replica_lag=1h", "replica_lag: 1h is out of bounds, must be 0s to 27s"),
+        ("attempts=0", "attempts: 0 is out of bounds, must be 1 to 100"),
+        ("max_key_bytes=0", "max_key_bytes: 0 is out of bounds, must be 1 to 65536"),
+        (
+            "max_value_bytes=1GiB",
+            "max_value_bytes: 1073741824 is out of bounds, must be 1 to 134217728",
+        ),
+        ("max_key_bytes=4&prefix=long", "prefix: 4 is out of bounds, must be 0 to 3"),
+        (
+            "max_bytes=1MiB",
+            "max_bytes: 1048576 bytes, must be at least 4194304: four values of `max_value_bytes`",
+        ),
+    ] {
+        let error = invalid(Cache::connect(&format!("memory://?{option}")).await);
+        assert_eq!(error, problem);
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_this_version_does_not_have_is_said_to_be_missing() {
+    let error = invalid(Cache::connect("aerospike://localhost:3000/test/cache").await);
+    assert!(error.contains("no Aerospike store"), "{error}");
+}
+
+#[test]
+fn opening_a_cache_outside_a_runtime_is_an_error_and_no_panic() {
+    let error = invalid(futures_executor(Cache::connect("memory://")));
+    assert_eq!(error, "runtime: there is none here; open the cache within a tokio runtime");
+}
+
+/// Polls a future that does not wait, without any runtime.
+fn futures_executor<T>(future: impl Future<Output = T>) -> T {
+    let mut future = std::pin::pin!(future);
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    match future.as_mut().poll(&mut context) {
+        std::task::Poll::Ready(value) => value,
+        std::task::Poll::Pending => panic!("it waits"),
+    }
+}
