@@ -43,3 +43,13 @@ pub enum CallError<E> {
     #[error("{0}")]
     Caller(#[source] E),
 }
+
+impl<E> CallError<CallError<E>> {
+    /// The error of a call within a call.
+    pub(crate) fn flatten(self) -> CallError<E> {
+        match self {
+            CallError::Cache(error) => CallError::Cache(error),
+            CallError::Caller(inner) => inner,
+        }
+    }
+}

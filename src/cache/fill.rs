@@ -118,16 +118,8 @@ impl Cache {
                     let loaded = loader(vec![key.clone()]).await.map_err(CallError::Caller)?;
                     only(loaded, &key).map_err(CallError::Cache)
                 };
-                let value = match self.get_or_fill(&key, load).await {
-                    Ok(value) => value,
-                    Err(CallError::Cache(error) | CallError::Caller(CallError::Cache(error))) => {
-                        return Err(CallError::Cache(error));
-                    }
-                    Err(CallError::Caller(CallError::Caller(error))) => {
-                        return Err(CallError::Caller(error));
-                    }
-                };
-                Ok((key, value))
+                let value = self.get_or_fill(&key, load).await.map_err(CallError::flatten)?;
+                Ok::<_, CallError<E>>((key, value))
             }
         });
         batch.values.extend(try_join_all(held_by_others).await?);

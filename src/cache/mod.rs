@@ -11,6 +11,8 @@ mod options;
 mod reservation;
 mod retry;
 mod stats;
+#[cfg(feature = "serde")]
+mod typed;
 mod update;
 mod url;
 mod write;
@@ -43,6 +45,8 @@ pub use lookup::{Bypass, Lookup};
 pub use options::{UnreachableRead, UnreachableReserve};
 pub use reservation::{Commit, Release, Reservation};
 pub use stats::Stats;
+#[cfg(feature = "serde")]
+pub use typed::Typed;
 pub use update::{Source, Update};
 pub use write::{Replace, Set, Touch};
 

@@ -1,0 +1,173 @@
+//! Values of the caller's own types, as JSON. A thin layer: all else is the cache's.
+
+use std::future::Future;
+use std::marker::PhantomData;
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::{Cache, CallError, Error, Fresh, Reservation, Set, Source, Update};
+
+impl Fresh {
+    /// A value as JSON.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if it cannot be written as JSON.
+    pub fn json(value: &impl Serialize) -> Result<Self, Error> {
+        serde_json::to_vec(value).map(Fresh::from).map_err(|problem| {
+            Error::invalid("value", format!("cannot be written as JSON: {problem}"))
+        })
+    }
+}
+
+impl Cache {
+    /// This cache, for values of one type, as JSON.
+    pub fn typed<T: Serialize + DeserializeOwned>(&self) -> Typed<T> {
+        Typed { cache: self.clone(), kind: PhantomData }
+    }
+}
+
+/// A [`Cache`] whose values are of one type, as JSON.
+///
+/// A cached value that cannot be read as `T`, say because another version of the program wrote it,
+/// is removed and loaded anew.
+///
+/// # Example
+/// ```
+/// use genfence::{Cache, Fresh, Source};
+/// use serde::{Deserialize, Serialize};
+/// # use std::convert::Infallible;
+///
+/// #[derive(Debug, PartialEq, Serialize, Deserialize)]
+/// struct User { name: String }
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// let users = Cache::builder().prefix("users:").connect("memory://").await?.typed::<User>();
+/// let ada = || User { name: "Ada".into() };
+/// let user = users.get_or_fill("1", async || Ok::<_, Infallible>(Some(ada()))).await.unwrap();
+/// assert_eq!(user, Some(ada()));
+/// let nobody = users.get_or_fill("2", async || Ok::<_, Infallible>(None)).await.unwrap();
+/// assert_eq!(nobody, None);
+/// # Ok::<(), genfence::Error>(()) }).unwrap();
+/// ```
+pub struct Typed<T> {
+    cache: Cache,
+    kind: PhantomData<fn() -> T>,
+}
+
+impl<T> Clone for Typed<T> {
+    fn clone(&self) -> Self {
+        Typed { cache: self.cache.clone(), kind: PhantomData }
+    }
+}
+
+impl<T> std::fmt::Debug for Typed<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Typed").field("cache", &self.cache).finish()
+    }
+}
+
+impl<T: Serialize + DeserializeOwned> Typed<T> {
+    /// The cache beneath, for bytes, versions and times to live.
+    pub fn cache(&self) -> &Cache {
+        &self.cache
+    }
+
+    /// As [`Cache::get`]: `None` where the cache holds nothing, `Some(None)` where it remembers that
+    /// the source has nothing.
+    ///
+    /// # Errors
+    /// As [`Cache::get`], and [`Error::Invalid`] for a value that is no `T`.
+    pub async fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Option<T>>, Error> {
+        match self.cache.get(key).await? {
+            Some(hit) => decode(hit.value.as_ref()).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// As [`Cache::get_or_fill`].
+    ///
+    /// # Errors
+    /// As [`Cache::get_or_fill`], and [`Error::Invalid`] for a value that cannot be written as JSON
+    /// and read back.
+    pub async fn get_or_fill<E, L, F>(
+        &self,
+        key: impl AsRef<[u8]>,
+        loader: L,
+    ) -> Result<Option<T>, CallError<E>>
+    where
+        L: Fn() -> F,
+        F: Future<Output = Result<Option<T>, E>>,
+    {
+        let key = key.as_ref();
+        let value = self.load(key, &loader).await?;
+        if let Ok(value) = decode(value.as_ref()) {
+            return Ok(value);
+        }
+        self.cache.invalidate(key, None).await?;
+        let value = self.load(key, &loader).await?;
+        Ok(decode(value.as_ref())?)
+    }
+
+    async fn load<E, L, F>(&self, key: &[u8], loader: &L) -> Result<Option<Bytes>, CallError<E>>
+    where
+        L: Fn() -> F,
+        F: Future<Output = Result<Option<T>, E>>,
+    {
+        let load = async || -> Result<Fresh, CallError<E>> {
+            Ok(match loader().await.map_err(CallError::Caller)? {
+                Some(value) => Fresh::json(&value)?,
+                None => Fresh::nothing(),
+            })
+        };
+        self.cache.get_or_fill(key, load).await.map_err(CallError::flatten)
+    }
+
+    /// As [`Cache::update`], for a closure that returns the value the source now has, or `None` for
+    /// a deleted row.
+    ///
+    /// # Errors
+    /// As [`Cache::update`]. A value that cannot be written as JSON is [`Error::Invalid`]: the
+    /// source was changed, and the key is released.
+    pub async fn update<E, F>(
+        &self,
+        key: impl AsRef<[u8]>,
+        change: F,
+    ) -> Result<Update, CallError<E>>
+    where
+        F: AsyncFnOnce(&Reservation) -> Result<Option<T>, E>,
+    {
+        let mut unwritten = None;
+        let updated = self.cache.update(key, async |reservation: &Reservation| {
+            Ok(match change(reservation).await? {
+                None => Source::Committed(Fresh::nothing()),
+                Some(value) => match Fresh::json(&value) {
+                    Ok(fresh) => Source::Committed(fresh),
+                    Err(error) => {
+                        unwritten = Some(error);
+                        Source::Changed(None)
+                    }
+                },
+            })
+        });
+        let update = updated.await?;
+        unwritten.map_or(Ok(update), |error| Err(error.into()))
+    }
+
+    /// As [`Cache::set`]: outside the guarantee.
+    ///
+    /// # Errors
+    /// As [`Cache::set`], and [`Error::Invalid`] for a value that cannot be written as JSON.
+    pub async fn set(&self, key: impl AsRef<[u8]>, value: &T) -> Result<Set, Error> {
+        self.cache.set(key, Fresh::json(value)?).await
+    }
+}
+
+fn decode<T: DeserializeOwned>(value: Option<&Bytes>) -> Result<Option<T>, Error> {
+    let parse = |bytes: &Bytes| serde_json::from_slice(bytes);
+    // The problem names a line and a type, and could quote the value: it stays out.
+    value.map(parse).transpose().map_err(|_| {
+        Error::invalid("value", "is not JSON of the expected type; invalidate the key")
+    })
+}
