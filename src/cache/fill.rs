@@ -151,7 +151,7 @@ impl Cache {
                     batch.to_load.insert(key.clone(), Some(lease));
                 }
                 Some(Lookup::Bypass(_)) => {
-                    self.counters.bypasses.add();
+                    self.0.counters.bypasses.add();
                     batch.to_load.insert(key.clone(), None);
                 }
                 None => batch.held_by_others.push(key.clone()),
@@ -191,13 +191,13 @@ impl Cache {
     async fn fill_loaded(&self, lease: Lease, fresh: Fresh) -> Result<Value, Error> {
         let value = fresh.value.clone();
         let size = value.as_ref().map_or(0, Bytes::len);
-        if size > self.options.max_value_bytes {
-            self.counters.oversized.add();
+        if size > self.0.options.max_value_bytes {
+            self.0.counters.oversized.add();
             tracing::warn!(size, "a loaded value is too large to be stored");
             lease.give_back(&fresh);
             return Ok(value);
         }
-        let fresh = fresh.check(&self.options)?;
+        let fresh = fresh.check(&self.0.options)?;
         if let Err(error) = lease.fill_checked(fresh).await {
             tracing::warn!(%error, "a loaded value could not be stored");
         }
@@ -206,7 +206,7 @@ impl Cache {
 
     /// Plain reads of several keys, counted, and what to do where they fail.
     async fn read_many(&self, keys: &[Bytes]) -> Result<Vec<Option<Found>>, Error> {
-        match self.store.get_many(keys).await {
+        match self.0.store.get_many(keys).await {
             Ok(hits) => Ok(hits.into_iter().map(|hit| self.count(hit)).collect()),
             Err(error) => match self.unreachable(error) {
                 Found::Failed(error) => Err(error),

@@ -74,7 +74,7 @@ impl Lease {
     /// sent, and the lease is given back. [`Error::Store`] if the store gave no answer and the value
     /// was certainly not stored.
     pub async fn fill(self, fresh: impl Into<Fresh>) -> Result<Fill, Error> {
-        let fresh = fresh.into().check(&self.cache.options)?;
+        let fresh = fresh.into().check(&self.cache.0.options)?;
         self.fill_checked(fresh).await
     }
 
@@ -84,7 +84,7 @@ impl Lease {
         self.keeper.abort();
         let Some(leader) = self.shared.leader.lock().take() else {
             // The keeper gave up, and another caller may be filling.
-            self.cache.counters.fills_rejected.add();
+            self.cache.0.counters.fills_rejected.add();
             return Ok(Fill::Rejected(Refusal::Condition));
         };
         let sent = leader.mark();
@@ -104,7 +104,7 @@ impl Lease {
         // Only a value that was stored is known to have been the latest when the fill was sent.
         let mark = if matches!(settled, Ok(Settled::Applied)) { sent } else { self.read };
         leader.finish(&Found::Hit(Hit { value, stamp: self.token, version }), mark);
-        let counters = &self.cache.counters;
+        let counters = &self.cache.0.counters;
         match settled {
             Ok(Settled::Applied) => {
                 counters.fills_stored.add();
@@ -158,9 +158,9 @@ impl fmt::Debug for Lease {
 
 /// Extends a lease before it lapses, until its holder is done or has taken too long.
 async fn keep(cache: Cache, key: bytes::Bytes, token: Token, shared: Arc<Shared>) {
-    let time = cache.options.lease_time;
-    let ttl = cache.options.lease_ttl();
-    let end = Instant::now() + cache.options.load_time;
+    let time = cache.0.options.lease_time;
+    let ttl = cache.0.options.lease_ttl();
+    let end = Instant::now() + cache.0.options.load_time;
     let extending = async {
         loop {
             sleep(time / 3).await;
@@ -168,7 +168,7 @@ async fn keep(cache: Cache, key: bytes::Bytes, token: Token, shared: Arc<Shared>
             let extend = Claim::Extend { token, deadline: grant.deadline, time, ttl };
             match cache.claim_again(&key, &extend).await {
                 Ok(Ok(extended)) => {
-                    cache.counters.extensions.add();
+                    cache.0.counters.extensions.add();
                     *grant = extended;
                 }
                 // Lost: the fill will say so. Nothing is left to keep.

@@ -111,7 +111,7 @@ impl Cache {
 
     /// A plain read, and what to do if it fails.
     pub(super) async fn read(&self, key: &[u8]) -> Result<Option<Found>, Error> {
-        match self.store.get(key).await {
+        match self.0.store.get(key).await {
             Ok(hit) => Ok(self.count(hit)),
             Err(error) => match self.unreachable(error) {
                 Found::Failed(error) => Err(error),
@@ -122,7 +122,7 @@ impl Cache {
 
     #[inline]
     pub(super) fn count(&self, hit: Option<Hit>) -> Option<Found> {
-        let counters = &self.counters;
+        let counters = &self.0.counters;
         hit.map(|hit| {
             counters.hits.add();
             Found::Hit(hit)
@@ -134,9 +134,9 @@ impl Cache {
     }
 
     pub(super) fn unreachable(&self, error: StoreError) -> Found {
-        self.counters.failures.add();
+        self.0.counters.failures.add();
         tracing::warn!(%error, "the cache gave no answer to a read");
-        match self.options.unreachable_read {
+        match self.0.options.unreachable_read {
             UnreachableRead::Bypass => Found::Bypass(Bypass::Unreachable),
             UnreachableRead::Error => Found::Failed(error.into()),
         }
@@ -144,9 +144,9 @@ impl Cache {
 
     /// Leads the flight of a missing key, or waits for it.
     async fn miss(&self, key: Bytes) -> Result<Lookup, Error> {
-        let deadline = Instant::now() + self.options.wait;
+        let deadline = Instant::now() + self.0.options.wait;
         let lookup = loop {
-            let waiter = match self.flights.join(&key) {
+            let waiter = match self.0.flights.join(&key) {
                 Role::Leader(leader) => break self.lead(leader, deadline).await,
                 Role::Waiter(waiter) => waiter,
             };
@@ -155,7 +155,7 @@ impl Cache {
                 Ok(Verdict::Lead(leader)) => break self.lead(leader, deadline).await,
                 Ok(Verdict::Answer(found)) => {
                     if let Found::Hit(_) = found {
-                        self.counters.shared.add();
+                        self.0.counters.shared.add();
                     }
                     break found.into_lookup();
                 }
@@ -168,7 +168,7 @@ impl Cache {
             }
         };
         if let Ok(Lookup::Bypass(why)) = lookup {
-            self.counters.bypasses.add();
+            self.0.counters.bypasses.add();
             tracing::debug!(?why, "bypass");
         }
         lookup
@@ -216,12 +216,12 @@ impl Cache {
         &self,
         leader: &mut Leader,
     ) -> Option<Result<(Token, crate::protocol::Grant), StoreError>> {
-        let (time, ttl) = (self.options.lease_time, self.options.lease_ttl());
+        let (time, ttl) = (self.0.options.lease_time, self.0.options.lease_ttl());
         let key = leader.key().clone();
         let claim = |token, previous| Claim::Lease { token, previous, time, ttl };
         match self.claim_anew(&key, &mut leader.carried, claim).await {
             Ok(Ok(granted)) => {
-                self.counters.leases.add();
+                self.0.counters.leases.add();
                 Some(Ok(granted))
             }
             Ok(Err(_)) => None,
@@ -233,7 +233,7 @@ impl Cache {
     async fn look(&self, key: &[u8]) -> Look {
         let mut tries = self.tries();
         let snapshot = loop {
-            match self.store.inspect(key).await {
+            match self.0.store.inspect(key).await {
                 Ok(snapshot) => break snapshot,
                 Err(error) => {
                     if let Err(error) = tries.again(error).await {
@@ -258,7 +258,7 @@ impl Cache {
     /// What [`get_or_fill_many`](Cache::get_or_fill_many) does with each missing key: as
     /// [`lookup`](Cache::lookup), but `None` where it would wait.
     pub(super) async fn lookup_now(&self, key: &Bytes) -> Option<Result<Lookup, Error>> {
-        let mut leader = self.flights.try_lead(key)?;
+        let mut leader = self.0.flights.try_lead(key)?;
         if let Some(lease) = self.take_lease(&mut leader).await {
             return Some(match lease {
                 Ok((token, grant)) => {

@@ -20,7 +20,6 @@ mod write;
 use std::borrow::Cow;
 use std::fmt;
 use std::future::Future;
-use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -89,7 +88,7 @@ const FLIGHT_SHARDS: usize = 64;
 pub struct Cache(Arc<Inner>);
 
 /// What all clones of a cache share.
-pub struct Inner {
+struct Inner {
     store: Backend,
     options: Options,
     flights: Arc<Flights<Found, Token>>,
@@ -97,14 +96,6 @@ pub struct Inner {
     runtime: Handle,
     tasks: TaskTracker,
     closed: AtomicBool,
-}
-
-impl Deref for Cache {
-    type Target = Inner;
-
-    fn deref(&self) -> &Inner {
-        &self.0
-    }
 }
 
 impl Cache {
@@ -177,7 +168,7 @@ impl Cache {
     /// What this cache has done since it was opened.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        self.counters.snapshot()
+        self.0.counters.snapshot()
     }
 
     /// Closes the cache and all its clones: every further call ends with [`Error::ShutDown`], and
@@ -186,14 +177,14 @@ impl Cache {
     /// Calls under way end as they would have. Dropping the last clone without closing it is
     /// safe too: claims that were not given back expire.
     pub async fn close(&self, within: Duration) -> bool {
-        self.closed.store(true, Relaxed);
-        self.tasks.close();
-        timeout(within, self.tasks.wait()).await.is_ok()
+        self.0.closed.store(true, Relaxed);
+        self.0.tasks.close();
+        timeout(within, self.0.tasks.wait()).await.is_ok()
     }
 
     /// Runs something in the background, where [`close`](Cache::close) waits for it.
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
-        self.tasks.spawn_on(task, &self.runtime).abort_handle()
+        self.0.tasks.spawn_on(task, &self.0.runtime).abort_handle()
     }
 
     /// Gives leases back in the background. What fails expires.
@@ -205,9 +196,9 @@ impl Cache {
         self.spawn(async move {
             let returns = async {
                 for token in tokens {
-                    let returned = cache.store.change(&key, &Change::Unlease { token }).await;
+                    let returned = cache.0.store.change(&key, &Change::Unlease { token }).await;
                     if let Ok(Ok(())) = returned {
-                        cache.counters.leases_returned.add();
+                        cache.0.counters.leases_returned.add();
                     }
                 }
             };
@@ -216,16 +207,16 @@ impl Cache {
     }
 }
 
-impl Inner {
+impl Cache {
     /// Checks a key and puts the prefix before it.
     #[inline]
     fn key<'k>(&self, key: &'k [u8]) -> Result<Cow<'k, [u8]>, Error> {
-        if self.closed.load(Relaxed) {
+        if self.0.closed.load(Relaxed) {
             return Err(Error::ShutDown);
         }
-        let prefix = &self.options.prefix;
+        let prefix = &self.0.options.prefix;
         let size = prefix.len() + key.len();
-        if key.is_empty() || size > self.options.max_key_bytes {
+        if key.is_empty() || size > self.0.options.max_key_bytes {
             return Err(self.bad_key(key));
         }
         if prefix.is_empty() {
@@ -236,7 +227,7 @@ impl Inner {
 
     #[cold]
     fn bad_key(&self, key: &[u8]) -> Error {
-        let most = self.options.max_key_bytes - self.options.prefix.len();
+        let most = self.0.options.max_key_bytes - self.0.options.prefix.len();
         Error::invalid("key", format!("{} bytes, must be 1 to {most}", key.len()))
     }
 }

@@ -93,7 +93,7 @@ impl Cache {
     /// ```
     pub async fn reserve(&self, key: impl AsRef<[u8]>) -> Result<Reservation, Error> {
         let key = Bytes::copy_from_slice(&self.key(key.as_ref())?);
-        let (time, ttl) = (self.options.reservation_time, self.options.reservation_ttl());
+        let (time, ttl) = (self.0.options.reservation_time, self.0.options.reservation_ttl());
         let claim = |token, previous| Claim::Reserve { token, previous, time, ttl };
         // The clock starts before the packet is sent, so it is never behind the server's.
         let until = self.margin_from(Instant::now());
@@ -101,19 +101,19 @@ impl Cache {
         let answer = self.claim_anew(&key, &mut sending.unanswered, claim).await;
         let claim = match answer {
             Ok(Ok((token, grant))) => {
-                self.counters.reservations.add();
+                self.0.counters.reservations.add();
                 Some(Held { token, granted: Mutex::new(Granted { grant, until }) })
             }
             Ok(Err(refusal)) => {
                 unreachable!("a store refused what no record can refuse: {refusal}")
             }
-            Err(error) if self.options.unreachable_reserve == UnreachableReserve::Proceed => {
-                self.counters.failures.add();
+            Err(error) if self.0.options.unreachable_reserve == UnreachableReserve::Proceed => {
+                self.0.counters.failures.add();
                 tracing::warn!(%error, "changing the source without a reservation");
                 None
             }
             Err(error) => {
-                self.counters.failures.add();
+                self.0.counters.failures.add();
                 return Err(error.into());
             }
         };
@@ -122,7 +122,7 @@ impl Cache {
     }
 
     fn margin_from(&self, start: Instant) -> Instant {
-        start + self.options.reservation_time - self.options.reservation_margin
+        start + self.0.options.reservation_time - self.0.options.reservation_margin
     }
 }
 
@@ -147,7 +147,7 @@ impl Drop for Sending<'_> {
         let (cache, key) = (self.cache.clone(), self.key.clone());
         self.cache.spawn(async move {
             let abort = Change::Abort { token, previous: tokens };
-            let patience = cache.options.reservation_time;
+            let patience = cache.0.options.reservation_time;
             let _: Result<_, _> = timeout(patience, cache.settle(&key, &abort, None)).await;
         });
     }
@@ -171,7 +171,7 @@ impl Reservation {
     pub async fn renew(&self) -> Result<bool, Error> {
         let Some(Held { token, granted }) = &self.claim else { return Ok(false) };
         let (time, ttl) =
-            (self.cache.options.reservation_time, self.cache.options.reservation_ttl());
+            (self.cache.0.options.reservation_time, self.cache.0.options.reservation_ttl());
         let until = self.cache.margin_from(Instant::now());
         let deadline = granted.lock().grant.deadline;
         let renew = Claim::Renew { token: *token, deadline, time, ttl };
@@ -189,7 +189,7 @@ impl Reservation {
     pub async fn commit(self, fresh: impl Into<Fresh>) -> Result<Commit, Error> {
         let fresh: Fresh = fresh.into();
         let version = fresh.version;
-        match fresh.check(&self.cache.options) {
+        match fresh.check(&self.cache.0.options) {
             Ok(fresh) => Ok(self.commit_checked(fresh).await),
             Err(error) => {
                 let version = version.and_then(Version::new);
@@ -243,7 +243,7 @@ impl Reservation {
             None => Ok(Settled::Refused(crate::protocol::Refusal::Condition)),
         };
         if let Ok(Settled::Applied) = stored {
-            self.cache.counters.commits_stored.add();
+            self.cache.0.counters.commits_stored.add();
             self.finish();
             return Commit::Stored;
         }
@@ -275,16 +275,16 @@ impl Reservation {
             // Nothing to take out of the record; the value must go all the same.
             None => super::retry::token(),
         };
-        let ttl = self.cache.options.reservation_ttl();
+        let ttl = self.cache.0.options.reservation_ttl();
         let change = Change::Release { token, version, ttl };
         let released = self.cache.settle(&self.key, &change, None).await;
         // Refused means that there is no record, so there is no value either.
         if let Ok(Settled::Applied | Settled::Refused(_)) = released {
-            self.cache.counters.purges.add();
+            self.cache.0.counters.purges.add();
             self.finish();
             return Release::Purged;
         }
-        self.cache.counters.in_doubt.add();
+        self.cache.0.counters.in_doubt.add();
         tracing::warn!("nobody answered to a release; it goes on in the background");
         self.release_in_background(change);
         Release::InDoubt
@@ -294,7 +294,7 @@ impl Reservation {
     fn release_in_background(self, change: Change) {
         let (cache, key) = (self.cache.clone(), self.key.clone());
         self.finish();
-        let patience = cache.options.reservation_time;
+        let patience = cache.0.options.reservation_time;
         cache.clone().spawn(async move {
             let persist = async {
                 while !matches!(
@@ -316,7 +316,7 @@ impl Reservation {
 impl Drop for Reservation {
     fn drop(&mut self) {
         if !self.finished && self.claim.is_some() {
-            self.cache.counters.reservations_left.add();
+            self.cache.0.counters.reservations_left.add();
             tracing::info!(
                 "a reservation was left to expire; commit, release or abort it to free its key"
             );

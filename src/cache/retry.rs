@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rand::RngExt;
 
-use super::Inner;
+use super::Cache;
 use crate::protocol::{Claim, Grant, Refusal, Token};
 use crate::store::{Answer, Change, Store, StoreError};
 
@@ -58,9 +58,9 @@ pub(super) fn jittered(span: Duration) -> Duration {
     span.mul_f64(0.5 + 0.5 * rand::rng().random::<f64>())
 }
 
-impl Inner {
+impl Cache {
     pub(super) fn tries(&self) -> Tries {
-        Tries::new(self.options.attempts)
+        Tries::new(self.0.options.attempts)
     }
 
     /// Sends a lease or a reserve until it is answered, each time under a new token: an earlier
@@ -80,7 +80,7 @@ impl Inner {
             let token = token();
             let command = claim(token, unanswered.clone());
             unanswered.push(token);
-            match self.store.claim(key, &command).await {
+            match self.0.store.claim(key, &command).await {
                 Ok(answer) => {
                     unanswered.pop();
                     return Ok(answer.map(|grant| (token, grant)));
@@ -99,7 +99,7 @@ impl Inner {
     ) -> Result<Answer<Grant>, StoreError> {
         let mut tries = self.tries();
         loop {
-            match self.store.claim(key, claim).await {
+            match self.0.store.claim(key, claim).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => tries.again(error).await?,
             }
@@ -120,7 +120,7 @@ impl Inner {
     ) -> Result<Settled, StoreError> {
         let mut tries = self.tries();
         loop {
-            match self.store.change(key, change).await {
+            match self.0.store.change(key, change).await {
                 Ok(Ok(())) => return Ok(Settled::Applied),
                 Ok(Err(refusal)) => {
                     let Some(stamp) = stamp.filter(|_| tries.doubted) else {
@@ -140,7 +140,7 @@ impl Inner {
     async fn recognise(&self, key: &[u8], stamp: Token, refusal: Refusal) -> Settled {
         let mut tries = self.tries();
         loop {
-            match self.store.get(key).await {
+            match self.0.store.get(key).await {
                 Ok(Some(hit)) if hit.stamp == stamp => return Settled::Applied,
                 Ok(_) => return Settled::Refused(refusal),
                 Err(error) => {

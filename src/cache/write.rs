@@ -58,7 +58,7 @@ impl Cache {
     ) -> Result<(), Error> {
         let key = self.key(key.as_ref())?;
         let version = version.map(check_version).transpose()?;
-        let ttl = self.options.reservation_ttl();
+        let ttl = self.0.options.reservation_ttl();
         // Refused means that there is no record, so there is no value either.
         match self.settle(&key, &Change::Invalidate { version, ttl }, None).await? {
             Settled::Applied | Settled::Refused(_) => Ok(()),
@@ -129,7 +129,7 @@ impl Cache {
     /// answered; [`Error::ShutDown`].
     pub async fn touch(&self, key: impl AsRef<[u8]>, ttl: Duration) -> Result<Touch, Error> {
         let key = self.key(key.as_ref())?;
-        let ttl = self.options.check_ttl("ttl", ttl)?;
+        let ttl = self.0.options.check_ttl("ttl", ttl)?;
         match self.settle(&key, &Change::Touch { ttl }, None).await? {
             Settled::Applied => Ok(Touch::Done),
             Settled::Refused(_) => Ok(Touch::Missing),
@@ -142,11 +142,11 @@ impl Cache {
             let problem = "a blind value has none; it comes from get_or_fill or update";
             return Err(Error::invalid("version", problem));
         }
-        fresh.check(&self.options)
+        fresh.check(&self.0.options)
     }
 
     fn unanswered(&self, what: &str) -> Error {
-        self.counters.in_doubt.add();
+        self.0.counters.in_doubt.add();
         StoreError::doubtful(format!("nobody answered to {what}; it may have been applied")).into()
     }
 }
