@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
 use genfence::protocol::{Claim, Token, Ttl};
-use genfence::store::{MemoryStore, Store, memory::Clock};
+use genfence::store::{Clock, MemoryStore, Store};
 use genfence::{Bypass, Cache, Commit, Lookup};
 
 const MIB: u64 = 1 << 20;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use genfence::protocol::{self, Claim, Generation, Grant, Refusal, Time, Token, Ttl, Version};
-use genfence::store::{Change, MemoryStore, Record, Store, memory::Clock};
+use genfence::store::{Change, Clock, MemoryStore, Record, Store};
 use proptest::prelude::*;
 
 /// One step. Numbers are small, so that commands meet each other's tokens.

@@ -3,7 +3,7 @@ use std::time::Duration;
 use super::options::{Options, UnreachableRead, UnreachableReserve};
 use super::url::{self, Target};
 use super::{Cache, Error};
-use crate::store::memory::Clock;
+use crate::store::Clock;
 use crate::store::{Backend, MemoryStore, Store};
 
 /// Settings for a [`Cache`], each with a default that most programs keep.

@@ -3,6 +3,19 @@ use crate::store::StoreError;
 /// Why a call could not be done.
 ///
 /// A lost race is not among these: it is an outcome, and each call's outcome has a type of its own.
+///
+/// # Example
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use genfence::{Cache, Error};
+///
+/// let cache = Cache::connect("memory://").await?;
+/// match cache.get("").await {
+///     Err(Error::Invalid { field, problem }) => assert_eq!((field, &*problem), ("key", "0 bytes, must be 1 to 1024")),
+///     other => panic!("{other:?}"),
+/// }
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -34,6 +47,17 @@ impl Error {
 }
 
 /// Why a call that runs the caller's own code gave nothing.
+///
+/// # Example
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let cache = genfence::Cache::connect("memory://").await?;
+/// use genfence::CallError;
+///
+/// let loaded = cache.get_or_fill("k", async || Err::<&str, _>("the source is down")).await;
+/// assert!(matches!(loaded, Err(CallError::Caller("the source is down"))));
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum CallError<E> {
     /// The cache's part failed; the caller's code did not run.

@@ -18,6 +18,18 @@ use crate::protocol::{Claim, Grant, Refusal, Token};
 use crate::store::{Change, Hit};
 
 /// What became of a fill.
+///
+/// # Example
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let cache = genfence::Cache::connect("memory://").await?;
+/// use genfence::{Fill, Lookup};
+///
+/// let Lookup::Lease(lease) = cache.lookup("k").await? else { panic!("nobody else is here") };
+/// cache.invalidate("k", None).await?; // somebody changed the source meanwhile
+/// assert!(matches!(lease.fill("old").await?, Fill::Rejected(_)));
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "a fill may have lost a race"]
 pub enum Fill {
@@ -38,6 +50,18 @@ pub enum Fill {
 ///
 /// The library keeps the lease alive in the background, at most for the option `load_time`.
 /// Dropping it gives it back, or hands it to another caller of this process who waits for the key.
+///
+/// # Example
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let cache = genfence::Cache::connect("memory://").await?;
+/// use genfence::{Fill, Lookup};
+///
+/// let Lookup::Lease(lease) = cache.lookup("k").await? else { panic!("nobody else is here") };
+/// let value = "read from the source after the lease came";
+/// assert_eq!(lease.fill(value).await?, Fill::Stored);
+/// # Ok(()) }
+/// ```
 pub struct Lease {
     cache: Cache,
     shared: Arc<Shared>,

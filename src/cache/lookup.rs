@@ -14,6 +14,20 @@ use crate::protocol::{Claim, Token};
 use crate::store::{Hit, Snapshot, Store, StoreError};
 
 /// What a lookup found.
+///
+/// # Example
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let cache = genfence::Cache::connect("memory://").await?;
+/// use genfence::Lookup;
+///
+/// match cache.lookup("k").await? {
+///     Lookup::Hit(hit) => println!("{:?}", hit.value),
+///     Lookup::Lease(lease) => drop(lease.fill("read now").await?),
+///     Lookup::Bypass(why) => println!("reading the source, storing nothing: {why:?}"),
+/// }
+/// # Ok(()) }
+/// ```
 #[derive(Debug)]
 #[must_use = "a lease that is dropped unused is given back"]
 pub enum Lookup {
@@ -27,6 +41,17 @@ pub enum Lookup {
 }
 
 /// Why a lookup ended in a bypass.
+///
+/// # Example
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let cache = genfence::Cache::connect("memory://").await?;
+/// use genfence::{Bypass, Lookup};
+///
+/// let _writer = cache.reserve("k").await?;
+/// assert!(matches!(cache.lookup("k").await?, Lookup::Bypass(Bypass::Reserved)));
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Bypass {

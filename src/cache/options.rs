@@ -6,6 +6,14 @@ use super::Error;
 use crate::protocol::{MAX_TTL, Ttl};
 
 /// What a read does when the store gives no answer.
+///
+/// # Example
+/// ```
+/// use genfence::{Cache, UnreachableRead};
+///
+/// let builder = Cache::builder().unreachable_read(UnreachableRead::Error);
+/// # drop(builder);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum UnreachableRead {
     /// Goes on as if the key were held by somebody: the caller reads the source, stores nothing.
@@ -16,6 +24,14 @@ pub enum UnreachableRead {
 }
 
 /// What a reserve does when the store gives no answer.
+///
+/// # Example
+/// ```
+/// use genfence::{Cache, UnreachableReserve};
+///
+/// let builder = Cache::builder().unreachable_reserve(UnreachableReserve::Proceed);
+/// # drop(builder);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum UnreachableReserve {
     /// Returns the error, so that the source is not changed behind the cache's back.

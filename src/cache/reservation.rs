@@ -15,6 +15,19 @@ use crate::protocol::{Claim, Grant, Token, Version};
 use crate::store::Change;
 
 /// What became of a commit.
+///
+/// # Example
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let cache = genfence::Cache::connect("memory://").await?;
+/// use genfence::Commit;
+///
+/// let (first, second) = (cache.reserve("k").await?, cache.reserve("k").await?);
+/// // Without versions nobody knows whose change came last.
+/// assert_eq!(first.commit("one").await?, Commit::Purged);
+/// assert_eq!(second.commit("other").await?, Commit::Purged);
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "a commit may have lost a race"]
 pub enum Commit {
@@ -28,6 +41,17 @@ pub enum Commit {
 }
 
 /// What became of a release.
+///
+/// # Example
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let cache = genfence::Cache::connect("memory://").await?;
+/// use genfence::Release;
+///
+/// let reservation = cache.reserve("k").await?;
+/// assert_eq!(reservation.release(None).await?, Release::Purged);
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Release {
     /// The key is empty.
@@ -46,6 +70,20 @@ pub enum Release {
 /// expire: the key is bypassed for at most the option `reservation_time`, and nothing stale can be
 /// served, whatever the source did. [`abort`](Reservation::abort) is for a transaction that was
 /// certainly rolled back, or never sent.
+///
+/// # Example
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let cache = genfence::Cache::connect("memory://").await?;
+/// # async fn transaction() -> Result<bool, std::io::Error> { Ok(true) }
+/// let reservation = cache.reserve("k").await?;
+/// match transaction().await {
+///     Ok(true) => drop(reservation.commit("the new value").await?),
+///     Ok(false) => reservation.abort().await, // certainly rolled back
+///     Err(_) => drop(reservation),            // who knows: let it expire
+/// }
+/// # Ok(()) }
+/// ```
 #[must_use = "a reservation that is dropped bypasses its key until it expires"]
 pub struct Reservation {
     cache: Cache,

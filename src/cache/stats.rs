@@ -6,6 +6,15 @@ macro_rules! stats {
         /// What a cache has done since it was opened: a snapshot of its counters.
         ///
         /// Counters only grow. They are read one by one, so sums may be off by calls under way.
+        ///
+        /// # Example
+        /// ```
+        /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), genfence::Error> {
+        /// let cache = genfence::Cache::connect("memory://").await?;
+        /// cache.get("k").await?;
+        /// assert_eq!(cache.stats().misses, 1);
+        /// # Ok(()) }
+        /// ```
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
         #[cfg_attr(feature = "serde", derive(serde::Serialize))]
         #[non_exhaustive]

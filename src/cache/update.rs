@@ -3,6 +3,20 @@
 use super::{Cache, CallError, Commit, Fresh, Release, Reservation};
 
 /// What became of the source, as the closure of [`Cache::update`] reports it.
+///
+/// # Example
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let cache = genfence::Cache::connect("memory://").await?;
+/// use genfence::{Fresh, Reservation, Source, Update};
+///
+/// let delete = async |_: &Reservation| {
+///     // DELETE … WHERE id = 1; COMMIT
+///     Ok::<_, std::io::Error>(Source::Committed(Fresh::nothing()))
+/// };
+/// assert_eq!(cache.update("user:1", delete).await?, Update::Stored);
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug)]
 pub enum Source {
     /// It was changed and committed; the key now has this value. A deleted row is
@@ -16,6 +30,17 @@ pub enum Source {
 }
 
 /// What became of an update.
+///
+/// # Example
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let cache = genfence::Cache::connect("memory://").await?;
+/// use genfence::{Reservation, Source, Update};
+///
+/// let change = async |_: &Reservation| Ok::<_, std::io::Error>(Source::RolledBack);
+/// assert_eq!(cache.update("k", change).await?, Update::RolledBack);
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "an update may have lost a race"]
 pub enum Update {

@@ -9,6 +9,18 @@ use crate::protocol::Token;
 use crate::store::{Change, StoreError};
 
 /// What became of a [`Cache::set`].
+///
+/// # Example
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let cache = genfence::Cache::connect("memory://").await?;
+/// use genfence::Set;
+///
+/// assert_eq!(cache.set("k", "v").await?, Set::Stored);
+/// let _writer = cache.reserve("k").await?;
+/// assert_eq!(cache.set("k", "v").await?, Set::Busy);
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "a set may have met a writer"]
 pub enum Set {
@@ -21,6 +33,19 @@ pub enum Set {
 }
 
 /// What became of a [`Cache::replace`].
+///
+/// # Example
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let cache = genfence::Cache::connect("memory://").await?;
+/// use genfence::Replace;
+///
+/// let _ = cache.set("k", "1").await?;
+/// let seen = cache.get("k").await?.expect("it was just set");
+/// let _ = cache.set("k", "2").await?;
+/// assert_eq!(cache.replace("k", seen.stamp, "3").await?, Replace::Conflict);
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "a replace may have lost a race"]
 pub enum Replace {
@@ -33,6 +58,17 @@ pub enum Replace {
 }
 
 /// What became of a [`Cache::touch`].
+///
+/// # Example
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let cache = genfence::Cache::connect("memory://").await?;
+/// use genfence::Touch;
+/// use std::time::Duration;
+///
+/// assert_eq!(cache.touch("k", Duration::from_secs(60)).await?, Touch::Missing);
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Touch {
     /// The value lives on.

@@ -3,6 +3,15 @@ use std::time::Duration;
 use super::{Generation, Time, Token, Ttl, Version};
 
 /// What **get** answers when a value may be served.
+///
+/// # Example
+/// ```
+/// use genfence::protocol::{Change, Hit, Time, Token, Ttl, change, get};
+///
+/// let (mut slot, now, token) = (None, Time::from_nanos(1), Token::new(1));
+/// change(&mut slot, now, &Change::Set { token, value: "v", ttl: Ttl::from_secs(1).unwrap() }).unwrap();
+/// assert_eq!(get(slot.as_ref(), now), Some(Hit { value: "v", stamp: token, version: None }));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Hit<V> {
     /// The value.
@@ -14,6 +23,22 @@ pub struct Hit<V> {
 }
 
 /// A command that takes or prolongs a claim. It answers a [`Grant`].
+///
+/// # Example
+/// ```
+/// use genfence::protocol::{Claim, Record, Time, Token, Ttl, claim};
+/// use std::time::Duration;
+///
+/// let mut slot: Option<Record<&str>> = None;
+/// let reserve = Claim::Reserve {
+///     token: Token::new(1),
+///     previous: vec![],
+///     time: Duration::from_secs(10),
+///     ttl: Ttl::from_secs(60).unwrap(),
+/// };
+/// let grant = claim(&mut slot, Time::from_nanos(1), &reserve).unwrap();
+/// assert!(grant.alone);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Claim {
     /// **lease**: permission to fill a key that holds no value, no live reservation and no live
@@ -65,6 +90,14 @@ pub enum Claim {
 }
 
 /// What a granted [`Claim`] answers.
+///
+/// # Example
+/// ```
+/// use genfence::protocol::{Generation, Grant, Time};
+///
+/// let grant = Grant { generation: Generation::new(1), deadline: Time::from_nanos(9), alone: true };
+/// assert!(grant.deadline > Time::ZERO);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Grant {
     /// The record's generation after the grant.
@@ -77,6 +110,15 @@ pub struct Grant {
 }
 
 /// A command that stores, removes, or gives a claim back.
+///
+/// # Example
+/// ```
+/// use genfence::protocol::{Change, Refusal, Time, Ttl, change};
+///
+/// let mut slot = None::<genfence::protocol::Record<&str>>;
+/// let touch = Change::Touch { ttl: Ttl::from_secs(60).unwrap() };
+/// assert_eq!(change(&mut slot, Time::from_nanos(1), &touch), Err(Refusal::Missing));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Change<V> {
     /// **fill**: stores what the holder of a lease read from the source after it was granted.
@@ -178,6 +220,13 @@ pub enum Change<V> {
 }
 
 /// Why a command was refused. A refused command has changed nothing.
+///
+/// # Example
+/// ```
+/// use genfence::protocol::Refusal;
+///
+/// assert_eq!(Refusal::Missing.to_string(), "the record is missing");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Refusal {
     /// There is no record, and the command does not create one.

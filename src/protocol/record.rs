@@ -3,6 +3,14 @@ use std::collections::BTreeMap;
 use super::{Generation, Time, Token, Ttl, Version};
 
 /// All that the cache knows of one key. Beside each field stands the name of its bin on a server.
+///
+/// # Example
+/// ```
+/// use genfence::protocol::{Record, Time};
+///
+/// let record: Record<&str> = Record::default();
+/// assert!(record.is_empty() && !record.is_reserved(Time::from_nanos(1)));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Record<V> {
     /// The value, if there is one. Present means servable. (`v`, `vt`, `vv`)
@@ -23,6 +31,14 @@ pub struct Record<V> {
 }
 
 /// A value in the cache.
+///
+/// # Example
+/// ```
+/// use genfence::protocol::{Stored, Token};
+///
+/// let stored = Stored { value: "v", token: Token::new(1), version: None };
+/// assert_eq!(stored.value, "v");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Stored<V> {
     /// The value itself. (`v`)
@@ -34,6 +50,16 @@ pub struct Stored<V> {
 }
 
 /// A reader's claim.
+///
+/// # Example
+/// ```
+/// use genfence::protocol::{Lease, Record, Time, Token};
+///
+/// let lease = Lease { token: Token::new(1), deadline: Time::from_nanos(9) };
+/// let record: Record<&str> = Record { lease: Some(lease), ..Record::default() };
+/// assert_eq!(record.live_lease(Time::from_nanos(8)), Some(lease));
+/// assert_eq!(record.live_lease(Time::from_nanos(9)), None);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Lease {
     /// The packet that took it. (`lt`)

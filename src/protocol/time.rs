@@ -2,6 +2,18 @@ use std::time::Duration;
 
 /// An instant on the clock of the server that runs the commands, in nanoseconds since an epoch
 /// that is the server's own. Instants of two servers are not comparable.
+///
+/// # Example
+/// ```
+/// use genfence::protocol::Time;
+/// use std::time::Duration;
+///
+/// let now = Time::from_nanos(5);
+/// let deadline = now.after(Duration::from_nanos(7));
+/// assert!(deadline > now);
+/// assert_eq!(deadline.remaining(now), Duration::from_nanos(7));
+/// assert_eq!(now.remaining(deadline), Duration::ZERO);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Time(u64);
 

@@ -5,6 +5,13 @@ use std::time::Duration;
 ///
 /// A token is the proof that a claim is still the caller's own, so it is never used for two
 /// packets. Drawing them at random is the caller's part; the protocol only compares them.
+///
+/// # Example
+/// ```
+/// use genfence::protocol::Token;
+///
+/// assert_eq!(Token::new(7).bits(), 7);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Token(u64);
 
@@ -27,6 +34,14 @@ pub const MAX_VERSION: u64 = i64::MAX as u64;
 
 /// A number from the source that only grows per key and never restarts: a rowversion, a log
 /// sequence number. A counter that begins anew after delete and re-insert is *not* one.
+///
+/// # Example
+/// ```
+/// use genfence::protocol::{MAX_VERSION, Version};
+///
+/// assert!(Version::new(2) > Version::new(1));
+/// assert_eq!(Version::new(MAX_VERSION + 1), None);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Version(u64);
 
@@ -52,6 +67,13 @@ impl fmt::Display for Version {
 
 /// How often a record was written since it was created: 16 bits, 1 on create, 65,535 → 1, as on an
 /// Aerospike server. It restarts when the record is removed, which is why it proves nothing alone.
+///
+/// # Example
+/// ```
+/// use genfence::protocol::Generation;
+///
+/// assert_eq!(Generation::new(u16::MAX).next(), Generation::new(1));
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Generation(u16);
 
@@ -81,6 +103,15 @@ impl Generation {
 pub const MAX_TTL: Duration = Duration::from_secs(3650 * 24 * 60 * 60);
 
 /// How long a record lives after the command that carries this: whole seconds, 1 s to [`MAX_TTL`].
+///
+/// # Example
+/// ```
+/// use genfence::protocol::Ttl;
+/// use std::time::Duration;
+///
+/// assert_eq!(Ttl::from_span(Duration::from_millis(1500)), Ttl::from_secs(2));
+/// assert_eq!(Ttl::from_span(Duration::ZERO), None);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ttl(u32);
 

@@ -5,6 +5,20 @@ use std::time::{Duration, Instant};
 use crate::protocol::Time;
 
 /// The clock of an embedded store.
+///
+/// # Example
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use genfence::{Cache, Fresh, store::{Clock, MemoryStore}};
+/// use std::time::Duration;
+///
+/// let clock = Clock::manual();
+/// let cache = Cache::builder().build(MemoryStore::with_clock(8 << 20, clock.clone()))?;
+/// let _ = cache.set("k", Fresh::from("v").ttl(Duration::from_secs(60))).await?;
+/// clock.advance(Duration::from_secs(60));
+/// assert!(cache.get("k").await?.is_none());
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug)]
 pub struct Clock(Source);
 

@@ -6,6 +6,14 @@ pub type Cause = Arc<dyn std::error::Error + Send + Sync>;
 /// A command got no answer from the store, or one that is no answer to it.
 ///
 /// A refused command is not an error: see [`Answer`](crate::store::Answer).
+///
+/// # Example
+/// ```
+/// use genfence::store::StoreError;
+///
+/// let error = StoreError::doubtful("no answer within 1 s").because(std::io::Error::other("reset"));
+/// assert!(error.in_doubt() && error.may_retry());
+/// ```
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct StoreError {

@@ -14,7 +14,7 @@ use parking_lot::RwLock;
 use quick_cache::unsync::{Cache as EvictingMap, DefaultLifecycle};
 use quick_cache::{OptionsBuilder, Weighter};
 
-pub use super::clock::Clock;
+use super::clock::Clock;
 use super::{Answer, Change, Hit, Record, Snapshot, Store, StoreError};
 use crate::protocol::{self, Claim, Grant, Time};
 

@@ -6,7 +6,7 @@
 mod backend;
 mod clock;
 mod error;
-pub mod memory;
+mod memory;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -16,6 +16,7 @@ use bytes::Bytes;
 use crate::protocol;
 
 pub(crate) use backend::Backend;
+pub use clock::Clock;
 pub use error::{Cause, StoreError};
 pub use memory::MemoryStore;
 
@@ -31,6 +32,20 @@ pub type Record = protocol::Record<Value>;
 pub type Answer<T> = Result<T, protocol::Refusal>;
 
 /// A record and the server's time at which it was read.
+///
+/// # Example
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use genfence::{Cache, store::{MemoryStore, Store}};
+/// use std::sync::Arc;
+///
+/// let store = Arc::new(MemoryStore::new(8 << 20));
+/// let cache = Cache::builder().build(store.clone())?;
+/// let _writer = cache.reserve("k").await?;
+/// let snapshot = store.inspect(b"k").await?.expect("it is reserved");
+/// assert!(snapshot.record.is_reserved(snapshot.now));
+/// # Ok(()) }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snapshot {
     /// All that is known of the key.
@@ -51,6 +66,39 @@ pub struct Snapshot {
 ///   sends each command once.
 /// * A record with a live reservation is never evicted.
 /// * A future that is dropped may leave its command applied or not.
+///
+/// # Example
+/// A store that counts what it is asked, around another:
+///
+/// ```
+/// use genfence::protocol::{Claim, Grant};
+/// use genfence::store::{Answer, Change, Hit, MemoryStore, Snapshot, Store, StoreError};
+/// use std::sync::atomic::{AtomicU64, Ordering};
+///
+/// struct Counting(MemoryStore, AtomicU64);
+///
+/// impl Store for Counting {
+///     async fn get(&self, key: &[u8]) -> Result<Option<Hit>, StoreError> {
+///         self.1.fetch_add(1, Ordering::Relaxed);
+///         self.0.get(key).await
+///     }
+///     async fn inspect(&self, key: &[u8]) -> Result<Option<Snapshot>, StoreError> {
+///         self.0.inspect(key).await
+///     }
+///     async fn claim(&self, key: &[u8], claim: &Claim) -> Result<Answer<Grant>, StoreError> {
+///         self.0.claim(key, claim).await
+///     }
+///     async fn change(&self, key: &[u8], change: &Change) -> Result<Answer<()>, StoreError> {
+///         self.0.change(key, change).await
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), genfence::Error> {
+/// let counting = Counting(MemoryStore::new(8 << 20), AtomicU64::new(0));
+/// let cache = genfence::Cache::builder().build(counting)?;
+/// assert!(cache.get("k").await?.is_none());
+/// # Ok(()) }
+/// ```
 pub trait Store: Send + Sync + 'static {
     /// The value of `key`, if one may be served.
     fn get(&self, key: &[u8]) -> impl Future<Output = Result<Option<Hit>, StoreError>> + Send;

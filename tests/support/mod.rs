@@ -6,9 +6,7 @@ use std::sync::Arc;
 use std::sync::Mutex;
 
 use genfence::protocol::{Claim, Grant};
-use genfence::store::{
-    Answer, Change, Hit, MemoryStore, Snapshot, Store, StoreError, memory::Clock,
-};
+use genfence::store::{Answer, Change, Clock, Hit, MemoryStore, Snapshot, Store, StoreError};
 use genfence::{Builder, Cache};
 use tokio::sync::Semaphore;
 
