@@ -1,0 +1,183 @@
+//! The load: readers, writers that are slow or crash, and evictions, all in threads of their own.
+
+use std::fmt;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
+use std::thread::{self, ScopedJoinHandle};
+use std::time::{Duration, Instant};
+
+use hdrhistogram::Histogram;
+use indicatif::{HumanCount, ProgressBar, ProgressStyle};
+
+use super::measure::Measure;
+use super::report::Outcome;
+use super::source::{Connection, Source};
+use super::strategies::{Change, Strategy};
+use super::{Args, Failure, Key, dice};
+
+/// The share of writers that go away right after their source commit.
+const CRASHES: f64 = 0.02;
+/// The share of writers that are slow, before their source commit or after it.
+const SLOW: f64 = 0.3;
+
+/// What a thread does until the race is over.
+type Work<'r> = fn(&Race<'r>, &mut Latencies) -> Result<(), Failure>;
+
+/// One strategy under load.
+pub struct Race<'r> {
+    args: &'r Args,
+    source: &'r dyn Source,
+    strategy: &'r dyn Strategy,
+    measure: Measure,
+    over: AtomicBool,
+}
+
+impl<'r> Race<'r> {
+    pub fn new(args: &'r Args, source: &'r dyn Source, strategy: &'r dyn Strategy) -> Self {
+        let measure = Measure::new(args.keys as usize);
+        Race { args, source, strategy, measure, over: AtomicBool::new(false) }
+    }
+
+    /// Runs until the time is up, somebody interrupts, or a thread fails.
+    pub fn run(&self, interrupted: &AtomicBool) -> Result<Outcome, Failure> {
+        let latencies = thread::scope(|threads| {
+            let mut count = 0;
+            let mut spawn = |work: Work<'r>| {
+                count += 1;
+                let seed = self.args.seed ^ (count << 32);
+                threads.spawn(move || self.work(seed, work))
+            };
+            let readers = (0..self.args.readers).map(|_| spawn(Self::read)).collect::<Vec<_>>();
+            let writers = (0..self.args.writers).map(|_| spawn(Self::write)).collect::<Vec<_>>();
+            let evictor = spawn(|race, _| {
+                race.evict();
+                Ok(())
+            });
+            self.watch(interrupted);
+            readers.into_iter().chain(writers).chain([evictor]).try_fold(histogram(), gather)
+        })?;
+        Ok(Outcome::new(self.strategy.name(), &self.measure, &latencies))
+    }
+
+    /// Shows how the race goes, and ends it.
+    fn watch(&self, interrupted: &AtomicBool) {
+        let span = Duration::from_secs(self.args.seconds.into());
+        let bar = ProgressBar::new(u64::from(self.args.seconds) * 1000).with_style(
+            ProgressStyle::with_template("{prefix:20} {bar:24} {msg}").expect("it is well-formed"),
+        );
+        bar.set_prefix(self.strategy.name());
+        if bar.is_hidden() {
+            eprintln!("{}: {} s …", self.strategy.name(), self.args.seconds);
+        }
+        let start = Instant::now();
+        while start.elapsed() < span && !interrupted.load(Relaxed) && !self.over.load(Relaxed) {
+            thread::sleep(span.saturating_sub(start.elapsed()).min(Duration::from_millis(50)));
+            bar.set_position(start.elapsed().as_millis().try_into().unwrap_or(u64::MAX));
+            bar.set_message(self.to_string());
+        }
+        self.over.store(true, Relaxed);
+        bar.finish_and_clear();
+    }
+
+    /// One thread's work. If it fails, the race is over.
+    fn work(&self, seed: u64, work: Work<'r>) -> Result<Latencies, Failure> {
+        dice::seed(seed);
+        let mut latencies = histogram();
+        let done = work(self, &mut latencies);
+        if done.is_err() {
+            self.over.store(true, Relaxed);
+        }
+        done.map(|()| latencies)
+    }
+
+    fn goes_on(&self) -> bool {
+        !self.over.load(Relaxed)
+    }
+
+    fn any_key(&self) -> Key {
+        dice::pick(self.args.keys as usize)
+    }
+
+    fn read(&self, latencies: &mut Latencies) -> Result<(), Failure> {
+        let mut source = self.source.connect()?;
+        while self.goes_on() {
+            let key = self.any_key();
+            let mut loaded = false;
+            let latest = self.measure.latest(key);
+            let start = Instant::now();
+            let version = self.strategy.read(key, &mut || {
+                loaded = true;
+                source.read(key)
+            })?;
+            let micros = start.elapsed().as_micros().try_into().unwrap_or(u64::MAX);
+            latencies.saturating_record(micros);
+            self.measure.count(version, latest, loaded);
+        }
+        Ok(())
+    }
+
+    fn write(&self, _: &mut Latencies) -> Result<(), Failure> {
+        let mut source = self.source.connect()?;
+        while self.goes_on() {
+            dice::sleep(0..20_000);
+            let key = self.any_key();
+            self.strategy.write(key, &mut |in_time| self.change(&mut *source, key, in_time))?;
+        }
+        Ok(())
+    }
+
+    /// What a writer does between the first step of its strategy and the last.
+    fn change(
+        &self,
+        source: &mut dyn Connection,
+        key: Key,
+        in_time: &dyn Fn() -> bool,
+    ) -> Result<Change, Failure> {
+        const DAWDLE: std::ops::Range<u64> = 1_000..5_000;
+        let (slow, early) = (dice::chance(SLOW), dice::chance(0.5));
+        if slow && early {
+            dice::sleep(DAWDLE);
+        }
+        let Some(version) = source.write(key, in_time)? else { return Ok(Change::TooLate) };
+        self.measure.committed(key, version);
+        if dice::chance(CRASHES) {
+            return Ok(Change::Crashed);
+        }
+        if slow && !early {
+            dice::sleep(DAWDLE);
+        }
+        Ok(Change::Committed(version))
+    }
+
+    fn evict(&self) {
+        while self.goes_on() {
+            dice::sleep(1_000..5_000);
+            self.strategy.evict(self.any_key());
+        }
+    }
+}
+
+/// The progress so far.
+impl fmt::Display for Race<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let reads = HumanCount(self.measure.reads.load(Relaxed));
+        let stale = HumanCount(self.measure.stale_hits.load(Relaxed));
+        write!(f, "{reads} reads, {stale} stale hits")
+    }
+}
+
+/// Of reads, in microseconds: up to a minute.
+type Latencies = Histogram<u64>;
+
+fn histogram() -> Latencies {
+    Histogram::new_with_bounds(1, 60_000_000, 3).expect("these bounds are in order")
+}
+
+fn gather(
+    mut all: Latencies,
+    thread: ScopedJoinHandle<'_, Result<Latencies, Failure>>,
+) -> Result<Latencies, Failure> {
+    let own = thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+    all.add(own)?;
+    Ok(all)
+}

@@ -1,0 +1,87 @@
+//! What is said of each strategy in the end.
+
+use std::io::{self, Write};
+use std::sync::atomic::Ordering::Relaxed;
+
+use hdrhistogram::Histogram;
+use indicatif::HumanCount;
+use serde::Serialize;
+
+use super::measure::Measure;
+use super::strategies::OURS;
+
+/// What was measured of one strategy. Latencies are those of reads.
+#[derive(Serialize)]
+pub struct Outcome {
+    pub strategy: &'static str,
+    pub reads: u64,
+    pub hits: u64,
+    pub source_reads: u64,
+    pub stale_hits: u64,
+    pub p50_us: u64,
+    pub p99_us: u64,
+}
+
+impl Outcome {
+    /// `latencies` are in microseconds.
+    pub fn new(strategy: &'static str, measure: &Measure, latencies: &Histogram<u64>) -> Self {
+        Outcome {
+            strategy,
+            reads: measure.reads.load(Relaxed),
+            hits: measure.hits.load(Relaxed),
+            source_reads: measure.source_reads.load(Relaxed),
+            stale_hits: measure.stale_hits.load(Relaxed),
+            p50_us: latencies.value_at_quantile(0.5),
+            p99_us: latencies.value_at_quantile(0.99),
+        }
+    }
+
+    pub fn is_ours(&self) -> bool {
+        self.strategy == OURS
+    }
+
+    /// Of all reads, in percent.
+    pub fn hit_rate(&self) -> f64 {
+        percent(self.hits, self.reads)
+    }
+
+    /// Of all reads, in percent.
+    pub fn stale_rate(&self) -> f64 {
+        percent(self.stale_hits, self.reads)
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a table shows two places")]
+fn percent(part: u64, whole: u64) -> f64 {
+    100.0 * part as f64 / whole.max(1) as f64
+}
+
+/// Prints the table, or one JSON object per line.
+pub fn print(out: &mut impl Write, outcomes: &[Outcome], json: bool) -> io::Result<()> {
+    if json {
+        for outcome in outcomes {
+            writeln!(out, "{}", serde_json::to_string(outcome)?)?;
+        }
+        return Ok(());
+    }
+    writeln!(
+        out,
+        "{:20} {:>11} {:>9} {:>13} {:>11} {:>9} {:>9} {:>9}",
+        "strategy", "reads", "hit rate", "source reads", "stale hits", "of reads", "p50", "p99"
+    )?;
+    for outcome in outcomes {
+        writeln!(
+            out,
+            "{:20} {:>11} {:>9} {:>13} {:>11} {:>9} {:>9} {:>9}",
+            outcome.strategy,
+            HumanCount(outcome.reads).to_string(),
+            format!("{:.1} %", outcome.hit_rate()),
+            HumanCount(outcome.source_reads).to_string(),
+            HumanCount(outcome.stale_hits).to_string(),
+            format!("{:.2} %", outcome.stale_rate()),
+            format!("{} µs", outcome.p50_us),
+            format!("{} µs", outcome.p99_us),
+        )?;
+    }
+    Ok(())
+}
