@@ -192,6 +192,7 @@ fn check_record(record: Option<&Record>, now: Time) {
     if let Some(stored) = &record.stored {
         assert!(!record.is_reserved(now), "a value beside a live reservation: {record:?}");
         assert!(record.lease.is_none(), "a value beside a lease: {record:?}");
+        assert!(record.alone.is_none(), "a value beside a lone writer: {record:?}");
         assert!(stored.version <= record.floor, "a value above its floor: {record:?}");
     }
     if record.live_lease(now).is_some() {

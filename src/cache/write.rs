@@ -95,7 +95,7 @@ impl Cache {
         let key = self.key(key.as_ref())?;
         let version = version.map(check_version).transpose()?;
         let ttl = self.0.options.reservation_ttl();
-        // Refused means that there is no record, so there is no value either.
+        // Refused means that there is no record, or a value that is new enough.
         match self.settle(&key, &Change::Invalidate { version, ttl }, None).await? {
             Settled::Applied | Settled::Refused(_) => Ok(()),
             Settled::InDoubt => Err(self.unanswered("an invalidate")),

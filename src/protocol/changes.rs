@@ -44,10 +44,7 @@ pub fn change<V: Clone>(
             abort(record, token, previous);
             Some(())
         }
-        Change::Invalidate { version, ttl } => {
-            invalidate(record, now, version, ttl);
-            Some(())
-        }
+        Change::Invalidate { version, ttl } => invalidate(record, now, version, ttl),
         Change::Set { token, ref value, ttl } => {
             set(record, now)?;
             store(record, now, value, token, None, ttl);
@@ -145,20 +142,26 @@ fn abort<V>(record: &mut Record<V>, token: Token, previous: &[Token]) {
     record.alone.take_if(|held| own(held));
 }
 
-fn invalidate<V>(record: &mut Record<V>, now: Time, version: Option<Version>, ttl: Ttl) {
-    record.lease = None;
-    record.alone = None;
-    let Some(version) = version else {
-        record.stored = None;
-        return;
-    };
-    record.raise_floor(version);
-    record.stored.take_if(|stored| stored.version < record.floor);
-    // A value that stays keeps its own time to live: hearing of it again does not make it younger.
-    // Its floor was set when it was stored, and has lived with it since.
-    if record.stored.is_none() {
+fn invalidate<V>(
+    record: &mut Record<V>,
+    now: Time,
+    version: Option<Version>,
+    ttl: Ttl,
+) -> Option<()> {
+    if let Some(version) = version {
+        let newest = record.floor.max(Some(version));
+        // A value that is at least as new stays, and keeps its own time to live: hearing of it again
+        // does not make it younger. Beside a value there is no lease and no writer to end.
+        if record.stored.as_ref().is_some_and(|stored| stored.version >= newest) {
+            return None;
+        }
+        record.floor = newest;
         record.live_for(ttl, now);
     }
+    record.stored = None;
+    record.lease = None;
+    record.alone = None;
+    Some(())
 }
 
 fn set<V>(record: &mut Record<V>, now: Time) -> Option<()> {

@@ -184,7 +184,8 @@ pub enum Change<V> {
         /// Tokens of the caller's own earlier attempts whose answer never came.
         previous: Vec<Token>,
     },
-    /// **invalidate**: somebody says that the source changed. With a version: to this one.
+    /// **invalidate**: somebody says that the source changed. With a version: to this one, which is
+    /// refused where the value is that new already.
     Invalidate {
         /// The version the source changed to, where it has versions.
         version: Option<Version>,
