@@ -1,0 +1,122 @@
+//! The mends of the protocol, each of which can be undone here, in the model only.
+//!
+//! Every one stands for a *proof obligation*: with it undone the checker must find the harm, or it
+//! proves nothing when it finds none.
+
+use crate::properties::Promise;
+use crate::setup::{CHECKED, Lag, PLAIN, Role, Setup, UNCHECKED, WRAPPING};
+
+/// A mend that is undone: in the server's commands, in the clients' rules, or in what may befall.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mend {
+    OneTokenPerPacket,
+    NoReleaseInDoubt,
+    NoAbortInDoubt,
+    CommitCountsDead,
+    ReserveKeepsDead,
+    ReleaseLeavesMark,
+    LeaseAsksNewRead,
+    CommitAsksAlone,
+    TokensBesideGeneration,
+    RefusedRetryFirst,
+    InvalidateCreates,
+    InvalidateDropsUnversioned,
+    ReserveRemovesValue,
+    MissingIsRefused,
+    NoOverrun,
+    NoEvictionOfReserved,
+    EarlierOnly,
+    LateWaiterLooksUp,
+    PurgedWhenReleased,
+}
+
+/// How the checker is asked for the harm of one fault.
+pub struct Obligation {
+    /// The letter in the protocol's list, with a digit where it names more than one fault.
+    pub letter: &'static str,
+    /// What is done wrong.
+    pub fault: &'static str,
+    /// The promise that must be seen broken.
+    pub breaks: Promise,
+    pub setup: Setup,
+}
+
+impl Obligation {
+    pub fn name(&self) -> String {
+        format!("obligation {}", self.letter)
+    }
+}
+
+const U: Role = Role::Writer { versioned: false };
+const V: Role = Role::Writer { versioned: true };
+const R: Role = Role::Reader { versioned: false };
+const RV: Role = Role::Reader { versioned: true };
+const J: Role = Role::Waiter { flight: 0 };
+const F: Role = Role::Foreigner { versioned: false };
+const FV: Role = Role::Foreigner { versioned: true };
+
+/// Every fault, in a world that is just large enough for its harm.
+#[rustfmt::skip]
+pub fn obligations() -> Vec<Obligation> {
+    #[expect(clippy::enum_glob_use, reason = "a table of all of them")]
+    use Mend::*;
+    use Promise::{Fresh, Heard, Truth, Waiters};
+
+    let world = |faults, roles| Setup { roles, faults, ..PLAIN };
+    let calm = |mend, roles| Setup { undone: Some(mend), ..world(0, roles) };
+    let faulty = |mend, roles| Setup { undone: Some(mend), ..world(2, roles) };
+    let lagging = |lag, setup| Setup { lag, ..setup };
+    let evicting = |setup| Setup { evicts: true, ..setup };
+    let twice = |setup| Setup { rounds: 2, retries: 0, ..setup };
+    let counting = |generations, setup| Setup { generations, ..setup };
+
+    [
+        ("a", "a retried lease or reserve keeps its token",
+            Fresh, counting(CHECKED, faulty(OneTokenPerPacket, &[R, U]))),
+        ("b1", "a writer releases while its COMMIT is in doubt",
+            Fresh, calm(NoReleaseInDoubt, &[U, R])),
+        ("b2", "a writer aborts while its COMMIT is in doubt",
+            Fresh, calm(NoAbortInDoubt, &[U, R])),
+        ("c1", "a versioned commit does not count the dead entries of its overlap",
+            Fresh, calm(CommitCountsDead, &[V, V])),
+        ("c2", "a reserve drops the dead entries while others are live",
+            Fresh, calm(ReserveKeepsDead, &[V, V, U])),
+        ("d", "an unversioned release leaves no mark beside a versioned writer",
+            Fresh, calm(ReleaseLeavesMark, &[V, U])),
+        ("e", "a reader that lost its lease takes a new one and goes on with its old read",
+            Fresh, calm(LeaseAsksNewRead, &[R, U])),
+        ("f1", "a commit does not ask whether its reservation was alone",
+            Fresh, counting(CHECKED, calm(CommitAsksAlone, &[U, U]))),
+        ("f2", "the generation alone proves a claim, and it starts again",
+            Fresh, counting(WRAPPING, twice(faulty(TokensBesideGeneration, &[R, U])))),
+        ("g", "a store that timed out is judged by the stamp, without a refused retry",
+            Truth, faulty(RefusedRetryFirst, &[R])),
+        ("h1", "a versioned invalidate creates no record",
+            Heard, lagging(Lag::Endless, calm(InvalidateCreates, &[FV, RV]))),
+        ("h2", "a versioned invalidate keeps a value that has no version",
+            Heard, calm(InvalidateDropsUnversioned, &[FV, R])),
+        ("i", "a reserve keeps the value",
+            Fresh, calm(ReserveRemovesValue, &[R, U])),
+        ("j", "a command's condition is skipped where the record is missing",
+            Fresh, evicting(counting(UNCHECKED, calm(MissingIsRefused, &[R, U])))),
+        ("k", "a writer changes the source after its deadline",
+            Fresh, calm(NoOverrun, &[U, R])),
+        ("l", "the server evicts a record with a live reservation",
+            Fresh, evicting(calm(NoEvictionOfReserved, &[U, R]))),
+        ("m", "an attempt removes later attempts of its own",
+            Fresh, twice(faulty(EarlierOnly, &[U, R]))),
+        ("n", "a waiter that joined after the fill was sent takes the value",
+            Waiters, calm(LateWaiterLooksUp, &[R, J, U])),
+        ("o", "a writer that was in doubt says Rejected before its release was answered",
+            Truth, faulty(PurgedWhenReleased, &[V, V])),
+        // Not mends but assumptions, about the replicas that fills may read.
+        ("p", "a replica lags beyond the deadline of a writer that left",
+            Fresh, lagging(Lag::Endless, world(0, &[V, RV]))),
+        ("q1", "fills read a lagging replica, and a writer passes no version",
+            Fresh, lagging(Lag::Tick, world(2, &[U, RV]))),
+        ("q2", "fills read a lagging replica, and an invalidation has no version",
+            Heard, lagging(Lag::Endless, world(0, &[F, RV]))),
+    ]
+    .map(|(letter, fault, breaks, setup)| Obligation { letter, fault, breaks, setup })
+    .into()
+}

@@ -1,0 +1,129 @@
+//! Who takes part in a run, what may befall them, and how far it goes.
+
+use std::time::Duration;
+
+use genfence::protocol::{Generation, Time};
+
+use crate::mends::Mend;
+
+/// Somebody who sends commands. What each may do is written in `writer`, `reader` and `others`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Reserves, changes the source, commits.
+    Writer { versioned: bool },
+    /// Leases, reads the source, fills. With versions it may read a replica that lags.
+    Reader { versioned: bool },
+    /// Waits, in the process of the reader at this index, for that reader's fill.
+    Waiter { flight: usize },
+    /// Announces what the source holds, though nobody needs it: it must do no harm.
+    Invalidator { versioned: bool },
+    /// Changes the source without a reservation, and announces it afterwards.
+    Foreigner { versioned: bool },
+    /// Stores without asking the source: set, then replace.
+    Blind,
+}
+
+/// How far the source's replica may be behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lag {
+    /// Nobody reads a replica.
+    None,
+    /// What was committed during one tick is seen from the next tick on.
+    Tick,
+    /// The replica never catches up.
+    Endless,
+}
+
+/// One run of the checker.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    pub name: &'static str,
+    pub roles: &'static [Role],
+    /// How many operations each client does, one after the other.
+    pub rounds: u8,
+    /// How often each packet is retried after a time-out.
+    pub retries: u8,
+    /// How many time-outs and crashes there may be in all.
+    pub faults: u8,
+    /// The last tick of the server's clock.
+    pub horizon: u64,
+    /// How many ticks a reservation and a lease last.
+    pub reservation: u64,
+    pub lease: u64,
+    /// After how many writes a record's generation starts again. With one, every generation is
+    /// equal: the check of the generation is left out.
+    pub generations: u16,
+    /// Whether leases are extended and reservations renewed.
+    pub prolongs: bool,
+    /// Whether the server may lose a record (memory, time to live) that no writer holds.
+    pub evicts: bool,
+    pub lag: Lag,
+    /// The mend that is taken out of the protocol.
+    pub undone: Option<Mend>,
+}
+
+/// A server's own generation: no run is long enough to see it start again.
+pub const CHECKED: u16 = u16::MAX;
+/// The generation says nothing: tokens and deadlines alone must do.
+pub const UNCHECKED: u16 = 1;
+/// The generation starts again so soon that old claims match again.
+pub const WRAPPING: u16 = 3;
+
+/// The smallest world; each setup says how it differs.
+pub const PLAIN: Setup = Setup {
+    name: "",
+    roles: &[],
+    rounds: 1,
+    retries: 1,
+    faults: 1,
+    horizon: 4,
+    reservation: 2,
+    lease: 1,
+    generations: UNCHECKED,
+    prolongs: false,
+    evicts: false,
+    lag: Lag::None,
+    undone: None,
+};
+
+impl Setup {
+    /// How the run is called in reports and on the command line.
+    pub fn name(&self) -> String {
+        let generation = match self.generations {
+            UNCHECKED => "unchecked",
+            WRAPPING => "wrapping",
+            _ => "checked",
+        };
+        format!("{}; generation {generation}", self.name)
+    }
+
+    pub fn undoes(&self, mend: Mend) -> bool {
+        self.undone == Some(mend)
+    }
+
+    /// Whether every change of the source is fenced by a reservation, as the guarantee asks.
+    pub fn is_fenced(&self) -> bool {
+        !self.roles.iter().any(|role| matches!(role, Role::Foreigner { .. }))
+    }
+
+    pub fn has_waiters(&self) -> bool {
+        self.roles.iter().any(|role| matches!(role, Role::Waiter { .. }))
+    }
+
+    pub fn reservation(&self) -> Duration {
+        Duration::from_nanos(self.reservation)
+    }
+
+    pub fn lease(&self) -> Duration {
+        Duration::from_nanos(self.lease)
+    }
+
+    pub fn horizon(&self) -> Time {
+        Time::from_nanos(self.horizon)
+    }
+
+    /// The generation as a counter that starts again after `generations` writes.
+    pub fn wrap(&self, generation: Generation) -> Generation {
+        Generation::new((generation.get() - 1) % self.generations + 1)
+    }
+}
