@@ -52,7 +52,8 @@ impl Builder {
         /// time-out of the source. Default 10 s.
         reservation_time: Duration,
         /// What [`Reservation::remaining`](super::Reservation::remaining) keeps back of the
-        /// reservation time, for differences between the clocks of the cluster's nodes. Default 1 s.
+        /// reservation time, for differences between the clocks of the cluster's nodes, and for the
+        /// lag of replicas that loaders read. Default 1 s.
         reservation_margin: Duration,
         /// How long a lookup waits for somebody else's fill before it bypasses: 0 to 1 min.
         /// Default 2 s.

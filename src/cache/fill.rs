@@ -18,8 +18,8 @@ impl Cache {
     /// caller that goes away (its future dropped, its loader panicked or failed) hands over to the
     /// next at once.
     ///
-    /// The loader must read the latest committed state: no replica unless the value carries a
-    /// version, no surrounding snapshot. `None` means that the source has nothing, which is
+    /// The loader must read the latest committed state: no surrounding snapshot, no replica that
+    /// lags (see [`Fresh::version`]). `None` means that the source has nothing, which is
     /// remembered for the option `negative_ttl`. A loaded value that is larger than
     /// `max_value_bytes` is returned and not stored.
     ///

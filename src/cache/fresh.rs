@@ -42,6 +42,11 @@ impl Fresh {
 
     /// The version the source gave it: at most [`MAX_VERSION`], only growing per key and never
     /// restarting. Writers and fills of one key all pass versions or none do.
+    ///
+    /// Versions let crossing writers store, and let loaders read replicas that lag, if every fill,
+    /// commit, release and invalidation of the key carries one, and the options `replica_lag` and
+    /// `reservation_margin` are above the lag: a writer that died after its COMMIT has left no
+    /// version behind, so nothing but time keeps an old fill out.
     #[must_use]
     pub fn version(mut self, version: u64) -> Self {
         self.version = Some(version);
