@@ -45,8 +45,8 @@ pub enum Fill {
 /// The permission to fill one key. One caller in all processes has it.
 ///
 /// **Read the source after the lease came**: what was read before may be older than a change that
-/// the lease knows nothing of. The read must see the latest committed state: no replica unless the
-/// value carries a version, no surrounding snapshot.
+/// the lease knows nothing of. The read must see the latest committed state: no surrounding
+/// snapshot, no replica that lags (see [`Fresh::version`]).
 ///
 /// The library keeps the lease alive in the background, at most for the option `load_time`.
 /// Dropping it gives it back, or hands it to another caller of this process who waits for the key.
