@@ -1,0 +1,115 @@
+//! Info commands: what the client asks when it connects and tends (`cluster/node_validator.rs`,
+//! `cluster/node.rs`, `cluster/partition_tokenizer.rs`), and what a check of the configuration asks.
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+
+use crate::store::{Config, Store};
+
+const PARTITIONS: usize = 4096;
+
+/// Answers every line of a request with its own text, a tab and the value.
+pub(crate) fn answer(store: &Store, address: SocketAddr, now: u64, request: &str) -> String {
+    let mut answers = String::new();
+    for command in request.split('\n').filter(|command| !command.is_empty()) {
+        let value = value(store, address, now, command);
+        writeln!(answers, "{command}\t{value}").expect("a String takes every write");
+    }
+    answers
+}
+
+fn value(store: &Store, address: SocketAddr, now: u64, command: &str) -> String {
+    let config = &store.config;
+    if let Some(set) = config.info.get(command) {
+        return set.clone();
+    }
+    let (name, arguments) = command.split_once([':', '/']).unwrap_or((command, ""));
+    match (name, arguments) {
+        ("node", "") => "BB9000000000000".to_owned(),
+        ("cluster-name", "") => config.cluster_name.clone(),
+        ("build", "") => config.build.clone(),
+        ("edition", "") => "Aerospike Community Edition".to_owned(),
+        ("version", "") => format!("Aerospike Community Edition build {}", config.build),
+        ("status", "") | ("user-agent-set", _) => "ok".to_owned(),
+        ("features", "") => {
+            "batch-any;batch-index;cdt-list;cdt-map;float;pscans;query-show;replicas".to_owned()
+        }
+        ("partition-generation" | "rebalance-generation" | "peers-generation", "") => {
+            "1".to_owned()
+        }
+        // One node has no peers: generation, default port, none.
+        ("peers-clear-std" | "peers-clear-alt" | "peers-tls-std" | "peers-tls-alt", "") => {
+            "1,3000,[]".to_owned()
+        }
+        ("service-clear-std" | "service-clear-alt" | "service", "") => address.to_string(),
+        ("replicas", "") => replicas(config),
+        ("rack-ids", "") => format!("{}:0", config.namespace),
+        ("namespaces", "") => config.namespace.clone(),
+        ("namespace", namespace) if namespace == config.namespace => {
+            format!("{};{}", statistics(store, now), configuration(config))
+        }
+        ("get-config", arguments) => get_config(config, arguments),
+        ("sets", namespace) if namespace.is_empty() || namespace == config.namespace => sets(store),
+        _ => {
+            eprintln!("genfence-wire refuses: the info command {command:?}");
+            "ERROR:4:unrecognized command".to_owned()
+        }
+    }
+}
+
+fn get_config(config: &Config, arguments: &str) -> String {
+    let argument = |name: &str| {
+        arguments.split(';').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
+    };
+    match argument("context") {
+        Some("namespace") => match argument("namespace").or_else(|| argument("id")) {
+            Some(namespace) if namespace == config.namespace => configuration(config),
+            _ => "ERROR:4:unknown namespace".to_owned(),
+        },
+        // The Community Edition has no XDR, and answers with nothing at all.
+        Some("xdr") => String::new(),
+        _ => "ERROR:4:bad 'context' parameter".to_owned(),
+    }
+}
+
+fn configuration(config: &Config) -> String {
+    [
+        ("allow-ttl-without-nsup", "false".to_owned()),
+        ("apply-ttl-reductions", config.apply_ttl_reductions.to_string()),
+        ("conflict-resolution-policy", config.conflict_resolution_policy.clone()),
+        ("default-read-touch-ttl-pct", "0".to_owned()),
+        ("default-ttl", config.default_ttl.to_string()),
+        ("max-record-size", config.max_record_size.to_string()),
+        ("nsup-period", config.nsup_period.to_string()),
+        ("replication-factor", config.replication_factor.to_string()),
+        ("strong-consistency", "false".to_owned()),
+    ]
+    .map(|(name, value)| format!("{name}={value}"))
+    .join(";")
+}
+
+fn statistics(store: &Store, now: u64) -> String {
+    let objects = store.records.values().filter(|record| !record.is_expired(now)).count();
+    let config = &store.config;
+    format!(
+        "ns_cluster_size=1;effective_replication_factor={};objects={objects};stop_writes={};clock_skew_stop_writes=false",
+        config.replication_factor, config.stop_writes
+    )
+}
+
+fn sets(store: &Store) -> String {
+    let mut counts = std::collections::BTreeMap::<&str, usize>::new();
+    for record in store.records.values().filter(|record| !record.set.is_empty()) {
+        *counts.entry(&record.set).or_default() += 1;
+    }
+    let set = |(set, objects)| format!("ns={}:set={set}:objects={objects}", store.config.namespace);
+    counts.into_iter().map(set).collect::<Vec<_>>().join(";")
+}
+
+/// All partitions are this node's: regime 0, one replica, a bitmap of ones in Base64.
+fn replicas(config: &Config) -> String {
+    let bytes = PARTITIONS / 8;
+    // Three bytes of ones are four times `/`; two left over are `//8=`.
+    let bitmap = "////".repeat(bytes / 3) + "//8=";
+    format!("{}:0,1,{bitmap}", config.namespace)
+}

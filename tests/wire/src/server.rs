@@ -1,0 +1,374 @@
+use std::collections::HashMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::{io, mem};
+
+use bytes::{BufMut, Bytes};
+use parking_lot::Mutex;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+
+use crate::batch::Batch;
+use crate::clock::Clock;
+use crate::code::Code;
+use crate::faults::{Action, Delivery, Fate, Faults, Kind, Request, Then};
+use crate::message::{Message, Op, Reply, info1, info2, op};
+use crate::store::{Config, Digest, Record, Store};
+use crate::{command, info};
+
+/// The frame of every message: version, type, length in six bytes.
+const VERSION: u8 = 2;
+const TYPE_INFO: u8 = 1;
+const TYPE_ADMIN: u8 = 2;
+const TYPE_MESSAGE: u8 = 3;
+
+/// What the client itself takes for a corrupt length (`MAX_BUFFER_SIZE` in `commands/buffer.rs`).
+const MAX_MESSAGE: u64 = 120 << 20;
+
+/// A running server: one node of a cluster of one, on a port of the loopback address. It ends when
+/// this is dropped.
+pub struct Server {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    accepting: AbortHandle,
+}
+
+struct Shared {
+    address: SocketAddr,
+    store: Mutex<Store>,
+    clock: Clock,
+    faults: Faults,
+    /// Changes when all connections are to be closed.
+    restarts: watch::Sender<u64>,
+    counts: Mutex<Counts>,
+}
+
+#[derive(Default)]
+struct Counts {
+    connections: u64,
+    requests: HashMap<Kind, u64>,
+}
+
+impl Server {
+    /// Starts a server with the default configuration and the system's clock, on a free port.
+    ///
+    /// # Errors
+    /// If no port can be had.
+    pub async fn start() -> io::Result<Server> {
+        Server::start_with(Config::default(), Clock::system(), 0).await
+    }
+
+    /// Starts a server on this port of the loopback address, 0 for a free one.
+    ///
+    /// # Errors
+    /// If the port cannot be had.
+    pub async fn start_with(config: Config, clock: Clock, port: u16) -> io::Result<Server> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
+        let address = listener.local_addr()?;
+        let shared = Arc::new(Shared {
+            address,
+            store: Mutex::new(Store { config, ..Store::default() }),
+            clock,
+            faults: Faults::default(),
+            restarts: watch::Sender::new(0),
+            counts: Mutex::default(),
+        });
+        let accepting = tokio::spawn(accept(listener, Arc::clone(&shared))).abort_handle();
+        Ok(Server { address, shared, accepting })
+    }
+
+    /// Where it listens: what a client takes for its seed host.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its clock.
+    pub fn clock(&self) -> &Clock {
+        &self.shared.clock
+    }
+
+    /// Its faults.
+    pub fn faults(&self) -> &Faults {
+        &self.shared.faults
+    }
+
+    /// Changes its configuration while it runs.
+    pub fn configure(&self, change: impl FnOnce(&mut Config)) {
+        change(&mut self.shared.store.lock().config);
+    }
+
+    /// All records, also those expired and not reaped.
+    pub fn records(&self) -> HashMap<Digest, Record> {
+        self.shared.store.lock().records.clone()
+    }
+
+    /// One record, also where it has expired and was not reaped.
+    pub fn record(&self, digest: &Digest) -> Option<Record> {
+        self.shared.store.lock().records.get(digest).cloned()
+    }
+
+    /// Removes a record as if it was evicted. Tells whether it was there.
+    pub fn evict(&self, digest: &Digest) -> bool {
+        self.shared.store.lock().records.remove(digest).is_some()
+    }
+
+    /// Removes all records. Tells how many there were.
+    pub fn evict_all(&self) -> usize {
+        mem::take(&mut self.shared.store.lock().records).len()
+    }
+
+    /// Removes what has expired, as a real server's reaper does. Tells how many.
+    pub fn reap(&self) -> usize {
+        let now = self.shared.clock.now();
+        self.shared.store.lock().records.extract_if(|_, record| record.is_expired(now)).count()
+    }
+
+    /// Gives a record another generation. Tells whether it was there.
+    pub fn set_generation(&self, digest: &Digest, generation: u16) -> bool {
+        let mut store = self.shared.store.lock();
+        store.records.get_mut(digest).map(|record| record.generation = generation).is_some()
+    }
+
+    /// From now on new records begin at generation 65530, six writes before the wrap.
+    pub fn force_generation_near_wrap(&self) {
+        self.configure(|config| config.first_generation = 65530);
+    }
+
+    /// Closes all connections and keeps the records. What is held at a gate is lost.
+    pub fn restart(&self) {
+        self.shared.restarts.send_modify(|restarts| *restarts += 1);
+    }
+
+    /// Closes all connections and loses all records.
+    pub fn restart_empty(&self) {
+        self.restart();
+        self.evict_all();
+    }
+
+    /// How many requests of a kind came, also those that faults befell.
+    pub fn requests(&self, kind: Kind) -> u64 {
+        self.shared.counts.lock().requests.get(&kind).copied().unwrap_or_default()
+    }
+
+    /// How many connections were opened since the server started.
+    pub fn connections(&self) -> u64 {
+        self.shared.counts.lock().connections
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.accepting.abort();
+        self.restart();
+    }
+}
+
+async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+    while let Ok((stream, _)) = listener.accept().await {
+        let number = {
+            let mut counts = shared.counts.lock();
+            counts.connections += 1;
+            counts.connections
+        };
+        let shared = Arc::clone(&shared);
+        let mut restarts = shared.restarts.subscribe();
+        tokio::spawn(async move {
+            // The client hanging up, in whatever way, is no fault of the server's.
+            tokio::select! {
+                _ = serve(stream, number, &shared) => {}
+                _ = restarts.changed() => {}
+            }
+        });
+    }
+}
+
+/// Answers one connection, one request after the other, until either side closes it.
+async fn serve(mut stream: TcpStream, connection: u64, shared: &Shared) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    loop {
+        let frame = stream.read_u64().await?;
+        let [version, message_type, ..] = frame.to_be_bytes();
+        let len = frame & 0xffff_ffff_ffff;
+        if version != VERSION || len > MAX_MESSAGE {
+            eprintln!("genfence-wire refuses: a frame of version {version} and {len} bytes");
+            return Ok(());
+        }
+        let mut body = vec![0; usize::try_from(len).unwrap_or_default()];
+        stream.read_exact(&mut body).await?;
+        let (request, command) = match message_type {
+            TYPE_INFO => {
+                let text = String::from_utf8_lossy(&body).into_owned();
+                (Request::of_info(connection), Command::Info(text))
+            }
+            TYPE_MESSAGE => {
+                let command = Command::parse(body.into());
+                (Request::of(connection, &command), command)
+            }
+            TYPE_ADMIN => {
+                // The Community Edition has no users: 51 is "security not supported".
+                eprintln!("genfence-wire refuses: authentication");
+                let mut answer = [0; 16];
+                answer[1] = 51;
+                stream.write_all(&framed(TYPE_ADMIN, &answer)).await?;
+                continue;
+            }
+            other => {
+                eprintln!("genfence-wire refuses: messages of type {other}");
+                return Ok(());
+            }
+        };
+        *shared.counts.lock().requests.entry(request.kind).or_default() += 1;
+        let fault = shared.faults.take(&request);
+        let answer = match before(fault.as_ref()).await {
+            Fate::Apply => command.apply(shared),
+            Fate::Refuse(code) => command.refuse(code),
+            Fate::Lose(Then::Silence) => continue,
+            Fate::Lose(Then::Close) => return Ok(()),
+        };
+        match after(fault.as_ref()).await {
+            Delivery::Send => stream.write_all(&answer).await?,
+            Delivery::Cut(bytes) => {
+                return stream.write_all(&answer[..bytes.min(answer.len())]).await;
+            }
+            Delivery::Lose(Then::Silence) => {}
+            Delivery::Lose(Then::Close) => return Ok(()),
+        }
+    }
+}
+
+async fn before(fault: Option<&Action>) -> Fate {
+    match fault {
+        Some(action) => action.before().await,
+        None => Fate::Apply,
+    }
+}
+
+async fn after(fault: Option<&Action>) -> Delivery {
+    match fault {
+        Some(action) => action.after().await,
+        None => Delivery::Send,
+    }
+}
+
+/// A request, understood or not.
+enum Command {
+    Info(String),
+    Single(Digest, Message),
+    Batch(Batch),
+    Refused(Code),
+}
+
+impl Command {
+    fn parse(body: Bytes) -> Command {
+        let message = match Message::parse(body) {
+            Ok(message) => message,
+            Err(code) => return Command::Refused(code),
+        };
+        if message.info1 & info1::BATCH != 0 {
+            return Batch::parse(&message).map_or_else(Command::Refused, Command::Batch);
+        }
+        match message.fields.digest {
+            Some(digest) => Command::Single(digest, message),
+            None => Command::Refused(Code::refuse("a command without a digest: a scan or a query")),
+        }
+    }
+
+    /// Runs it under the lock, and frames the answer.
+    fn apply(&self, shared: &Shared) -> Vec<u8> {
+        let mut store = shared.store.lock();
+        let now = shared.clock.now();
+        let mut out = Vec::new();
+        match self {
+            Command::Info(text) => {
+                return framed(
+                    TYPE_INFO,
+                    info::answer(&store, shared.address, now, text).as_bytes(),
+                );
+            }
+            Command::Single(digest, message) => {
+                command::run(&mut store, digest, message, now).write(0, false, &mut out);
+            }
+            Command::Batch(batch) => batch.run(&mut store, now, &mut out),
+            Command::Refused(code) => return self.refuse(*code),
+        }
+        framed(TYPE_MESSAGE, &out)
+    }
+
+    /// The answer of a server that does not run it.
+    fn refuse(&self, code: Code) -> Vec<u8> {
+        if let Command::Info(_) = self {
+            return framed(TYPE_INFO, format!("ERROR:{}:refused\n", code.0).as_bytes());
+        }
+        let mut out = Vec::new();
+        Reply::from(code).write(0, matches!(self, Command::Batch(_)), &mut out);
+        framed(TYPE_MESSAGE, &out)
+    }
+}
+
+fn framed(message_type: u8, body: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(8 + body.len());
+    out.put_slice(&[VERSION, message_type]);
+    out.put_uint(body.len() as u64, 6);
+    out.put_slice(body);
+    out
+}
+
+impl Request {
+    fn of_info(connection: u64) -> Request {
+        let (namespace, set) = (String::new(), String::new());
+        Request {
+            connection,
+            kind: Kind::Info,
+            namespace,
+            set,
+            digests: vec![],
+            keys: vec![],
+            bins: vec![],
+        }
+    }
+
+    fn of(connection: u64, command: &Command) -> Request {
+        let messages: Vec<(Digest, &Message)> = match command {
+            Command::Single(digest, message) => vec![(*digest, message)],
+            Command::Batch(batch) => {
+                batch.rows.iter().map(|row| (row.digest, &row.message)).collect()
+            }
+            Command::Info(_) | Command::Refused(_) => Vec::new(),
+        };
+        let fields = |index: usize| messages.get(index).map(|(_, message)| &message.fields);
+        let first = fields(0).cloned().unwrap_or_default();
+        let one_set = messages.iter().all(|(_, message)| message.fields.set == first.set);
+        Request {
+            connection,
+            kind: match command {
+                Command::Single(_, message) => kind(message),
+                Command::Info(_) => Kind::Info,
+                Command::Batch(_) => Kind::Batch,
+                Command::Refused(_) => Kind::Operate,
+            },
+            namespace: first.namespace,
+            set: if one_set { first.set } else { String::new() },
+            digests: messages.iter().map(|(digest, _)| *digest).collect(),
+            keys: messages.iter().filter_map(|(_, message)| message.fields.key.clone()).collect(),
+            bins: messages
+                .iter()
+                .flat_map(|(_, message)| message.ops.iter().map(|op| op.name.clone()))
+                .collect(),
+        }
+    }
+}
+
+fn kind(message: &Message) -> Kind {
+    let writes_plainly = |op: &Op| matches!(op.kind, op::WRITE | op::TOUCH);
+    if message.info2 & info2::DELETE != 0 {
+        Kind::Delete
+    } else if message.info2 & info2::WRITE == 0 {
+        Kind::Read
+    } else if message.ops.iter().all(writes_plainly) {
+        Kind::Write
+    } else {
+        Kind::Operate
+    }
+}
