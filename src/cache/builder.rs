@@ -3,8 +3,9 @@ use std::time::Duration;
 use super::options::{Options, UnreachableRead, UnreachableReserve};
 use super::url::{self, Target};
 use super::{Cache, Error};
-use crate::store::Clock;
-use crate::store::{Backend, MemoryStore, Store};
+#[cfg(feature = "aerospike")]
+use crate::store::{AerospikeSettings, AerospikeStore};
+use crate::store::{Backend, Clock, MemoryStore, Store};
 
 /// Settings for a [`Cache`], each with a default that most programs keep.
 ///
@@ -77,6 +78,15 @@ impl Builder {
         unreachable_reserve: UnreachableReserve,
         /// `memory://` only: the bound on all that is held, in bytes. Default 64 MiB.
         max_bytes: u64,
+        /// `aerospike://` only: how long connecting may take, 100 ms to 1 min. Default 5 s.
+        connect_timeout: Duration,
+        /// `aerospike://` only: how long one try of one command may take, 1 ms to 1 min. Default 1 s.
+        timeout: Duration,
+        /// `aerospike://` only: the most connections to each node, 1 to 4096. Default 256.
+        max_connections: usize,
+        /// `aerospike://` only: after how many errors of one node within a second commands to it fail
+        /// at once until the second is over; 0 to 1,000,000, where 0 is never. Default 100.
+        max_errors: usize,
     }
 
     /// What every key begins with, so that several caches can share one store. Default: nothing.
@@ -90,7 +100,11 @@ impl Builder {
     ///
     /// # Errors
     /// [`Error::Invalid`] names the option or the part of the URL that is out of bounds.
-    #[expect(clippy::unused_async, reason = "other stores connect")]
+    /// [`Error::Store`] if the cluster cannot be reached within `connect_timeout`, or is not fit.
+    #[cfg_attr(
+        not(feature = "aerospike"),
+        expect(clippy::unused_async, reason = "other stores connect")
+    )]
     pub async fn connect(self, url: &str) -> Result<Cache, Error> {
         let mut options = self.options;
         match url::parse(url, &mut options)? {
@@ -104,9 +118,22 @@ impl Builder {
                 );
                 Cache::open(Backend::new(store), options)
             }
+            #[cfg(feature = "aerospike")]
+            Target::Aerospike { hosts, namespace, set, login } => {
+                options.check()?;
+                let mut settings = AerospikeSettings::new(namespace, set)
+                    .connect_timeout(options.connect_timeout)
+                    .timeout(options.timeout)
+                    .max_connections(options.max_connections)
+                    .max_errors(options.max_errors);
+                settings.hosts = hosts;
+                settings.login = login;
+                Cache::open(Backend::new(AerospikeStore::connect(&settings).await?), options)
+            }
+            #[cfg(not(feature = "aerospike"))]
             Target::Aerospike { .. } => Err(Error::invalid(
                 "url",
-                "this version has no Aerospike store yet; `memory://` is what it can open",
+                "this build has no Aerospike store; build genfence with its feature `aerospike`",
             )),
         }
     }

@@ -64,6 +64,11 @@ pub(crate) struct Options {
     pub unreachable_reserve: UnreachableReserve,
     /// Of the embedded store only.
     pub max_bytes: u64,
+    /// Of the store on Aerospike only, like those that follow.
+    pub connect_timeout: Duration,
+    pub timeout: Duration,
+    pub max_connections: usize,
+    pub max_errors: usize,
 }
 
 impl Default for Options {
@@ -85,6 +90,10 @@ impl Default for Options {
             unreachable_read: UnreachableRead::default(),
             unreachable_reserve: UnreachableReserve::default(),
             max_bytes: 64 << 20,
+            connect_timeout: Duration::from_secs(5),
+            timeout: Duration::from_secs(1),
+            max_connections: 256,
+            max_errors: 100,
         }
     }
 }
@@ -120,6 +129,10 @@ impl Options {
         size("max_key_bytes", self.max_key_bytes, 1, 64 << 10)?;
         size("max_value_bytes", self.max_value_bytes, 1, 128 << 20)?;
         size("attempts", self.attempts as usize, 1, 100)?;
+        span("connect_timeout", self.connect_timeout, 100 * MILLISECOND, MINUTE)?;
+        span("timeout", self.timeout, MILLISECOND, MINUTE)?;
+        size("max_connections", self.max_connections, 1, 4096)?;
+        size("max_errors", self.max_errors, 0, 1_000_000)?;
         let prefix = self.max_key_bytes - 1;
         size("prefix", self.prefix.len(), 0, prefix)
     }

@@ -3,6 +3,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use bytesize::ByteSize;
+use percent_encoding::percent_decode_str;
 
 use super::Error;
 use super::options::{Options, UnreachableRead, UnreachableReserve};
@@ -12,8 +13,13 @@ use super::options::{Options, UnreachableRead, UnreachableReserve};
 pub(super) enum Target {
     /// `memory://`
     Memory,
-    /// `aerospike://host:port,host:port/namespace/set`
-    Aerospike { hosts: Vec<(String, u16)>, namespace: String, set: String },
+    /// `aerospike://user:password@host:port,host:port/namespace/set`
+    Aerospike {
+        hosts: Vec<(String, u16)>,
+        namespace: String,
+        set: String,
+        login: Option<(String, String)>,
+    },
 }
 
 /// Aerospike's own default for its service port.
@@ -58,8 +64,26 @@ fn aerospike(rest: &str) -> Result<Target, Error> {
     if namespace.is_empty() || set.is_empty() {
         return Err(malformed("namespace and set must not be empty"));
     }
+    let (login, hosts) = match hosts.rsplit_once('@') {
+        Some((login, hosts)) => (Some(self::login(login)?), hosts),
+        None => (None, hosts),
+    };
     let hosts = hosts.split(',').map(host).collect::<Result<_, _>>()?;
-    Ok(Target::Aerospike { hosts, namespace: namespace.into(), set: set.into() })
+    Ok(Target::Aerospike { hosts, namespace: namespace.into(), set: set.into(), login })
+}
+
+/// A password may hold any character, percent-encoded where it would end the part it stands in.
+fn login(text: &str) -> Result<(String, String), Error> {
+    let decoded = |part| {
+        percent_decode_str(part)
+            .decode_utf8()
+            .map(std::borrow::Cow::into_owned)
+            .map_err(|_| malformed("user and password must be UTF-8, percent-encoded"))
+    };
+    match text.split_once(':') {
+        Some((user, password)) if !user.is_empty() => Ok((decoded(user)?, decoded(password)?)),
+        _ => Err(malformed("before the @ must stand user:password")),
+    }
 }
 
 fn host(text: &str) -> Result<(String, u16), Error> {
@@ -83,7 +107,8 @@ fn host(text: &str) -> Result<(String, u16), Error> {
 
 const NAMES: &str = "ttl, ttl_jitter, negative_ttl, lease_time, reservation_time, \
     reservation_margin, wait, load_time, replica_lag, prefix, max_key_bytes, max_value_bytes, \
-    attempts, unreachable_read, unreachable_reserve, and for `memory://` max_bytes";
+    attempts, unreachable_read, unreachable_reserve, for `memory://` max_bytes, and for \
+    `aerospike://` connect_timeout, timeout, max_connections, max_errors";
 
 fn set(options: &mut Options, target: &Target, name: &str, value: &str) -> Result<(), Error> {
     match name {
@@ -115,6 +140,16 @@ fn set(options: &mut Options, target: &Target, name: &str, value: &str) -> Resul
             }
         }
         "max_bytes" if *target == Target::Memory => options.max_bytes = bytes("max_bytes", value)?,
+        "connect_timeout" if *target != Target::Memory => {
+            options.connect_timeout = span("connect_timeout", value)?;
+        }
+        "timeout" if *target != Target::Memory => options.timeout = span("timeout", value)?,
+        "max_connections" if *target != Target::Memory => {
+            options.max_connections = number("max_connections", value)?;
+        }
+        "max_errors" if *target != Target::Memory => {
+            options.max_errors = number("max_errors", value)?;
+        }
         _ => {
             let problem = format!("`{}` is no option; there are {NAMES}", shown(name));
             return Err(Error::invalid("url", problem));
@@ -163,8 +198,14 @@ mod tests {
         assert_eq!(options.prefix, b"a:b");
         assert_eq!(options.max_bytes, 1 << 20);
         assert_eq!(options.unreachable_reserve, UnreachableReserve::Proceed);
+        let other =
+            "aerospike://a/test/set?connect_timeout=2s&timeout=50ms&max_connections=7&max_errors=9";
+        let (_, options) = parsed(other).unwrap();
+        assert_eq!(options.connect_timeout, Duration::from_secs(2));
+        assert_eq!(options.timeout, Duration::from_millis(50));
+        assert_eq!((options.max_connections, options.max_errors), (7, 9));
         for name in NAMES.split([',', ' ']).filter(|word| word.contains('_')) {
-            assert!(url.contains(name), "{name} is not tried here");
+            assert!(url.contains(name) || other.contains(name), "{name} is not tried here");
         }
     }
 
@@ -173,7 +214,15 @@ mod tests {
         let (target, _) = parsed("aerospike://a:3100,b,[::1]:9/test/cache").unwrap();
         let hosts = vec![("a".into(), 3100), ("b".into(), 3000), ("::1".into(), 9)];
         let (namespace, set) = ("test".into(), "cache".into());
-        assert_eq!(target, Target::Aerospike { hosts, namespace, set });
+        assert_eq!(target, Target::Aerospike { hosts, namespace, set, login: None });
+    }
+
+    #[test]
+    fn a_login_may_hold_any_character() {
+        let (target, _) = parsed("aerospike://ada:p%40ss%3A%2F%2C@a/test/cache").unwrap();
+        let Target::Aerospike { login, hosts, .. } = target else { panic!("not Aerospike") };
+        assert_eq!(login.unwrap(), ("ada".into(), "p@ss:/,".into()));
+        assert_eq!(hosts, [("a".into(), 3000)]);
     }
 
     #[test]
@@ -199,6 +248,11 @@ mod tests {
             "memory://?unreachable_read=secret",
             "memory://?unreachable_reserve=secret",
             "aerospike://a/test/set?max_bytes=1MiB",
+            "aerospike://secret@a/test/set",
+            "aerospike://:secret@a/test/set",
+            "aerospike://ada:secret%ff@a/test/set",
+            "aerospike://ada:secret@/test/set",
+            "memory://?timeout=1s",
         ] {
             let error = parsed(url).unwrap_err().to_string();
             assert!(!error.contains("secret"), "{url}: {error}");

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+#[cfg(feature = "aerospike")]
+use super::AerospikeStore;
 use super::{Answer, Change, Hit, MemoryStore, Snapshot, Store, StoreError};
 use crate::protocol::{Claim, Grant};
 
@@ -11,14 +13,20 @@ use crate::protocol::{Claim, Grant};
 /// allocation; one that the caller brings is called through a box.
 pub(crate) enum Backend {
     Memory(Arc<MemoryStore>),
+    #[cfg(feature = "aerospike")]
+    Aerospike(Box<AerospikeStore>),
     Custom(Box<dyn BoxedStore>),
 }
 
 impl Backend {
-    /// Takes the direct way for the embedded store, whoever made it.
+    /// Takes the direct way for the stores of this crate, whoever made them.
     pub(crate) fn new(store: impl Store) -> Self {
         let mut store = Some(store);
         let any: &mut dyn Any = &mut store;
+        #[cfg(feature = "aerospike")]
+        if let Some(store) = any.downcast_mut::<Option<AerospikeStore>>().and_then(Option::take) {
+            return Backend::Aerospike(Box::new(store));
+        }
         if let Some(memory) = any.downcast_mut::<Option<MemoryStore>>().and_then(Option::take) {
             Backend::Memory(Arc::new(memory))
         } else if let Some(memory) =
@@ -69,6 +77,8 @@ impl Store for Backend {
     async fn get(&self, key: &[u8]) -> Result<Option<Hit>, StoreError> {
         match self {
             Backend::Memory(store) => Ok(store.read(key)),
+            #[cfg(feature = "aerospike")]
+            Backend::Aerospike(store) => Store::get(&**store, key).await,
             Backend::Custom(store) => store.get(key).await,
         }
     }
@@ -76,6 +86,8 @@ impl Store for Backend {
     async fn get_many(&self, keys: &[Bytes]) -> Result<Vec<Option<Hit>>, StoreError> {
         match self {
             Backend::Memory(store) => Store::get_many(&**store, keys).await,
+            #[cfg(feature = "aerospike")]
+            Backend::Aerospike(store) => Store::get_many(&**store, keys).await,
             Backend::Custom(store) => store.get_many(keys).await,
         }
     }
@@ -83,6 +95,8 @@ impl Store for Backend {
     async fn inspect(&self, key: &[u8]) -> Result<Option<Snapshot>, StoreError> {
         match self {
             Backend::Memory(store) => Store::inspect(&**store, key).await,
+            #[cfg(feature = "aerospike")]
+            Backend::Aerospike(store) => Store::inspect(&**store, key).await,
             Backend::Custom(store) => store.inspect(key).await,
         }
     }
@@ -90,6 +104,8 @@ impl Store for Backend {
     async fn claim(&self, key: &[u8], claim: &Claim) -> Result<Answer<Grant>, StoreError> {
         match self {
             Backend::Memory(store) => Store::claim(&**store, key, claim).await,
+            #[cfg(feature = "aerospike")]
+            Backend::Aerospike(store) => Store::claim(&**store, key, claim).await,
             Backend::Custom(store) => store.claim(key, claim).await,
         }
     }
@@ -97,6 +113,8 @@ impl Store for Backend {
     async fn change(&self, key: &[u8], change: &Change) -> Result<Answer<()>, StoreError> {
         match self {
             Backend::Memory(store) => Store::change(&**store, key, change).await,
+            #[cfg(feature = "aerospike")]
+            Backend::Aerospike(store) => Store::change(&**store, key, change).await,
             Backend::Custom(store) => store.change(key, change).await,
         }
     }

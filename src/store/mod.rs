@@ -3,6 +3,8 @@
 //! A store runs each protocol command on the record of one key in one atomic step, on one clock. It
 //! knows nothing of waiting, of other callers, or of what a command is for.
 
+#[cfg(feature = "aerospike")]
+mod aerospike;
 mod backend;
 mod clock;
 mod error;
@@ -15,6 +17,8 @@ use bytes::Bytes;
 
 use crate::protocol;
 
+#[cfg(feature = "aerospike")]
+pub use aerospike::{AerospikeSettings, AerospikeStore};
 pub(crate) use backend::Backend;
 pub use clock::Clock;
 pub use error::{Cause, StoreError};

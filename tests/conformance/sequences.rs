@@ -1,7 +1,5 @@
-//! Random sequences of commands: the embedded store against the pure transitions, and what every
-//! record must fulfil whatever came before.
-
-mod support;
+//! Random sequences of commands: each store against the pure transitions, and what every record must
+//! fulfil whatever came before.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -82,9 +80,14 @@ impl Grants {
         self.0.get(&(key, token)).copied().unwrap_or(none)
     }
 
-    fn command(&self, step: Step) -> Option<(u8, Command)> {
+    fn remember(&mut self, key: u8, token: Token, answer: Result<Grant, Refusal>) {
+        if let Ok(grant) = answer {
+            self.0.insert((key, token.bits()), grant);
+        }
+    }
+
+    fn command(&self, step: Step, ttl: Ttl) -> Option<(u8, Command)> {
         let time = Duration::from_secs(2);
-        let ttl = Ttl::from_secs(3).unwrap();
         let tokens = |bits: Vec<u64>| bits.into_iter().map(Token::new).collect::<Vec<_>>();
         let versions = |number: Option<u64>| number.and_then(Version::new);
         let value = |name: u64| Some(Bytes::from(format!("value {name}")));
@@ -216,34 +219,30 @@ fn check_step(before: Option<&Record>, after: Option<&Record>, answer: Result<()
     }
 }
 
-async fn run(steps: Vec<Step>) {
+/// The sequence on the embedded store, whose clock is the model's: all is equal to the nanosecond.
+async fn embedded(steps: Vec<Step>) {
     let clock = Clock::manual();
-    let store = MemoryStore::with_clock(support::ROOM, clock.clone());
+    let store = MemoryStore::with_clock(64 << 20, clock.clone());
     let mut model: HashMap<u8, Option<Record>> = HashMap::new();
     let mut grants = Grants::default();
     for step in steps {
-        let now = match step {
-            Step::Advance { millis } => {
-                clock.advance(Duration::from_millis(millis));
-                clock.now()
-            }
-            _ => clock.now(),
-        };
+        if let Step::Advance { millis } = step {
+            clock.advance(Duration::from_millis(millis));
+        }
+        let now = clock.now();
         if let Step::Evict { key } = step {
             let slot = model.entry(key).or_default();
             let evicted = slot.take_if(|record| !record.is_reserved(now)).is_some();
             assert_eq!(store.evict(&[key]), evicted);
         }
-        if let Some((key, command)) = grants.command(step) {
+        if let Some((key, command)) = grants.command(step, Ttl::from_secs(3).unwrap()) {
             let slot = model.entry(key).or_default();
             let before = slot.clone().filter(|record| record.expires > now);
             let answer = match command {
                 Command::Claim(token, claim) => {
                     let answer = protocol::claim(slot, now, &claim);
                     assert_eq!(store.claim(&[key], &claim).await.unwrap(), answer);
-                    if let Ok(grant) = answer {
-                        grants.0.insert((key, token.bits()), grant);
-                    }
+                    grants.remember(key, token, answer);
                     answer.map(drop)
                 }
                 Command::Change(change) => {
@@ -266,10 +265,88 @@ async fn run(steps: Vec<Step>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 4000, failure_persistence: None, ..Default::default() })]
+    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..Default::default() })]
 
     #[test]
     fn the_embedded_store_answers_as_the_pure_transitions_do(steps in steps()) {
-        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(run(steps));
+        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(embedded(steps));
+    }
+}
+
+#[cfg(feature = "aerospike")]
+mod elsewhere {
+    use proptest::strategy::ValueTree;
+    use proptest::test_runner::TestRunner;
+
+    use super::*;
+    use crate::target::{self, Target, Wire};
+
+    /// What of a record does not depend on whose clock its deadlines are on.
+    fn shape(record: &Record, now: Time) -> String {
+        let live: Vec<(Token, bool)> =
+            record.reservations.iter().map(|(token, until)| (*token, *until > now)).collect();
+        let lease = record.lease.map(|lease| (lease.token, lease.deadline > now));
+        let Record { stored, floor, alone, generation, .. } = record;
+        format!("{stored:?} {floor:?} {live:?} {alone:?} {lease:?} {generation:?}")
+    }
+
+    /// The sequence on a server. Its clock is its own, so each side is given the deadlines that it
+    /// granted itself. Records live long, as servers count their lives in whole seconds.
+    async fn on_a_server(target: &impl Target, run: usize, steps: &[Step]) {
+        let ttl = Ttl::from_secs(3600).unwrap();
+        let mut now = Time::from_nanos(1_000_000_000);
+        let mut model: HashMap<u8, Option<Record>> = HashMap::new();
+        let (mut ours, mut theirs) = (Grants::default(), Grants::default());
+        for step in steps {
+            if let Step::Advance { millis } = step {
+                now = now.after(Duration::from_millis(*millis));
+                target.pass(Duration::from_millis(*millis)).await;
+            }
+            let Some((key, command)) = ours.command(step.clone(), ttl) else { continue };
+            let Some((_, sent)) = theirs.command(step.clone(), ttl) else { continue };
+            let name = format!("sequence {run} key {key}").into_bytes();
+            let slot = model.entry(key).or_default();
+            match (command, sent) {
+                (Command::Claim(token, claim), Command::Claim(_, sent)) => {
+                    let expected = protocol::claim(slot, now, &claim);
+                    let answer = target.claim(&name, &sent).await;
+                    let told = |grant: Grant| (grant.generation, grant.alone);
+                    assert_eq!(answer.map(told), expected.map(told), "{claim:?}");
+                    ours.remember(key, token, expected);
+                    theirs.remember(key, token, answer);
+                }
+                (Command::Change(change), Command::Change(sent)) => {
+                    let expected = protocol::change(slot, now, &change);
+                    assert_eq!(target.change(&name, &sent).await, expected, "{change:?}");
+                }
+                _ => unreachable!("one step is one command"),
+            }
+            let there = target.inspect(&name).await;
+            let there = there.map(|snapshot| shape(&snapshot.record, snapshot.now));
+            assert_eq!(there, slot.as_ref().map(|record| shape(record, now)), "after {step:?}");
+        }
+    }
+
+    async fn sequences(target: &impl Target, count: usize) {
+        let mut runner = TestRunner::default();
+        for run in 0..count {
+            let steps = steps().new_tree(&mut runner).unwrap().current();
+            let attempt = std::panic::AssertUnwindSafe(on_a_server(target, run, &steps));
+            let alike = futures_util::FutureExt::catch_unwind(attempt).await.is_ok();
+            assert!(alike, "this sequence differs: {steps:#?}");
+        }
+        println!("{count} random sequences answered alike");
+    }
+
+    #[tokio::test]
+    async fn the_aerospike_store_answers_as_the_pure_transitions_do_on_the_wire() {
+        sequences(&Wire::start().await, 1000).await;
+    }
+
+    #[tokio::test]
+    async fn the_aerospike_store_answers_as_the_pure_transitions_do_on_a_real_server() {
+        // Time passes as slowly as it does: few sequences, and most of them wait for seconds.
+        let Some(server) = target::real("sequences").await else { return };
+        sequences(&server, 20).await;
     }
 }

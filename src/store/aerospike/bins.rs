@@ -1,0 +1,151 @@
+//! The record on the server: the names of its bins, and how to read it back.
+
+use aerospike::Value as Wire;
+use bytes::Bytes;
+
+use crate::protocol::{Generation, Lease, Stored, Time, Token, Version};
+use crate::store::{Hit, Record, StoreError, Value};
+
+pub(super) const VALUE: &str = "v";
+pub(super) const VALUE_TOKEN: &str = "vt";
+pub(super) const VALUE_VERSION: &str = "vv";
+pub(super) const FLOOR: &str = "fl";
+pub(super) const RESERVATIONS: &str = "q";
+pub(super) const ALONE: &str = "a";
+pub(super) const LEASE_TOKEN: &str = "lt";
+pub(super) const LEASE_DEADLINE: &str = "ld";
+
+pub(super) const ALL: [&str; 8] =
+    [VALUE, VALUE_TOKEN, VALUE_VERSION, FLOOR, RESERVATIONS, ALONE, LEASE_TOKEN, LEASE_DEADLINE];
+
+/// What a plain read asks for.
+pub(super) fn of_a_hit() -> aerospike::Bins {
+    aerospike::Bins::from([VALUE, VALUE_TOKEN, VALUE_VERSION])
+}
+
+/// In an answer: the deadline that was granted.
+pub(super) const DEADLINE: &str = "deadline";
+/// In an answer: whether the reservation is alone.
+pub(super) const IS_ALONE: &str = "alone";
+/// In an answer: the server's time.
+pub(super) const NOW: &str = "now";
+
+/// The integer that stands for "the source has nothing": values are blobs.
+const NOTHING: i64 = 0;
+
+/// Tokens use all 64 bits, which on the server are those of a signed integer.
+pub(super) fn token(token: Token) -> i64 {
+    token.bits().cast_signed()
+}
+
+/// Instants and versions are below 2⁶³.
+pub(super) fn time(time: Time) -> i64 {
+    i64::try_from(time.as_nanos()).unwrap_or(i64::MAX)
+}
+
+pub(super) fn version(version: Version) -> i64 {
+    i64::try_from(version.get()).unwrap_or(i64::MAX)
+}
+
+pub(super) fn value(value: &Value) -> Wire {
+    match value {
+        Some(bytes) => Wire::Blob(bytes.to_vec()),
+        None => Wire::Int(NOTHING),
+    }
+}
+
+/// Takes a record's bins apart. Each is of the kind that this library writes, or the record is
+/// somebody else's.
+pub(super) struct Reader(pub aerospike::Record);
+
+impl Reader {
+    pub fn generation(&self) -> Generation {
+        Generation::new(u16::try_from(self.0.generation).unwrap_or_default())
+    }
+
+    pub fn int(&self, bin: &'static str) -> Result<Option<i64>, StoreError> {
+        match self.0.bins.get(bin) {
+            None | Some(Wire::Nil) => Ok(None),
+            Some(Wire::Int(number)) => Ok(Some(*number)),
+            Some(_) => Err(foreign(bin)),
+        }
+    }
+
+    pub fn is_true(&self, name: &'static str) -> bool {
+        self.0.bins.get(name) == Some(&Wire::Bool(true))
+    }
+
+    pub fn time(&self, bin: &'static str) -> Result<Option<Time>, StoreError> {
+        let nanos = self.int(bin)?.map(u64::try_from).transpose().map_err(|_| foreign(bin))?;
+        Ok(nanos.map(Time::from_nanos))
+    }
+
+    fn token(&self, bin: &'static str) -> Result<Option<Token>, StoreError> {
+        Ok(self.int(bin)?.map(|bits| Token::new(bits.cast_unsigned())))
+    }
+
+    fn version(&self, bin: &'static str) -> Result<Option<Version>, StoreError> {
+        let number = self.int(bin)?.map(u64::try_from).transpose().map_err(|_| foreign(bin))?;
+        Ok(number.and_then(Version::new))
+    }
+
+    /// The stored value, if there is one. Takes the bytes out of the record.
+    pub fn stored(&mut self) -> Result<Option<Stored<Value>>, StoreError> {
+        let value = match self.0.bins.get_mut(VALUE) {
+            None | Some(Wire::Nil) => return Ok(None),
+            Some(Wire::Blob(bytes)) => Some(Bytes::from(std::mem::take(bytes))),
+            Some(Wire::Int(NOTHING)) => None,
+            Some(_) => return Err(foreign(VALUE)),
+        };
+        let token = self.token(VALUE_TOKEN)?.ok_or_else(|| foreign(VALUE_TOKEN))?;
+        Ok(Some(Stored { value, token, version: self.version(VALUE_VERSION)? }))
+    }
+
+    pub fn hit(&mut self) -> Result<Option<Hit>, StoreError> {
+        Ok(self.stored()?.map(|Stored { value, token, version }| Hit {
+            value,
+            stamp: token,
+            version,
+        }))
+    }
+
+    /// The whole record, as it was at `now`.
+    pub fn record(&mut self, now: Time) -> Result<Record, StoreError> {
+        let lease = match (self.token(LEASE_TOKEN)?, self.time(LEASE_DEADLINE)?) {
+            (Some(token), Some(deadline)) => Some(Lease { token, deadline }),
+            _ => None,
+        };
+        let life = self.0.time_to_live();
+        Ok(Record {
+            stored: self.stored()?,
+            floor: self.version(FLOOR)?,
+            reservations: self.reservations()?,
+            alone: self.token(ALONE)?,
+            lease,
+            generation: self.generation(),
+            expires: life.map_or(Time::from_nanos(u64::MAX), |life| now.after(life)),
+        })
+    }
+
+    fn reservations(&self) -> Result<std::collections::BTreeMap<Token, Time>, StoreError> {
+        let entry = |(token, deadline): (&Wire, &Wire)| match (token, deadline) {
+            (Wire::Int(token), Wire::Int(deadline)) => u64::try_from(*deadline)
+                .map(|nanos| (Token::new(token.cast_unsigned()), Time::from_nanos(nanos)))
+                .map_err(|_| foreign(RESERVATIONS)),
+            _ => Err(foreign(RESERVATIONS)),
+        };
+        match self.0.bins.get(RESERVATIONS) {
+            None | Some(Wire::Nil) => Ok(std::collections::BTreeMap::new()),
+            Some(Wire::SortedMap(map)) => map.iter().map(entry).collect(),
+            Some(Wire::OrderedMap(map)) => map.iter().map(entry).collect(),
+            Some(_) => Err(foreign(RESERVATIONS)),
+        }
+    }
+}
+
+fn foreign(bin: &'static str) -> StoreError {
+    StoreError::refused(format!(
+        "bin `{bin}` is not as this library writes it: the set holds somebody else's records; \
+         use a set of its own"
+    ))
+}

@@ -1,0 +1,145 @@
+//! The store on Aerospike: each protocol command as one atomic command of the server.
+
+mod bins;
+mod canary;
+mod codes;
+mod commands;
+mod conditions;
+mod connect;
+
+use std::fmt;
+use std::sync::Arc;
+
+use aerospike::operations::exp::{ExpReadFlags, read_exp};
+use aerospike::operations::{Operation, get_bin};
+use aerospike::{
+    BatchOperation, BatchPolicy, BatchReadPolicy, Client, Key, ReadPolicy, Record as Answered,
+    WritePolicy,
+};
+use bytes::Bytes;
+
+use super::{Answer, Change, Hit, Snapshot, Store, StoreError};
+use crate::protocol::{Claim, Grant};
+use bins::{DEADLINE, IS_ALONE, NOW, Reader};
+use codes::Failure;
+use commands::Plan;
+pub use connect::AerospikeSettings;
+
+/// A store on an Aerospike cluster.
+///
+/// All state of a key is one record of the set that the URL names, which nobody else may write.
+/// Reads go to the master, writes wait for all replicas, and the client does not retry a write: the
+/// cache does, by the protocol's rules.
+pub struct AerospikeStore {
+    client: Client,
+    namespace: Arc<str>,
+    set: Arc<str>,
+    read: ReadPolicy,
+    write: WritePolicy,
+    /// For reads that are operations.
+    look: WritePolicy,
+    batch: BatchPolicy,
+    /// For each read of a batch.
+    each: BatchReadPolicy,
+}
+
+impl AerospikeStore {
+    fn key(&self, key: &[u8]) -> Result<Key, StoreError> {
+        Key::new(&*self.namespace, &*self.set, aerospike::Value::Blob(key.to_vec()))
+            .map_err(|error| StoreError::refused("the key is no key").because(error))
+    }
+
+    async fn run(&self, key: &[u8], plan: Plan) -> Result<Answer<Reader>, StoreError> {
+        let key = self.key(key)?;
+        match self.client.operate(&plan.policy, &key, &plan.operations).await {
+            Ok(record) => Ok(Ok(Reader(record))),
+            Err(error) => match codes::failure(error, true) {
+                Failure::Refused(refusal) => Ok(Err(refusal)),
+                Failure::Error(error) => Err(error),
+            },
+        }
+    }
+
+    /// A read that finds nothing is an answer.
+    fn found(
+        read: aerospike::Result<impl Into<Option<Answered>>>,
+    ) -> Result<Option<Reader>, StoreError> {
+        match read {
+            Ok(record) => Ok(record.into().map(Reader)),
+            Err(error) => match codes::failure(error, false) {
+                Failure::Refused(_) => Ok(None),
+                Failure::Error(error) => Err(error),
+            },
+        }
+    }
+}
+
+impl fmt::Debug for AerospikeStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AerospikeStore")
+            .field("namespace", &self.namespace)
+            .field("set", &self.set)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Store for AerospikeStore {
+    async fn get(&self, key: &[u8]) -> Result<Option<Hit>, StoreError> {
+        let key = self.key(key)?;
+        let read = self.client.get(&self.read, &key, bins::of_a_hit()).await;
+        match Self::found(read)? {
+            Some(mut record) => record.hit(),
+            None => Ok(None),
+        }
+    }
+
+    async fn get_many(&self, keys: &[Bytes]) -> Result<Vec<Option<Hit>>, StoreError> {
+        let mut reads = Vec::with_capacity(keys.len());
+        for key in keys {
+            reads.push(BatchOperation::read(&self.each, self.key(key)?, bins::of_a_hit()));
+        }
+        // Each row has an outcome of its own, so the call's adds nothing to them.
+        let whole = self.client.batch(&self.batch, &mut reads).await;
+        let row = |read: BatchOperation| {
+            let row = read.into_batch_record();
+            let error = match (&row.record, row.error(), &whole) {
+                (Some(_), _, _) => None,
+                (None, Some(error), _) | (None, None, Err(error)) => Some(error.clone()),
+                (None, None, Ok(())) => return Ok(None),
+            };
+            match Self::found(error.map_or_else(|| Ok(row.record), Err))? {
+                Some(mut record) => record.hit(),
+                None => Ok(None),
+            }
+        };
+        reads.into_iter().map(row).collect()
+    }
+
+    async fn inspect(&self, key: &[u8]) -> Result<Option<Snapshot>, StoreError> {
+        let key = self.key(key)?;
+        // Bin by bin: beside a read of all bins a server answers no expression.
+        let mut look: Vec<Operation> = bins::ALL.map(get_bin).to_vec();
+        look.push(read_exp(NOW, conditions::now_in_filter(), ExpReadFlags::DEFAULT));
+        let read = self.client.operate(&self.look, &key, &look).await;
+        let Some(mut record) = Self::found(read)? else { return Ok(None) };
+        let now = record.time(NOW)?;
+        let now = now.ok_or_else(|| StoreError::unavailable("the server did not tell the time"))?;
+        Ok(Some(Snapshot { record: record.record(now)?, now }))
+    }
+
+    async fn claim(&self, key: &[u8], claim: &Claim) -> Result<Answer<Grant>, StoreError> {
+        let answered = match self.run(key, commands::claim(claim, &self.write)).await? {
+            Ok(record) => record,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let deadline = answered.time(DEADLINE)?;
+        let deadline =
+            deadline.ok_or_else(|| StoreError::doubtful("the answer has no deadline"))?;
+        let alone = answered.is_true(IS_ALONE);
+        Ok(Ok(Grant { generation: answered.generation(), deadline, alone }))
+    }
+
+    async fn change(&self, key: &[u8], change: &Change) -> Result<Answer<()>, StoreError> {
+        Ok(self.run(key, commands::change(change, &self.write)).await?.map(drop))
+    }
+}

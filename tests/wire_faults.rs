@@ -1,0 +1,331 @@
+//! The cache on the Aerospike store, over TCP, with things going wrong: at each command in turn, and
+//! then everywhere at random. Nothing stale, nothing stuck, and every call within its bound.
+#![cfg(feature = "aerospike")]
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::time::{Duration, Instant};
+
+use genfence::{Cache, Error, Fresh, Lookup, Reservation, Source};
+use genfence_wire::{Action, Clock, Code, Config, Gate, Kind, Rule, Server, Then};
+use rand::RngExt;
+
+const TRY: Duration = Duration::from_millis(40);
+const ATTEMPTS: u32 = 3;
+/// A commit that nobody answers: its tries, the look for its own work, and a release, each with
+/// pauses. Generous, as the machine may be busy.
+const BOUND: Duration = Duration::from_secs(5);
+
+async fn connect(server: &Server, options: &str) -> Result<Cache, Error> {
+    let url = format!("aerospike://{}/test/cache?{options}", server.address());
+    Cache::connect(&url).await
+}
+
+async fn start(clock: Clock) -> Server {
+    Server::start_with(Config::default(), clock, 0).await.unwrap()
+}
+
+fn options() -> String {
+    format!(
+        "timeout={}ms&attempts={ATTEMPTS}&wait=100ms&lease_time=300ms&reservation_time=1s\
+         &reservation_margin=500ms&max_errors=0",
+        TRY.as_millis()
+    )
+}
+
+/// A source whose only value is how often it was changed.
+#[derive(Clone, Default)]
+struct Counter(Arc<AtomicU64>);
+
+impl Counter {
+    async fn read(&self, cache: &Cache, key: &str) {
+        let before = self.0.load(SeqCst);
+        let load = async || Ok::<_, Infallible>(self.0.load(SeqCst).to_string());
+        let read = tokio::time::timeout(BOUND, cache.get_or_fill(key, load)).await;
+        let value = read.expect("a read within its bound").unwrap().unwrap();
+        let value: u64 = std::str::from_utf8(&value).unwrap().parse().unwrap();
+        assert!(value >= before, "read {value} when the source was at {before}");
+    }
+
+    async fn change(&self, cache: &Cache, key: &str, versioned: bool) {
+        let update = async |reservation: &Reservation| {
+            if reservation.remaining().is_zero() {
+                return Ok::<_, Infallible>(Source::RolledBack);
+            }
+            let value = self.0.fetch_add(1, SeqCst) + 1;
+            let fresh = Fresh::from(value.to_string());
+            Ok(Source::Committed(if versioned { fresh.version(value) } else { fresh }))
+        };
+        let updated = tokio::time::timeout(BOUND, cache.update(key, update)).await;
+        // No reservation, no change: that is an answer, too.
+        let _ = updated.expect("an update within its bound");
+    }
+
+    /// When all claims have lapsed, a value is the source's, and a key without one can be filled.
+    async fn at_rest(&self, cache: &Cache, key: &str) {
+        match tokio::time::timeout(BOUND, cache.lookup(key)).await.unwrap().unwrap() {
+            Lookup::Hit(hit) => {
+                assert_eq!(hit.value.unwrap(), self.0.load(SeqCst).to_string(), "stale at rest");
+            }
+            Lookup::Lease(lease) => drop(lease),
+            Lookup::Bypass(why) => panic!("{key} is stuck: {why:?}"),
+        }
+    }
+}
+
+fn actions() -> Vec<Action> {
+    vec![
+        Action::DropReply(Then::Close),
+        Action::DropReply(Then::Silence),
+        Action::DropRequest(Then::Close),
+        Action::DropRequest(Then::Silence),
+        Action::Delay(TRY / 2),
+        Action::Delay(TRY * 2),
+        Action::DelayReply(TRY * 2),
+        Action::CutReply(11),
+        Action::Stall,
+        Action::Fail(Code::KEY_BUSY),
+        Action::Fail(Code::DEVICE_OVERLOAD),
+        Action::Fail(Code::TIMEOUT),
+    ]
+}
+
+/// Commands of a cache, not what connecting and tending ask.
+fn data(rule: Rule) -> Rule {
+    rule.when(|request| request.kind != Kind::Info)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fault_at_each_command_in_turn_leaves_nothing_stale_and_nothing_stuck() {
+    let (mut injected, mut cases) = (0, 0);
+    let server = start(Clock::manual()).await;
+    let cache = connect(&server, &options()).await.unwrap();
+    for versioned in [false, true] {
+        for action in actions() {
+            // A read, a change, a read: no more commands than this.
+            for position in 0..8 {
+                cases += 1;
+                let key = format!("{versioned} {action:?} {position}");
+                let source = Counter::default();
+                let seen = AtomicU64::new(0);
+                let fault =
+                    server.faults().add(Rule::new(action.clone()).times(1).when(move |request| {
+                        request.kind != Kind::Info && seen.fetch_add(1, SeqCst) == position
+                    }));
+                source.read(&cache, &key).await;
+                source.change(&cache, &key, versioned).await;
+                source.read(&cache, &key).await;
+                injected += fault.happened();
+                server.faults().clear();
+                tokio::time::sleep(TRY * 2).await;
+                server.clock().advance(Duration::from_secs(2));
+                source.at_rest(&cache, &key).await;
+            }
+        }
+    }
+    println!("{injected} faults in {cases} cases, all survived");
+    assert!(injected >= cases / 3, "{injected} faults in {cases} cases");
+}
+
+/// Packets that are applied long after their client gave up: at every command of a change, one is
+/// held until the change is over and another one has passed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_packet_that_is_applied_after_all_is_over_stores_nothing_old() {
+    let server = start(Clock::manual()).await;
+    let cache = connect(&server, &options()).await.unwrap();
+    let mut held = 0;
+    for versioned in [false, true] {
+        for position in 0..6 {
+            let key = format!("{versioned} {position}");
+            let source = Counter::default();
+            let gate = Gate::new();
+            let seen = AtomicU64::new(0);
+            let action = Action::HoldBefore(gate.clone());
+            let fault = server.faults().add(Rule::new(action).times(1).when(move |request| {
+                request.kind != Kind::Info && seen.fetch_add(1, SeqCst) == position
+            }));
+            source.read(&cache, &key).await;
+            source.change(&cache, &key, versioned).await;
+            source.change(&cache, &key, versioned).await;
+            gate.open();
+            tokio::time::sleep(TRY).await;
+            source.read(&cache, &key).await;
+            held += fault.happened();
+            server.faults().clear();
+            server.clock().advance(Duration::from_secs(2));
+            source.at_rest(&cache, &key).await;
+        }
+    }
+    assert!(held >= 8, "{held} packets were held");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn thousands_of_faults_at_random_serve_nothing_stale() {
+    const CALLERS: u64 = 48;
+    const CALLS: u64 = 400;
+    const KEYS: u64 = 24;
+    let server = start(Clock::system()).await;
+    let cache = connect(&server, &options()).await.unwrap();
+    let sources: Arc<Vec<Counter>> = Arc::new((0..KEYS).map(|_| Counter::default()).collect());
+    let faults: Vec<_> = actions()
+        .into_iter()
+        .filter(|action| !matches!(action, Action::Stall))
+        .map(|action| {
+            let unlucky = Rule::new(action)
+                .always()
+                .when(|request| request.kind != Kind::Info && rand::rng().random_bool(0.006));
+            server.faults().add(unlucky)
+        })
+        .collect();
+    let callers: Vec<_> = (0..CALLERS)
+        .map(|caller| {
+            let (cache, sources) = (cache.clone(), sources.clone());
+            tokio::spawn(async move {
+                for _ in 0..CALLS {
+                    let key = rand::rng().random_range(0..KEYS);
+                    let source = &sources[usize::try_from(key).unwrap()];
+                    let name = format!("key {key}");
+                    // Writers of a key all pass versions, or none does.
+                    match caller % 6 {
+                        0 => source.change(&cache, &name, key % 2 == 0).await,
+                        _ => source.read(&cache, &name).await,
+                    }
+                }
+            })
+        })
+        .collect();
+    for caller in callers {
+        caller.await.expect("nothing stale, and nothing beyond its bound");
+    }
+    let injected: u64 = faults.iter().map(genfence_wire::Fault::happened).sum();
+    server.faults().clear();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    for (key, source) in sources.iter().enumerate() {
+        source.at_rest(&cache, &format!("key {key}")).await;
+    }
+    println!("{injected} faults in {} calls, all survived: {:?}", CALLERS * CALLS, cache.stats());
+    assert!(injected > 1000, "{injected} faults");
+    let stats = cache.stats();
+    assert!(stats.hits > 0 && stats.commits_stored > 0 && stats.fills_stored > 0);
+}
+
+/// The circuit breaker: a server that answers nothing costs the first reads their time-outs, and the
+/// others nothing.
+#[tokio::test]
+async fn reads_of_a_dead_server_bypass_at_once_and_come_back_when_it_does() {
+    let server = start(Clock::system()).await;
+    let options = "timeout=200ms&attempts=1&max_errors=5";
+    let cache = connect(&server, options).await.unwrap();
+    server.faults().add(data(Rule::new(Action::DropRequest(Then::Silence)).always()));
+    let source = Counter::default();
+    let readers = (0..20).map(|_| source.read(&cache, "k"));
+    futures_util::future::join_all(readers).await;
+    let begin = Instant::now();
+    for _ in 0..50 {
+        source.read(&cache, "k").await;
+    }
+    assert!(begin.elapsed() < Duration::from_secs(5), "50 reads that wait take 10 s");
+    server.faults().clear();
+    tokio::time::timeout(BOUND, async {
+        while cache.stats().hits == 0 {
+            source.read(&cache, "k").await;
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    })
+    .await
+    .expect("the cache is used again");
+}
+
+#[tokio::test]
+async fn a_server_that_loses_everything_is_filled_anew() {
+    let server = start(Clock::manual()).await;
+    let cache = connect(&server, &options()).await.unwrap();
+    let source = Counter::default();
+    source.read(&cache, "k").await;
+    let Lookup::Lease(lease) = cache.lookup("leased").await.unwrap() else { panic!("no lease") };
+    server.restart_empty();
+    assert!(!matches!(lease.fill("old").await, Ok(genfence::Fill::Stored)));
+    source.change(&cache, "k", false).await;
+    source.read(&cache, "k").await;
+    source.at_rest(&cache, "k").await;
+}
+
+#[tokio::test]
+async fn records_evicted_between_any_two_commands_are_only_missed() {
+    let server = start(Clock::manual()).await;
+    let cache = connect(&server, &options()).await.unwrap();
+    let Lookup::Lease(lease) = cache.lookup("k").await.unwrap() else { panic!("no lease") };
+    server.evict_all();
+    assert!(matches!(lease.fill("old").await.unwrap(), genfence::Fill::Rejected(_)));
+    let reservation = cache.reserve("k").await.unwrap();
+    server.evict_all();
+    assert_eq!(reservation.commit("new").await.unwrap(), genfence::Commit::Purged);
+    assert!(matches!(cache.lookup("k").await.unwrap(), Lookup::Lease(_)));
+}
+
+#[tokio::test]
+async fn the_generation_may_wrap_at_any_time() {
+    let server = start(Clock::manual()).await;
+    let cache = connect(&server, &options()).await.unwrap();
+    server.force_generation_near_wrap();
+    let source = Counter::default();
+    for _ in 0..20 {
+        source.read(&cache, "k").await;
+        source.change(&cache, "k", false).await;
+        source.at_rest(&cache, "k").await;
+    }
+    assert_eq!(cache.stats().commits_stored, 20);
+}
+
+#[tokio::test]
+async fn each_result_code_is_said_in_words_and_means_what_it_should() {
+    let server = start(Clock::manual()).await;
+    let cache = connect(&server, &(options() + "&unreachable_read=error")).await.unwrap();
+    for (code, said) in [
+        (Code::OUT_OF_SPACE, "(8)"),
+        (Code::TIMEOUT, "(9)"),
+        (Code::TOO_BIG, "(13)"),
+        (Code::KEY_BUSY, "(14)"),
+        (Code::DEVICE_OVERLOAD, "(18)"),
+        (Code::FORBIDDEN, "nsup-period"),
+        (Code::ENTERPRISE_ONLY, "(25)"),
+        (Code::NOT_APPLICABLE, "(26)"),
+    ] {
+        let fault = server.faults().add(data(Rule::new(Action::Fail(code)).always()));
+        let error = cache.reserve("k").await.unwrap_err().to_string();
+        assert!(error.contains(said), "{code:?}: {error}");
+        assert!(fault.happened() > 0);
+        server.faults().clear();
+        // An abort of what may have been reserved goes on in the background.
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn no_server_there_is_an_error_within_the_bound_that_names_the_host() {
+    let start = Instant::now();
+    let url = "aerospike://ada:secret@127.0.0.1:1/test/cache?connect_timeout=500ms";
+    let error = Cache::connect(url).await.unwrap_err().to_string();
+    assert!(start.elapsed() < Duration::from_secs(3));
+    assert!(error.contains("127.0.0.1:1") && !error.contains("secret"), "{error}");
+}
+
+#[tokio::test]
+async fn a_server_that_never_answers_is_an_error_within_the_bound() {
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = silent.local_addr().unwrap();
+    let start = Instant::now();
+    let url = format!("aerospike://{address}/test/cache?connect_timeout=500ms");
+    let error = Cache::connect(&url).await.unwrap_err().to_string();
+    assert!(start.elapsed() < Duration::from_secs(3));
+    assert!(error.contains(&address.to_string()), "{error}");
+}
+
+#[tokio::test]
+async fn a_namespace_that_is_not_there_is_an_error_that_says_so() {
+    let server = start(Clock::system()).await;
+    let url = format!("aerospike://{}/nowhere/cache?connect_timeout=2s", server.address());
+    let error = Cache::connect(&url).await.unwrap_err().to_string();
+    assert!(error.contains("no node of the cluster has this key"), "{error}");
+}
