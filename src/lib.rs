@@ -40,13 +40,15 @@
 //! # The house
 //!
 //! * [`protocol`]: what each command does, as pure functions on one record. No I/O, no clock.
-//! * [`store`]: where commands run. [`store::MemoryStore`] is the embedded one, `memory://`.
+//! * [`store`]: where commands run. [`store::MemoryStore`] is the embedded one, `memory://`;
+//!   `store::AerospikeStore` compiles each command to one of an Aerospike cluster, `aerospike://`.
 //! * [`Cache`] and its calls, at the top of this page's lists: waiting, single flight, retries.
 //!
 //! Arrows run down only: the cache uses a store, a store runs the protocol.
 //!
 //! # Features
 //!
+//! * `aerospike` (default): the store on Aerospike.
 //! * `serde`: `Cache::typed`, for values of the caller's own types, as JSON.
 //! * `cli`: the command-line tool `genfence`.
 
