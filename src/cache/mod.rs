@@ -31,7 +31,7 @@ use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 use crate::protocol::Token;
-use crate::store::{Backend, Change, Hit, Store};
+use crate::store::{Backend, Change, Hit, Snapshot, Store};
 use flight::Flights;
 use lookup::Found;
 use options::Options;
@@ -163,6 +163,17 @@ impl Cache {
             Some(Found::Hit(hit)) => Some(hit),
             _ => None,
         })
+    }
+
+    /// All that the cache knows of `key`, for an operator to look at: the value, its version, the
+    /// floor, claims and their deadlines. `None` if it knows nothing.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for an empty or oversized key; [`Error::Store`] if nobody answered;
+    /// [`Error::ShutDown`].
+    pub async fn inspect(&self, key: impl AsRef<[u8]>) -> Result<Option<Snapshot>, Error> {
+        let key = self.key(key.as_ref())?;
+        Ok(self.0.store.inspect(&key).await?)
     }
 
     /// What this cache has done since it was opened.

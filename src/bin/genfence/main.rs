@@ -1,5 +1,6 @@
 //! `genfence`: the command-line tool beside the library of that name.
 
+mod keys;
 mod race;
 
 use std::process::ExitCode;
@@ -7,7 +8,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 #[derive(Parser)]
-#[command(version, about = "Shows what the genfence cache does")]
+#[command(version, about = "Shows and does what the genfence cache does")]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -16,7 +17,12 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Race(race::Args),
+    Inspect(keys::Inspect),
+    Invalidate(keys::Invalidate),
 }
+
+/// Whatever went wrong. Who runs the tool reads it; no code looks into it.
+type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// Says no to bad arguments, as clap does, and to whatever else could not be done.
 const FAILED: u8 = 2;
@@ -24,6 +30,8 @@ const FAILED: u8 = 2;
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Race(args) => race::run(&args),
+        Command::Inspect(args) => args.run(),
+        Command::Invalidate(args) => args.run(),
     };
     done.unwrap_or_else(|error| {
         eprintln!("error: {error}");

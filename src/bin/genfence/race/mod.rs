@@ -19,11 +19,10 @@ use std::sync::atomic::Ordering::Relaxed;
 use clap::value_parser;
 use tokio::runtime;
 
+use crate::Failure;
 use load::Race;
 use source::Sqlite;
 
-/// Whatever went wrong. Who runs the tool reads it; no code looks into it.
-type Failure = Box<dyn std::error::Error + Send + Sync>;
 /// A key of the race is its number.
 type Key = usize;
 /// A row's value is its version, counted by the source: all that the race must know of it.
