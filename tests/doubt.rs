@@ -223,11 +223,21 @@ async fn who_proceeds_without_a_reservation_removes_the_value_afterwards() {
     let _ = cache.set("k", "old").await.unwrap();
     store.next_many(Kind::Reserve, &Fault::Lost, 3);
     let update = async |reservation: &Reservation| {
-        assert_eq!(reservation.remaining(), Duration::ZERO);
+        assert!(!reservation.is_held() && !reservation.remaining().is_zero());
         Ok::<_, Infallible>(Source::Committed("new".into()))
     };
     assert_eq!(cache.update("k", update).await.unwrap(), Update::Purged);
     assert_eq!(value(&cache).await, None);
+    all_met(&store);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_proceeds_without_a_reservation_and_aborts_frees_the_key() {
+    let builder = Cache::builder().unreachable_reserve(UnreachableReserve::Proceed);
+    let (cache, store, _) = faulty_with(builder);
+    store.next_many(Kind::Reserve, &Fault::ReplyLost, 3);
+    cache.reserve("k").await.unwrap().abort().await;
+    assert_eq!(store.inner().len(), 0);
     all_met(&store);
 }
 
@@ -288,7 +298,38 @@ async fn an_extend_whose_answer_is_lost_costs_the_lease_and_nothing_else() {
     clock.advance(Duration::from_millis(100));
     tokio::time::sleep(Duration::from_secs(1)).await;
     all_met(&store);
+    let begin = tokio::time::Instant::now();
     assert!(matches!(reader.fill("v").await.unwrap(), Fill::Rejected(_)));
+    assert!(begin.elapsed() < Duration::from_millis(100), "{:?}", begin.elapsed());
     settle().await;
     let _ = lease(&cache).await;
+}
+
+/// The keeper has found out that the lease is lost. That must not hold up the fill.
+#[tokio::test(start_paused = true)]
+async fn a_fill_whose_lease_was_lost_long_ago_is_rejected_at_once() {
+    let (cache, _, clock) = faulty();
+    let reader = lease(&cache).await;
+    cache.invalidate("k", None).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    clock.advance(Duration::from_secs(1));
+    let begin = tokio::time::Instant::now();
+    assert!(matches!(reader.fill("old").await.unwrap(), Fill::Rejected(_)));
+    assert!(begin.elapsed() < Duration::from_millis(100), "{:?}", begin.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_came_to_nothing_is_given_back() {
+    // Granted, and never answered.
+    let (cache, store, _) = faulty_with(Cache::builder().wait(Duration::ZERO));
+    store.next_many(Kind::Lease, &Fault::ReplyLost, 3);
+    assert!(matches!(cache.lookup("k").await.unwrap(), Lookup::Bypass(Bypass::Unreachable)));
+    settle().await;
+    // Never filled, as the fill got lost.
+    let reader = lease(&cache).await;
+    store.next_many(Kind::Fill, &Fault::Lost, 3);
+    assert!(matches!(reader.fill("v").await, Err(Error::Store(_))));
+    settle().await;
+    let _ = lease(&cache).await;
+    all_met(&store);
 }

@@ -206,6 +206,7 @@ async fn an_expired_reservation_cannot_be_renewed() {
     let writer = cache.reserve("k").await.unwrap();
     clock.advance(10 * SECOND);
     assert!(!writer.renew().await.unwrap());
+    assert!(writer.remaining().is_zero(), "it is too late");
 }
 
 #[tokio::test]
@@ -345,6 +346,36 @@ async fn a_commit_too_large_to_store_is_an_error_and_frees_the_key() {
     let error = writer.commit("eleven long").await.unwrap_err();
     assert_eq!(error.to_string(), "value: 11 bytes, at most 10 are allowed");
     let _ = lease(&cache, "k").await;
+}
+
+/// The source was changed: an error would say that it was not.
+#[tokio::test]
+async fn an_update_to_a_value_too_large_to_store_is_purged_and_no_error() {
+    let (cache, ..) = embedded_with(Cache::builder().max_value_bytes(10));
+    let update =
+        async |_: &Reservation| Ok::<_, Infallible>(Source::Committed("eleven long".into()));
+    assert_eq!(cache.update("k", update).await.unwrap(), Update::Purged);
+    let _ = lease(&cache, "k").await;
+}
+
+#[tokio::test]
+async fn a_batch_on_a_closed_cache_says_so_even_when_it_is_empty() {
+    let (cache, ..) = embedded();
+    cache.close(SECOND).await;
+    let load = async |_: Vec<bytes::Bytes>| Ok::<_, Infallible>([("k", "v")]);
+    let loaded = cache.get_or_fill_many(Vec::<&str>::new(), load).await;
+    assert!(matches!(loaded, Err(CallError::Cache(Error::ShutDown))));
+}
+
+#[tokio::test]
+async fn a_version_out_of_bounds_is_an_error_whether_or_not_the_key_is_held() {
+    let (cache, ..) = embedded();
+    let load = || async { Ok::<_, Infallible>(Fresh::from("v").version(u64::MAX)) };
+    let _writer = cache.reserve("held").await.unwrap();
+    for key in ["held", "free"] {
+        let loaded = cache.get_or_fill(key, load).await;
+        assert!(matches!(loaded, Err(CallError::Cache(Error::Invalid { field: "version", .. }))));
+    }
 }
 
 #[tokio::test]

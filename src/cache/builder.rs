@@ -54,7 +54,7 @@ impl Builder {
         reservation_time: Duration,
         /// What [`Reservation::remaining`](super::Reservation::remaining) keeps back of the
         /// reservation time, for differences between the clocks of the cluster's nodes, and for the
-        /// lag of replicas that loaders read. Default 1 s.
+        /// lag of replicas that loaders read: below the reservation time. Default 1 s.
         reservation_margin: Duration,
         /// How long a lookup waits for somebody else's fill before it bypasses: 0 to 1 min.
         /// Default 2 s.
@@ -71,12 +71,15 @@ impl Builder {
         /// The largest value in bytes: 1 to 128 MiB. Default 1 MiB.
         max_value_bytes: usize,
         /// How often a command is sent before the store counts as unreachable: 1 to 100. Default 3.
+        /// Plain reads are sent once: a read that bypasses at once is better than one that waits.
         attempts: u32,
         /// What a read does when the store gives no answer. Default: bypass.
         unreachable_read: UnreachableRead,
         /// What a reserve does when the store gives no answer. Default: error.
         unreachable_reserve: UnreachableReserve,
-        /// `memory://` only: the bound on all that is held, in bytes. Default 64 MiB.
+        /// `memory://` only: the bound on all that is held, in bytes: at least four times
+        /// `max_value_bytes`. Default 64 MiB. Values are counted by their length; a slice of a larger
+        /// buffer keeps all of that alive, so pass values of their own.
         max_bytes: u64,
         /// `aerospike://` only: how long connecting may take, 100 ms to 1 min. Default 5 s.
         connect_timeout: Duration,

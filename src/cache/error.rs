@@ -19,7 +19,7 @@ use crate::store::StoreError;
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// What the caller passed is out of bounds. Nothing was sent.
+    /// What the caller passed is out of bounds. Nothing was stored.
     #[error("{field}: {problem}")]
     Invalid {
         /// The argument or option.
@@ -60,7 +60,7 @@ impl Error {
 /// ```
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum CallError<E> {
-    /// The cache's part failed; the caller's code did not run.
+    /// The cache's part failed: where nothing else is said at the call, before the caller's code ran.
     #[error(transparent)]
     Cache(#[from] Error),
     /// The caller's code (a loader, an update) returned this error.

@@ -53,11 +53,12 @@ impl Cache {
         match self.lookup(key).await? {
             Lookup::Hit(hit) => Ok(hit.value),
             Lookup::Bypass(_) => {
-                loader().await.map(|loaded| loaded.into().value).map_err(CallError::Caller)
+                let fresh = loader().await.map_err(CallError::Caller)?.into();
+                Ok(self.fill_loaded(None, fresh).await?)
             }
             Lookup::Lease(lease) => {
                 let fresh = loader().await.map_err(CallError::Caller)?.into();
-                Ok(self.fill_loaded(lease, fresh).await?)
+                Ok(self.fill_loaded(Some(lease), fresh).await?)
             }
         }
     }
@@ -100,6 +101,7 @@ impl Cache {
         A: AsRef<[u8]>,
         T: Into<Fresh>,
     {
+        self.open_or_shut_down()?;
         let asked: Vec<Bytes> =
             keys.into_iter().map(|key| Bytes::copy_from_slice(key.as_ref())).collect();
         let mut batch = Batch::default();
@@ -138,13 +140,13 @@ impl Cache {
             .map(|key| Ok(Bytes::copy_from_slice(&self.key(key)?)))
             .collect::<Result<Vec<_>, Error>>()?;
         let found = self.read_many(&full).await?;
-        for ((key, full), found) in keys.into_iter().zip(&full).zip(found) {
-            let lookup = match found {
-                Some(Found::Hit(hit)) => Some(Ok(Lookup::Hit(hit))),
-                Some(Found::Bypass(why)) => Some(Ok(Lookup::Bypass(why))),
-                Some(Found::Failed(error)) => Some(Err(error)),
+        let lookups = found.into_iter().zip(&full).map(|(found, full)| async move {
+            match found {
+                Some(found) => Some(found.into_lookup()),
                 None => self.lookup_now(full).await,
-            };
+            }
+        });
+        for (key, lookup) in keys.into_iter().zip(join_all(lookups).await) {
             match lookup.transpose()? {
                 Some(Lookup::Hit(hit)) => drop(batch.values.insert(key.clone(), hit.value)),
                 Some(Lookup::Lease(lease)) => {
@@ -172,13 +174,7 @@ impl Cache {
         }
         let fills = batch.to_load.drain().map(|(key, lease)| {
             let fresh = fresh.remove(&key).unwrap_or_else(Fresh::nothing);
-            async move {
-                let value = match lease {
-                    Some(lease) => self.fill_loaded(lease, fresh).await?,
-                    None => fresh.value,
-                };
-                Ok::<_, Error>((key, value))
-            }
+            async move { Ok::<_, Error>((key, self.fill_loaded(lease, fresh).await?)) }
         });
         for filled in join_all(fills).await {
             let (key, value) = filled?;
@@ -187,21 +183,34 @@ impl Cache {
         Ok(())
     }
 
-    /// Stores what was loaded, if it can be, and returns it in any case.
-    async fn fill_loaded(&self, lease: Lease, fresh: Fresh) -> Result<Value, Error> {
+    /// Stores what was loaded, if there is a lease and it can be, and returns it in any case.
+    async fn fill_loaded(&self, lease: Option<Lease>, fresh: Fresh) -> Result<Value, Error> {
         let value = fresh.value.clone();
-        let size = value.as_ref().map_or(0, Bytes::len);
-        if size > self.0.options.max_value_bytes {
-            self.0.counters.oversized.add();
-            tracing::warn!(size, "a loaded value is too large to be stored");
-            lease.give_back(&fresh);
+        if self.is_oversized(&fresh) {
+            if let Some(lease) = lease {
+                lease.give_back(&fresh);
+            }
             return Ok(value);
         }
         let fresh = fresh.check(&self.0.options)?;
-        if let Err(error) = lease.fill_checked(fresh).await {
+        if let Some(lease) = lease
+            && let Err(error) = lease.fill_checked(fresh).await
+        {
             tracing::warn!(%error, "a loaded value could not be stored");
         }
         Ok(value)
+    }
+
+    /// Whether a value is too large to be stored, which is counted and logged: what the source has
+    /// is no mistake of the caller's.
+    pub(super) fn is_oversized(&self, fresh: &Fresh) -> bool {
+        let size = fresh.value.as_ref().map_or(0, Bytes::len);
+        let oversized = size > self.0.options.max_value_bytes;
+        if oversized {
+            self.0.counters.oversized.add();
+            tracing::warn!(size, "a value is too large to be stored");
+        }
+        oversized
     }
 
     /// Plain reads of several keys, counted, and what to do where they fail.

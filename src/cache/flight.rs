@@ -40,6 +40,15 @@ struct Flight<A, C> {
     waiters: VecDeque<Waiting<A, C>>,
 }
 
+impl<A, C> Default for Flight<A, C> {
+    fn default() -> Self {
+        Flight { mark: Mark(0), waiters: VecDeque::new() }
+    }
+}
+
+/// From how many waiters on it is worth looking for those who went away.
+const CROWD: usize = 64;
+
 struct Waiting<A, C> {
     joined: Mark,
     sender: oneshot::Sender<Verdict<A, C>>,
@@ -88,10 +97,14 @@ impl<A, C> Flights<A, C> {
     pub fn join(self: &Arc<Self>, key: &Bytes) -> Role<A, C> {
         let mut shard = self.shard(key).lock();
         let Some(flight) = shard.get_mut(key) else {
-            shard.insert(key.clone(), Flight { mark: Mark(0), waiters: VecDeque::new() });
+            shard.insert(key.clone(), Flight::default());
             drop(shard);
             return Role::Leader(self.leader(key.clone(), Vec::new()));
         };
+        if flight.waiters.len() >= CROWD && flight.waiters.len().is_power_of_two() {
+            // Those who went away leave their place here until somebody looks.
+            flight.waiters.retain(|waiting| !waiting.sender.is_closed());
+        }
         let (sender, receiver) = oneshot::channel();
         flight.waiters.push_back(Waiting { joined: flight.mark, sender });
         Role::Waiter(Waiter(receiver))
@@ -99,10 +112,13 @@ impl<A, C> Flights<A, C> {
 
     /// Leads the flight of `key` if nobody does.
     pub fn try_lead(self: &Arc<Self>, key: &Bytes) -> Option<Leader<A, C>> {
-        match self.join(key) {
-            Role::Leader(leader) => Some(leader),
-            Role::Waiter(_) => None,
+        let mut shard = self.shard(key).lock();
+        if shard.contains_key(key) {
+            return None;
         }
+        shard.insert(key.clone(), Flight::default());
+        drop(shard);
+        Some(self.leader(key.clone(), Vec::new()))
     }
 
     fn leader(self: &Arc<Self>, key: Bytes, carried: Vec<C>) -> Leader<A, C> {
@@ -154,6 +170,7 @@ impl<A, C> Leader<A, C> {
     }
 
     /// Ends the flight. The answer goes to those who joined before `mark`; the others look again.
+    /// What is carried has nobody to take it over.
     pub fn finish(mut self, answer: &A, mark: Mark)
     where
         A: Clone,
@@ -166,6 +183,7 @@ impl<A, C> Leader<A, C> {
             let _gone =
                 sender.send(if in_time { Verdict::Answer(answer.clone()) } else { Verdict::Again });
         }
+        (flights.abandoned)(&self.key, mem::take(&mut self.carried));
     }
 }
 

@@ -53,8 +53,9 @@ impl Fresh {
         self
     }
 
-    /// How long to keep it, instead of the cache's own time: rounded up to whole seconds, taken
-    /// without jitter.
+    /// How long to keep it, instead of the cache's own time: above 0 (from the option `replica_lag`
+    /// on, where that is above 1 s) to ten years, rounded up to whole seconds, taken without
+    /// jitter.
     #[must_use]
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = Some(ttl);

@@ -73,8 +73,9 @@ pub struct Lease {
 
 /// What the holder and the keeper both work on.
 struct Shared {
-    /// The newest grant. Locked while an extend is under way, so that a fill carries its answer.
-    grant: Mutex<Grant>,
+    /// The newest grant. Locked while an extend is under way, so that a fill carries its answer;
+    /// taken by the fill, so that none is sent after it.
+    grant: Mutex<Option<Grant>>,
     /// Gone when the keeper has given up.
     leader: SyncMutex<Option<Leader>>,
 }
@@ -85,8 +86,10 @@ impl Lease {
         let read = leader.mark();
         // Whoever takes over may replace this lease.
         leader.carried.push(token);
-        let shared =
-            Arc::new(Shared { grant: Mutex::new(grant), leader: SyncMutex::new(Some(leader)) });
+        let shared = Arc::new(Shared {
+            grant: Mutex::new(Some(grant)),
+            leader: SyncMutex::new(Some(leader)),
+        });
         let keeper = cache.spawn(keep(cache.clone(), key, token, Arc::clone(&shared)));
         Lease { cache, shared, token, read, keeper }
     }
@@ -104,9 +107,10 @@ impl Lease {
 
     pub(super) async fn fill_checked(self, fresh: Checked) -> Result<Fill, Error> {
         let Checked { value, version, ttl } = fresh;
-        let grant = *self.shared.grant.lock().await;
+        let grant = self.shared.grant.lock().await.take();
         self.keeper.abort();
-        let Some(leader) = self.shared.leader.lock().take() else {
+        let leader = self.shared.leader.lock().take();
+        let (Some(grant), Some(mut leader)) = (grant, leader) else {
             // The keeper gave up, and another caller may be filling.
             self.cache.0.counters.fills_rejected.add();
             return Ok(Fill::Rejected(Refusal::Condition));
@@ -121,9 +125,9 @@ impl Lease {
             ttl,
         };
         let settled = self.cache.settle(leader.key(), &change, Some(self.token)).await;
-        if let Ok(Settled::Refused(Refusal::Condition | Refusal::Generation)) = settled {
-            // Below the floor, or written by somebody who left the lease alone: it may be live.
-            self.cache.unlease(leader.key().clone(), vec![self.token]);
+        if let Ok(Settled::Applied | Settled::Refused(Refusal::Missing)) = settled {
+            // The lease is over. In every other case it may be live, and is given back.
+            leader.carried.clear();
         }
         // Only a value that was stored is known to have been the latest when the fill was sent.
         let mark = if matches!(settled, Ok(Settled::Applied)) { sent } else { self.read };
@@ -151,16 +155,13 @@ impl Lease {
         }
     }
 
-    /// Ends the flight with a value that is not stored.
+    /// Ends the flight with a value that is not stored, and gives the lease back.
     pub(super) fn give_back(self, fresh: &Fresh) {
         self.keeper.abort();
         let leader = self.shared.leader.lock().take();
         if let Some(leader) = leader {
-            let key = leader.key().clone();
-            let value = fresh.value.clone();
-            let hit = Hit { value, stamp: self.token, version: None };
+            let hit = Hit { value: fresh.value.clone(), stamp: self.token, version: None };
             leader.finish(&Found::Hit(hit), self.read);
-            self.cache.unlease(key, vec![self.token]);
         }
     }
 }
@@ -188,20 +189,26 @@ async fn keep(cache: Cache, key: bytes::Bytes, token: Token, shared: Arc<Shared>
     let extending = async {
         loop {
             sleep(time / 3).await;
-            let mut grant = shared.grant.lock().await;
+            let mut held = shared.grant.lock().await;
+            let Some(grant) = *held else { return };
             let extend = Claim::Extend { token, deadline: grant.deadline, time, ttl };
             match cache.claim_again(&key, &extend).await {
                 Ok(Ok(extended)) => {
                     cache.0.counters.extensions.add();
-                    *grant = extended;
+                    *held = Some(extended);
                 }
-                // Lost: the fill will say so. Nothing is left to keep.
-                Ok(Err(_)) => std::future::pending().await,
+                // Lost: the fill will say so. Nothing is left to keep but the time.
+                Ok(Err(_)) => {
+                    drop(held);
+                    std::future::pending::<()>().await;
+                }
                 Err(error) => tracing::debug!(%error, "a lease could not be extended"),
             }
         }
     };
-    let _: Result<(), _> = timeout_at(end, extending).await;
+    if timeout_at(end, extending).await.is_ok() {
+        return;
+    }
     tracing::debug!("a fill takes too long; another caller may fill");
     let leader = shared.leader.lock().take();
     drop(leader);

@@ -78,7 +78,7 @@ impl Found {
         self.into_lookup()
     }
 
-    fn into_lookup(self) -> Result<Lookup, Error> {
+    pub(super) fn into_lookup(self) -> Result<Lookup, Error> {
         match self {
             Found::Hit(hit) => Ok(Lookup::Hit(hit)),
             Found::Bypass(why) => Ok(Lookup::Bypass(why)),
@@ -128,10 +128,16 @@ impl Cache {
     /// ```
     pub async fn lookup(&self, key: impl AsRef<[u8]>) -> Result<Lookup, Error> {
         let key = self.key(key.as_ref())?;
-        match self.read(&key).await? {
+        let lookup = match self.read(&key).await? {
+            Some(Found::Hit(hit)) => return Ok(Lookup::Hit(hit)),
             Some(found) => found.into_lookup(),
             None => self.miss(Bytes::copy_from_slice(&key)).await,
+        };
+        if let Ok(Lookup::Bypass(why)) = lookup {
+            self.0.counters.bypasses.add();
+            tracing::debug!(?why, "bypass");
         }
+        lookup
     }
 
     /// A plain read, and what to do if it fails.
@@ -170,33 +176,28 @@ impl Cache {
     /// Leads the flight of a missing key, or waits for it.
     async fn miss(&self, key: Bytes) -> Result<Lookup, Error> {
         let deadline = Instant::now() + self.0.options.wait;
-        let lookup = loop {
+        loop {
             let waiter = match self.0.flights.join(&key) {
-                Role::Leader(leader) => break self.lead(leader, deadline).await,
+                Role::Leader(leader) => return self.lead(leader, deadline).await,
                 Role::Waiter(waiter) => waiter,
             };
             match timeout_at(deadline, waiter).await {
-                Err(_) => break Ok(Lookup::Bypass(Bypass::Slow)),
-                Ok(Verdict::Lead(leader)) => break self.lead(leader, deadline).await,
+                Err(_) => return Ok(Lookup::Bypass(Bypass::Slow)),
+                Ok(Verdict::Lead(leader)) => return self.lead(leader, deadline).await,
                 Ok(Verdict::Answer(found)) => {
                     if let Found::Hit(_) = found {
                         self.0.counters.shared.add();
                     }
-                    break found.into_lookup();
+                    return found.into_lookup();
                 }
                 // What that flight brought is older than this call.
                 Ok(Verdict::Again) => {
                     if let Some(found) = self.read(&key).await? {
-                        break found.into_lookup();
+                        return found.into_lookup();
                     }
                 }
             }
-        };
-        if let Ok(Lookup::Bypass(why)) = lookup {
-            self.0.counters.bypasses.add();
-            tracing::debug!(?why, "bypass");
         }
-        lookup
     }
 
     /// Takes the lease, or polls until there is a value or the time is up.
@@ -233,6 +234,9 @@ impl Cache {
             if Instant::now() >= deadline {
                 return Ok(Lookup::Bypass(Bypass::Slow));
             }
+            // Refused, and then free: others come and go. No reason to ask as fast as they do.
+            sleep(jittered(pause)).await;
+            pause = (pause * 2).min(PAUSES.1);
         }
     }
 

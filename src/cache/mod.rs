@@ -57,9 +57,10 @@ const FLIGHT_SHARDS: usize = 64;
 
 /// A cache in front of a source of record. Cheap to clone; clones are the same cache.
 ///
-/// All calls may be made from many threads at once. They need a tokio runtime, the one that the
-/// cache was opened in or another: what goes on in the background (keeping leases alive, giving
-/// claims back) runs on the one it was opened in.
+/// All calls may be made from many threads at once. They need a tokio runtime with its timers on
+/// (`enable_time`), the one that the cache was opened in or another: what goes on in the background
+/// (keeping leases alive, giving claims back) runs on the one it was opened in, and no more once
+/// that has ended; claims then expire.
 ///
 /// # Example
 /// ```
@@ -182,10 +183,12 @@ impl Cache {
         self.0.counters.snapshot()
     }
 
-    /// Closes the cache and all its clones: every further call ends with [`Error::ShutDown`], and
-    /// what goes on in the background gets `within` to end. Says whether it did.
+    /// Closes the cache and all its clones: every further call on them ends with
+    /// [`Error::ShutDown`], and what goes on in the background gets `within` to end. Says whether it
+    /// did.
     ///
-    /// Calls under way end as they would have. Dropping the last clone without closing it is
+    /// Calls under way end as they would have, and leases and reservations that are out can still
+    /// be used. Dropping the last clone without closing it is
     /// safe too: claims that were not given back expire.
     pub async fn close(&self, within: Duration) -> bool {
         self.0.closed.store(true, Relaxed);
@@ -219,12 +222,15 @@ impl Cache {
 }
 
 impl Cache {
+    #[inline]
+    fn open_or_shut_down(&self) -> Result<(), Error> {
+        if self.0.closed.load(Relaxed) { Err(Error::ShutDown) } else { Ok(()) }
+    }
+
     /// Checks a key and puts the prefix before it.
     #[inline]
     fn key<'k>(&self, key: &'k [u8]) -> Result<Cow<'k, [u8]>, Error> {
-        if self.0.closed.load(Relaxed) {
-            return Err(Error::ShutDown);
-        }
+        self.open_or_shut_down()?;
         let prefix = &self.0.options.prefix;
         let size = prefix.len() + key.len();
         if key.is_empty() || size > self.0.options.max_key_bytes {

@@ -88,21 +88,17 @@ pub enum Release {
 pub struct Reservation {
     cache: Cache,
     key: Bytes,
+    token: Token,
     /// Earlier attempts whose answer never came.
     unanswered: Vec<Token>,
-    /// `None` where the store gave no answer and the caller chose to proceed.
-    claim: Option<Held>,
-    finished: bool,
-}
-
-struct Held {
-    token: Token,
     granted: Mutex<Granted>,
+    finished: bool,
 }
 
 #[derive(Clone, Copy)]
 struct Granted {
-    grant: Grant,
+    /// `None` where the store gave no answer and the caller chose to proceed.
+    grant: Option<Grant>,
     /// When the source must be done, on this process's clock.
     until: Instant,
 }
@@ -137,10 +133,10 @@ impl Cache {
         let until = self.margin_from(Instant::now());
         let mut sending = Sending { cache: self, key: &key, unanswered: Vec::new() };
         let answer = self.claim_anew(&key, &mut sending.unanswered, claim).await;
-        let claim = match answer {
+        let (token, grant) = match answer {
             Ok(Ok((token, grant))) => {
                 self.0.counters.reservations.add();
-                Some(Held { token, granted: Mutex::new(Granted { grant, until }) })
+                (token, Some(grant))
             }
             Ok(Err(refusal)) => {
                 unreachable!("a store refused what no record can refuse: {refusal}")
@@ -148,7 +144,7 @@ impl Cache {
             Err(error) if self.0.options.unreachable_reserve == UnreachableReserve::Proceed => {
                 self.0.counters.failures.add();
                 tracing::warn!(%error, "changing the source without a reservation");
-                None
+                (super::retry::token(), None)
             }
             Err(error) => {
                 self.0.counters.failures.add();
@@ -156,7 +152,8 @@ impl Cache {
             }
         };
         let unanswered = sending.arrived();
-        Ok(Reservation { cache: self.clone(), key, unanswered, claim, finished: false })
+        let granted = Mutex::new(Granted { grant, until });
+        Ok(Reservation { cache: self.clone(), key, token, unanswered, granted, finished: false })
     }
 
     fn margin_from(&self, start: Instant) -> Instant {
@@ -196,8 +193,14 @@ impl Reservation {
     /// before the reserve was sent. Zero means that it is too late to begin.
     #[must_use]
     pub fn remaining(&self) -> Duration {
-        let until = self.claim.as_ref().map(|held| held.granted.lock().until);
-        until.map_or(Duration::ZERO, |until| until.saturating_duration_since(Instant::now()))
+        self.granted.lock().until.saturating_duration_since(Instant::now())
+    }
+
+    /// Whether the key is held. Not so only where the store gave no answer and the option
+    /// `unreachable_reserve` says to proceed.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        self.granted.lock().grant.is_some()
     }
 
     /// Asks for the whole reservation time anew. `false`: the reservation has expired; the source
@@ -207,15 +210,18 @@ impl Reservation {
     /// [`Error::Store`] if the store gave no answer: [`remaining`](Reservation::remaining) stays as
     /// it was.
     pub async fn renew(&self) -> Result<bool, Error> {
-        let Some(Held { token, granted }) = &self.claim else { return Ok(false) };
+        let Some(grant) = self.granted.lock().grant else { return Ok(false) };
         let (time, ttl) =
             (self.cache.0.options.reservation_time, self.cache.0.options.reservation_ttl());
         let until = self.cache.margin_from(Instant::now());
-        let deadline = granted.lock().grant.deadline;
-        let renew = Claim::Renew { token: *token, deadline, time, ttl };
-        let Ok(grant) = self.cache.claim_again(&self.key, &renew).await? else { return Ok(false) };
-        *granted.lock() = Granted { grant, until };
-        Ok(true)
+        let renew = Claim::Renew { token: self.token, deadline: grant.deadline, time, ttl };
+        let renewed = self.cache.claim_again(&self.key, &renew).await?;
+        let mut granted = self.granted.lock();
+        match renewed {
+            Ok(grant) => *granted = Granted { grant: Some(grant), until },
+            Err(_) => granted.until = Instant::now(),
+        }
+        Ok(renewed.is_ok())
     }
 
     /// Says that the source was changed to this value, and committed. A version makes it
@@ -267,8 +273,11 @@ impl Reservation {
     /// Should nobody answer, the reservation expires.
     pub async fn abort(mut self) {
         self.finished = true;
-        let Some(Held { token, .. }) = self.claim else { return };
-        let abort = Change::Abort { token, previous: std::mem::take(&mut self.unanswered) };
+        let previous = std::mem::take(&mut self.unanswered);
+        if previous.is_empty() && !self.is_held() {
+            return;
+        }
+        let abort = Change::Abort { token: self.token, previous };
         if let Err(error) = self.cache.settle(&self.key, &abort, None).await {
             tracing::debug!(%error, "an abort was not answered");
         }
@@ -277,7 +286,7 @@ impl Reservation {
     async fn commit_checked(self, fresh: Checked) -> Commit {
         let version = fresh.version;
         let stored = match self.commit_change(fresh) {
-            Some((token, change)) => self.cache.settle(&self.key, &change, Some(token)).await,
+            Some(change) => self.cache.settle(&self.key, &change, Some(self.token)).await,
             None => Ok(Settled::Refused(crate::protocol::Refusal::Condition)),
         };
         if let Ok(Settled::Applied) = stored {
@@ -294,27 +303,20 @@ impl Reservation {
     }
 
     /// The command that may store. `None` where none can.
-    fn commit_change(&self, fresh: Checked) -> Option<(Token, Change)> {
+    fn commit_change(&self, fresh: Checked) -> Option<Change> {
         let Checked { value, version, ttl } = fresh;
-        let held = self.claim.as_ref()?;
-        let (token, grant) = (held.token, held.granted.lock().grant);
-        let Grant { generation, deadline, alone } = grant;
-        let change = match version {
-            Some(version) => Change::CommitVersioned { token, deadline, value, version, ttl },
-            None if alone => Change::Commit { token, deadline, generation, value, ttl },
-            None => return None,
-        };
-        Some((token, change))
+        let token = self.token;
+        let Grant { generation, deadline, alone } = self.granted.lock().grant?;
+        match version {
+            Some(version) => Some(Change::CommitVersioned { token, deadline, value, version, ttl }),
+            None if alone => Some(Change::Commit { token, deadline, generation, value, ttl }),
+            None => None,
+        }
     }
 
     async fn release_checked(self, version: Option<Version>) -> Release {
-        let token = match &self.claim {
-            Some(held) => held.token,
-            // Nothing to take out of the record; the value must go all the same.
-            None => super::retry::token(),
-        };
         let ttl = self.cache.0.options.reservation_ttl();
-        let change = Change::Release { token, version, ttl };
+        let change = Change::Release { token: self.token, version, ttl };
         let released = self.cache.settle(&self.key, &change, None).await;
         // Refused means that there is no record, so there is no value either.
         if let Ok(Settled::Applied | Settled::Refused(_)) = released {
@@ -353,7 +355,7 @@ impl Reservation {
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        if !self.finished && self.claim.is_some() {
+        if !self.finished && self.is_held() {
             self.cache.0.counters.reservations_left.add();
             tracing::info!(
                 "a reservation was left to expire; commit, release or abort it to free its key"

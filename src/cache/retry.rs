@@ -21,7 +21,7 @@ pub(super) enum Settled {
 
 /// A random token: never used twice, as two equal ones in 2⁶⁴ would have to meet on one key.
 pub(super) fn token() -> Token {
-    Token::new(rand::rng().random())
+    Token::new(rand::rng().random_range(1..=u64::MAX))
 }
 
 /// Counts the tries of one command and waits a little longer before each.

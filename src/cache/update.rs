@@ -1,5 +1,7 @@
 //! **update**: the closure form of reserve and commit.
 
+#[cfg(doc)]
+use super::Error;
 use super::{Cache, CallError, Commit, Fresh, Release, Reservation};
 
 /// What became of the source, as the closure of [`Cache::update`] reports it.
@@ -65,7 +67,10 @@ impl Cache {
     ///
     /// # Errors
     /// [`CallError::Caller`] is the closure's own error. [`CallError::Cache`] as
-    /// [`reserve`](Cache::reserve), before the closure ran, and as [`Reservation::commit`], after.
+    /// [`reserve`](Cache::reserve): the closure did not run. Except that [`Error::Invalid`] for a
+    /// version or a time to live that the closure returned comes *after* it ran: the source was
+    /// changed, and the key is released. A value that is too large is no error but
+    /// [`Update::Purged`].
     ///
     /// # Example
     /// ```
@@ -93,7 +98,12 @@ impl Cache {
         F: AsyncFnOnce(&Reservation) -> Result<Source, E>,
     {
         let reservation = self.reserve(key).await?;
-        Ok(match change(&reservation).await.map_err(CallError::Caller)? {
+        let source = match change(&reservation).await.map_err(CallError::Caller)? {
+            // The source was changed, so a value that is too large must not look like a failure.
+            Source::Committed(fresh) if self.is_oversized(&fresh) => Source::Changed(fresh.version),
+            source => source,
+        };
+        Ok(match source {
             Source::Committed(fresh) => match reservation.commit(fresh).await? {
                 Commit::Stored => Update::Stored,
                 Commit::Purged => Update::Purged,

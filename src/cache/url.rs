@@ -100,7 +100,10 @@ fn host(text: &str) -> Result<(String, u16), Error> {
     }
     let port = match port {
         None => AEROSPIKE_PORT,
-        Some(port) => port.parse().map_err(|_| malformed("a port must be 1 to 65535"))?,
+        Some(port) => match port.parse() {
+            Ok(port) if port > 0 => port,
+            _ => return Err(malformed("a port must be 1 to 65535")),
+        },
     };
     Ok((name.into(), port))
 }
@@ -121,6 +124,12 @@ fn set(options: &mut Options, target: &Target, name: &str, value: &str) -> Resul
         "wait" => options.wait = span("wait", value)?,
         "load_time" => options.load_time = span("load_time", value)?,
         "replica_lag" => options.replica_lag = span("replica_lag", value)?,
+        "prefix" if value.contains(char::REPLACEMENT_CHARACTER) => {
+            return Err(Error::invalid(
+                "prefix",
+                "must be UTF-8 in a URL; the builder takes any bytes",
+            ));
+        }
         "prefix" => options.prefix = value.into(),
         "max_key_bytes" => options.max_key_bytes = bytes("max_key_bytes", value)?,
         "max_value_bytes" => options.max_value_bytes = bytes("max_value_bytes", value)?,
@@ -240,6 +249,8 @@ mod tests {
             "aerospike:///test/set",
             "aerospike://a:secret/test/set",
             "aerospike://a:70000/test/set",
+            "aerospike://a:0/test/set",
+            "memory://?prefix=secret%FF",
             "memory://?ttl=secret",
             "memory://?ttl",
             "memory://?what=secret",

@@ -128,8 +128,9 @@ fn release<V>(record: &mut Record<V>, now: Time, token: Token, version: Option<V
         record.live_for(ttl, now);
     } else {
         // Without a version the others of the overlap must be able to see that this one was
-        // there: it dies and stays, unless there is nobody to see it.
-        record.reservations.insert(token, Time::ZERO);
+        // there, unless there is nobody to see it. One mark is enough for any number of them.
+        record.reservations.remove(&token);
+        record.reservations.insert(Token::TOMBSTONE, Time::ZERO);
         if record.reservations.len() == 1 {
             record.reservations.clear();
         }

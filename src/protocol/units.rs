@@ -16,6 +16,10 @@ use std::time::Duration;
 pub struct Token(u64);
 
 impl Token {
+    /// Names no packet: it stands among the reservations of a key, dead from the beginning, for
+    /// writers that released without a version. Never drawn.
+    pub const TOMBSTONE: Token = Token(0);
+
     /// The token with these bits.
     #[must_use]
     pub const fn new(bits: u64) -> Self {

@@ -510,8 +510,23 @@ cases! {
         key.reserve(A).await;
         let second = key.reserve(B).await;
         key.release(A, None).await.unwrap();
-        assert_eq!(key.there().await.reservations[&A], Time::ZERO);
+        let record = key.there().await;
+        assert!(!record.reservations.contains_key(&A));
+        assert_eq!(record.reservations[&Token::TOMBSTONE], Time::ZERO);
         assert_eq!(key.commit_version(B, second, 2).await, Err(Condition));
+    }
+
+    releases_of_writers_that_always_overlap_leave_one_mark(key) {
+        key.reserve(A).await;
+        for _ in 0..10 {
+            key.reserve(B).await;
+            key.release(A, None).await.unwrap();
+            key.reserve(A).await;
+            key.release(B, None).await.unwrap();
+        }
+        assert_eq!(key.there().await.reservations.len(), 2);
+        key.release(A, None).await.unwrap();
+        assert_eq!(key.record().await, None);
     }
 
     release_of_the_only_one_empties_the_record(key) {

@@ -32,8 +32,8 @@ enum Step {
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let key = 0..2u8;
-    let token = 0..4u64;
-    let previous = || prop::collection::vec(0..4u64, 0..2);
+    let token = 1..5u64;
+    let previous = || prop::collection::vec(1..5u64, 0..2);
     let version = || prop::option::of(1..4u64);
     let off = || prop::bool::weighted(0.1);
     let step = prop_oneof![

@@ -185,7 +185,7 @@ fn release(token: Token, version: Option<Version>, ttl: Ttl, policy: &WritePolic
     operations.push(drop_bin(ALONE));
     match version {
         None => {
-            operations.push(write(RESERVATIONS, when::with_dead(token)));
+            operations.push(write(RESERVATIONS, when::with_tombstone(token)));
             operations.push(drop_or_leave(RESERVATIONS, when::nothing_if_left(1)));
             Plan::new(policy, None, operations).update()
         }

@@ -156,9 +156,9 @@ pub(super) fn without(tokens: &[Token]) -> Expression {
     remove(tokens, map_bin(bins::RESERVATIONS))
 }
 
-/// The reservations with `token`'s own dead.
-pub(super) fn with_dead(token: Token) -> Expression {
-    put(token, int_val(bins::time(Time::ZERO)), reservations())
+/// The reservations without `token`'s own, and with the mark that it was there.
+pub(super) fn with_tombstone(token: Token) -> Expression {
+    put(Token::TOMBSTONE, int_val(bins::time(Time::ZERO)), remove(&[token], reservations()))
 }
 
 /// Nothing, where this holds. Branches of one condition must be of one type, so that the bin stays

@@ -8,8 +8,7 @@ use crate::message::{Answer, Message, Op, Reply, info1, info2, info3, op};
 use crate::store::{Config, Digest, Record, Store, Ttl};
 use crate::value::{self, Value};
 
-/// Runs a command on the record that `digest` names, at `now` (Unix milliseconds). `filter` is the
-/// command's own, or that of the batch it belongs to.
+/// Runs a command on the record that `digest` names, at `now` (Unix milliseconds).
 pub(crate) fn run(store: &mut Store, digest: &Digest, message: &Message, now: u64) -> Reply {
     let ran = if message.info2 & info2::DELETE != 0 {
         delete(store, digest, message, now)
@@ -88,12 +87,52 @@ fn write(store: &mut Store, digest: &Digest, message: &Message, now: u64) -> Res
         return Err(Code::OUT_OF_SPACE);
     }
     operations(message)?;
-    let replaces = message.info3 & (info3::CREATE_OR_REPLACE | info3::REPLACE_ONLY) != 0;
     // An expired record is as good as none, also where it was not reaped yet.
     if records.get(digest).is_some_and(|record| record.is_expired(now)) {
         records.remove(digest);
     }
     let before = records.get(digest);
+    let ttl = admit(config, before, digest, message, now)?;
+
+    let mut record = before.cloned().unwrap_or_else(|| Record {
+        set: message.fields.set.clone(),
+        generation: config.first_generation.wrapping_sub(1),
+        ..Record::default()
+    });
+    let existed = before.is_some();
+    if record.key.is_none() {
+        record.key.clone_from(&message.fields.key);
+    }
+    if replaces(message) {
+        record.bins.clear();
+    }
+    record.advance(ttl, now, config);
+    let results = apply(&mut record, digest, message, now)?;
+    if record.bins.is_empty() {
+        // A record without bins is no record, so dropping the last one deletes.
+        if !existed {
+            return Err(Code::NOT_FOUND);
+        }
+        durability(message)?;
+        records.remove(digest);
+        return Ok(Reply { results, ..Reply::default() });
+    }
+    if record.size() > config.max_record_size {
+        return Err(Code::TOO_BIG);
+    }
+    let reply = of_record(Code::OK, &record, results);
+    records.insert(*digest, record);
+    Ok(reply)
+}
+
+/// Whether the record, or its absence, lets a write pass, and with what TTL.
+fn admit(
+    config: &Config,
+    before: Option<&Record>,
+    digest: &Digest,
+    message: &Message,
+    now: u64,
+) -> Result<Ttl, Code> {
     let must_exist = message.info3 & (info3::UPDATE_ONLY | info3::REPLACE_ONLY) != 0
         || message.ops.iter().any(|op| op.kind == op::TOUCH);
     if must_exist && before.is_none() {
@@ -114,39 +153,7 @@ fn write(store: &mut Store, digest: &Digest, message: &Message, now: u64) -> Res
         ttl => ttl,
     };
     let expires = matches!(ttl, Ttl::Seconds(_)) || ttl == Ttl::Default && config.default_ttl != 0;
-    if expires && config.nsup_period == 0 {
-        return Err(Code::FORBIDDEN);
-    }
-
-    let mut record = before.cloned().unwrap_or_else(|| Record {
-        set: message.fields.set.clone(),
-        generation: config.first_generation.wrapping_sub(1),
-        ..Record::default()
-    });
-    if record.key.is_none() {
-        record.key.clone_from(&message.fields.key);
-    }
-    if replaces {
-        record.bins.clear();
-    }
-    let existed = before.is_some();
-    record.advance(ttl, now, config);
-    let results = apply(&mut record, digest, message, now)?;
-    if record.bins.is_empty() {
-        // A record without bins is no record, so dropping the last one deletes.
-        if !existed {
-            return Err(Code::NOT_FOUND);
-        }
-        durability(message)?;
-        records.remove(digest);
-        return Ok(Reply { results, ..Reply::default() });
-    }
-    if record.size() > config.max_record_size {
-        return Err(Code::TOO_BIG);
-    }
-    let reply = of_record(Code::OK, &record, results);
-    records.insert(*digest, record);
-    Ok(reply)
+    if expires && config.nsup_period == 0 { Err(Code::FORBIDDEN) } else { Ok(ttl) }
 }
 
 /// What a server refuses before it looks for the record.
@@ -154,7 +161,6 @@ fn operations(message: &Message) -> Result<(), Code> {
     if message.ops.is_empty() {
         return Err(Code::refuse("a write without operations"));
     }
-    let replaces = message.info3 & (info3::CREATE_OR_REPLACE | info3::REPLACE_ONLY) != 0;
     let reads_all = message.ops.iter().any(|op| op.kind == op::READ && reads_all(op, message));
     let reads = message.ops.iter().any(Op::reads);
     for op in &message.ops {
@@ -164,7 +170,7 @@ fn operations(message: &Message) -> Result<(), Code> {
             op::READ | op::MAP_READ | op::EXP_READ | op::EXP_WRITE => false,
             other => return Err(Code::refuse(format_args!("operation {other}"))),
         };
-        if replaces && changes_in_place {
+        if replaces(message) && changes_in_place {
             return Err(Code::refuse(format_args!("operation {} in a replace", op.kind)));
         }
     }
@@ -179,6 +185,10 @@ fn operations(message: &Message) -> Result<(), Code> {
         return Err(Code::refuse("operations that do not go with the message's attributes"));
     }
     Ok(())
+}
+
+fn replaces(message: &Message) -> bool {
+    message.info3 & (info3::CREATE_OR_REPLACE | info3::REPLACE_ONLY) != 0
 }
 
 fn reads_all(op: &Op, message: &Message) -> bool {

@@ -8,9 +8,9 @@ use genfence_wire::{Clock, Config, Server};
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let port = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+    let port = match &arguments[..] {
         [] => Some(0),
-        ["--port", port] => port.parse().ok(),
+        [flag, port] if flag == "--port" => port.parse().ok(),
         _ => None,
     };
     let Some(port) = port else {

@@ -9,6 +9,9 @@ use crate::value::Value;
 
 pub(crate) const HEADER: u8 = 22;
 
+/// Bytes of a bin's name.
+pub(crate) const MAX_BIN_NAME: usize = 15;
+
 pub(crate) mod info1 {
     pub const READ: u8 = 1;
     pub const GET_ALL: u8 = 1 << 1;
@@ -160,7 +163,7 @@ impl Op {
         let _version = data.try_get_u8()?;
         let len = usize::from(data.try_get_u8()?);
         let name = utf8(&take(&mut data, len)?)?;
-        if name.len() > 15 {
+        if name.len() > MAX_BIN_NAME {
             return Err(Code::BIN_NAME);
         }
         Ok(Op { kind, name, particle_type, value: data })

@@ -106,7 +106,7 @@ pub struct Config {
     pub nsup_period: u32,
     /// The TTL in seconds of a write that gives none; 0 is never.
     pub default_ttl: u32,
-    /// Whether a write may bring a record's expiry forward. A real server starts with false.
+    /// Whether a write may bring a record's expiry forward.
     pub apply_ttl_reductions: bool,
     /// The largest record, in bytes.
     pub max_record_size: usize,
@@ -131,7 +131,7 @@ impl Default for Config {
             cluster_name: "null".to_owned(),
             nsup_period: 120,
             default_ttl: 0,
-            apply_ttl_reductions: false,
+            apply_ttl_reductions: true,
             max_record_size: 1 << 20,
             stop_writes: false,
             replication_factor: 1,

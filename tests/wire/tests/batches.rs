@@ -136,9 +136,11 @@ async fn rows_after_a_failed_one_are_answered_though_nobody_asked() {
     let write =
         |policy, name| BatchOperation::write(policy, key(name), vec![put(&as_bin!("n", 10))]);
     let mut rows = [write(&any, "a"), write(&expecting_9(), "b"), write(&any, "c")];
-    let _ = pair.client.batch(&policy, &mut rows).await;
-    assert_eq!(rows[1].result_code(), Some(ResultCode::GenerationError));
-    assert_ne!(rows[2].result_code(), Some(ResultCode::Ok));
+    pair.client.batch(&policy, &mut rows).await.unwrap();
+    let codes = rows.map(|row| row.result_code());
+    // The client of version 3.0.0 takes the end's mark, which repeats the failure, for the first row.
+    let failed = Some(ResultCode::GenerationError);
+    assert_eq!(codes, [failed, failed, None]);
     // They are run all the same.
     assert_eq!(pair.record(&key("c")).bins["n"], 10.into());
 }

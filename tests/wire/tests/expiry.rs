@@ -61,20 +61,21 @@ async fn a_special_ttl_is_taken_for_seconds() {
 }
 
 #[tokio::test]
-async fn a_shortened_ttl_is_obeyed_by_default() {
+async fn a_shortened_ttl_is_obeyed_against_the_configuration() {
     let pair = Pair::timeless().await;
     let now = pair.server.clock().now() / 1000;
     let key = key("a");
-    let bins = [as_bin!("n", 1)];
-    pair.client.put(&ttl(Expiration::Seconds(10)), &key, &bins).await.unwrap();
-    pair.client.put(&ttl(Expiration::Seconds(5)), &key, &bins).await.unwrap();
-    assert_eq!(pair.record(&key).void_time, now + 10);
-    pair.client.put(&ttl(Expiration::Never), &key, &bins).await.unwrap();
-    pair.client.put(&ttl(Expiration::Seconds(5)), &key, &bins).await.unwrap();
-    assert_eq!(pair.record(&key).void_time, 0);
-    pair.server.configure(|config| config.apply_ttl_reductions = true);
-    pair.client.put(&ttl(Expiration::Seconds(5)), &key, &bins).await.unwrap();
-    assert_eq!(pair.record(&key).void_time, now + 5);
+    let void_time = async |expiration| {
+        pair.client.put(&ttl(expiration), &key, &[as_bin!("n", 1)]).await.unwrap();
+        pair.record(&key).void_time
+    };
+    assert_eq!(void_time(Expiration::Seconds(10)).await, now + 10);
+    assert_eq!(void_time(Expiration::Seconds(5)).await, now + 5);
+    pair.server.configure(|config| config.apply_ttl_reductions = false);
+    assert_eq!(void_time(Expiration::Seconds(4)).await, now + 5);
+    assert_eq!(void_time(Expiration::Seconds(6)).await, now + 6);
+    assert_eq!(void_time(Expiration::Never).await, 0);
+    assert_eq!(void_time(Expiration::Seconds(6)).await, 0);
 }
 
 #[tokio::test]

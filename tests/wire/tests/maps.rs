@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use aerospike::expressions::{
     Expression, bin_exists, cond, eq, infinity, int_bin, int_val, list_val, map_bin, map_val,
-    maps as exp,
+    maps as exp, not,
 };
 use aerospike::operations::exp::{ExpReadFlags, ExpWriteFlags, read_exp, write_exp};
 use aerospike::operations::{MapOrder, get_bin, maps, put};
@@ -254,8 +254,9 @@ async fn a_map_call_in_an_expression_differs_from_the_operation() {
     );
     let cases: Vec<(Expression, Value)> = vec![
         (value(2), 30.into()),
-        // What is not there is unknown where an integer is asked for.
+        // What is not there is unknown where an integer is asked for, not nil.
         (value(9), Value::Nil),
+        (not(eq(value(9), int_val(1))), Value::Nil),
         (
             exp::get_by_key(MapReturnType::VALUE, int, int_val(2), map_bin("absent"), &[]),
             Value::Nil,

@@ -2,6 +2,8 @@
 
 mod support;
 
+use std::sync::Arc;
+
 use aerospike::operations::{add, delete, get, get_bin, get_header, put, touch};
 use aerospike::{
     Bins, Expiration, GenerationPolicy, RecordExistsAction, Value, WritePolicy, as_bin,
@@ -222,4 +224,25 @@ async fn a_stored_key_is_lost_or_not_compared() {
     pair.client.put(&writes(), &key, &[as_bin!("n", 2)]).await.unwrap();
     assert_eq!(pair.record(&key).key.unwrap(), b"\x03a");
     assert_eq!(pair.record(&key).set, "things");
+}
+
+#[tokio::test]
+async fn concurrent_writes_lose_each_other() {
+    let pair = Pair::new().await;
+    let key = key("a");
+    let writers: Vec<_> = (0..50)
+        .map(|_| {
+            let (client, key) = (Arc::clone(&pair.client), key.clone());
+            tokio::spawn(async move { client.add(&writes(), &key, &[as_bin!("n", 1)]).await })
+        })
+        .collect();
+    let mut added = 0;
+    for writer in writers {
+        added += i64::from(writer.await.unwrap().is_ok());
+    }
+    // Where connections run short the client gives some up before it sends them.
+    assert!(added > 0);
+    let record = pair.record(&key);
+    assert_eq!(record.bins["n"], added.into());
+    assert_eq!(i64::from(record.generation), added);
 }

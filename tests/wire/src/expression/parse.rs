@@ -4,6 +4,7 @@ use rmpv::Value as Raw;
 use super::{Expression, Metadata, Operator, Type};
 use crate::code::Code;
 use crate::map;
+use crate::message::MAX_BIN_NAME;
 use crate::value::{self, Value};
 
 /// A filter: an expression that says yes or no.
@@ -54,9 +55,9 @@ impl Parser {
             (72, []) => metadata(Metadata::IsTombstone, Type::Bool),
             (81, [bin_type, bin]) => {
                 let bin_type = type_of(bin_type)?;
-                Ok((Expression::Bin(name(bin)?, bin_type), bin_type))
+                Ok((Expression::Bin(bin_name(bin)?, bin_type), bin_type))
             }
-            (82, [bin]) => Ok((Expression::BinType(name(bin)?), Type::Int)),
+            (82, [bin]) => Ok((Expression::BinType(bin_name(bin)?), Type::Int)),
             (123, args) => self.cond(args),
             (124, [variable]) => self.var(name(variable)?),
             (125, args) => self.define(args),
@@ -118,14 +119,20 @@ impl Parser {
         let (pairs, [scope]) = args.as_chunks::<2>() else {
             return Err(Code::refuse("a let without an expression"));
         };
+        if pairs.is_empty() {
+            return Err(Code::refuse("a let without a variable"));
+        }
         let outer = self.variables.len();
         let mut definitions = Vec::new();
         for [variable, definition] in pairs {
             let variable = name(variable)?;
+            if !is_identifier(&variable) {
+                return Err(Code::refuse(format_args!("the variable name {variable:?}")));
+            }
             if self.variables.iter().any(|(known, _)| *known == variable) {
                 return Err(Code::refuse(format_args!("the variable {variable:?} twice")));
             }
-            // A definition sees those before it. A real server also refuses one that sees itself.
+            // A definition sees those before it, not itself.
             let (definition, definition_type) = self.parse(definition)?;
             self.variables.push((variable.clone(), definition_type));
             definitions.push((variable, definition));
@@ -192,7 +199,7 @@ fn signature(operator: Operator, types: &[Type]) -> Option<Type> {
         | (O::IntLscan | O::IntRscan, [Int, Bool])
         | (O::IntNot | O::IntCount, [Int])
         | (O::ToInt, [Float]) => Some(Int),
-        (O::IntAnd | O::IntOr | O::IntXor, [_, _, ..]) if all(Int) => Some(Int),
+        (O::IntAnd | O::IntOr | O::IntXor, _) if all(Int) => Some(Int),
         _ => None,
     }
 }
@@ -267,4 +274,16 @@ fn nonzero(raw: &Raw) -> Result<i64, Code> {
 /// Names of bins and variables come without a particle type.
 fn name(raw: &Raw) -> Result<String, Code> {
     raw.as_str().map(str::to_owned).ok_or_else(|| Code::refuse(format_args!("{raw} for a name")))
+}
+
+fn bin_name(raw: &Raw) -> Result<String, Code> {
+    name(raw).and_then(|name| match name.len() {
+        ..=MAX_BIN_NAME => Ok(name),
+        _ => Err(Code::refuse(format_args!("the bin name {name:?}"))),
+    })
+}
+
+fn is_identifier(name: &str) -> bool {
+    let inside = |c: char| c == '_' || c.is_ascii_alphanumeric();
+    name.chars().all(inside) && !name.starts_with(|c: char| c.is_ascii_digit()) && !name.is_empty()
 }

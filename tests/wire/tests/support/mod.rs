@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use aerospike::{Bins, Client, ClientPolicy, Error, Key, ReadPolicy, ResultCode, WritePolicy};
+use aerospike::{Bins, Client, ClientPolicy, Error, Key, ReadPolicy, WritePolicy};
 use genfence_wire::{Clock, Config, Server};
 
 /// A server and a client that is connected to it.
@@ -62,8 +62,4 @@ pub fn writes() -> WritePolicy {
 /// The server's result code.
 pub fn code<T: std::fmt::Debug>(result: Result<T, Error>) -> u8 {
     u8::from(result.expect_err("refused").server_result_code().expect("by the server"))
-}
-
-pub fn server_code(error: &Error) -> Option<ResultCode> {
-    error.server_result_code()
 }
