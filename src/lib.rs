@@ -59,3 +59,8 @@ mod cache;
 mod sync;
 
 pub use cache::*;
+
+/// The README's own example, compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

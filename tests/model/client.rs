@@ -278,7 +278,11 @@ fn timed_out(setup: &Setup, world: &mut World, who: usize, command: Command) {
 
 /// The same claim for another attempt: one token per packet.
 fn renamed(setup: &Setup, world: &mut World, who: usize, claim: Claim) -> Claim {
-    if setup.undoes(Mend::OneTokenPerPacket) {
+    let keeps = match claim {
+        Claim::Lease { .. } => setup.undoes(Mend::OneTokenPerLease),
+        _ => setup.undoes(Mend::OneTokenPerReserve),
+    };
+    if keeps {
         return claim;
     }
     world.clients[who].earlier += 1;

@@ -36,6 +36,9 @@ use std::time::Instant;
 use options::Options;
 use run::{Extent, grouped, prove, refute};
 
+/// What a whole run visits at least.
+const LEAST_STATES: usize = 10_000_000;
+
 fn main() -> ExitCode {
     let options = match Options::parse(std::env::args().skip(1)) {
         Ok(options) => options,
@@ -74,6 +77,11 @@ fn main() -> ExitCode {
         }
     }
     println!("{} states in {:.0} s", grouped(states), started.elapsed().as_secs_f64());
+    // Worlds that shrink unnoticed would prove less than is claimed.
+    if options.is_whole() && states < LEAST_STATES {
+        println!("FAILED: fewer than {} states", grouped(LEAST_STATES));
+        failed += 1;
+    }
     println!("{passed} passed, {failed} failed");
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

@@ -46,6 +46,11 @@ impl Options {
         Ok(options)
     }
 
+    /// Whether this is the run that its states are claimed of.
+    pub fn is_whole(&self) -> bool {
+        self.extent != Extent::Quick && self.only.is_empty()
+    }
+
     pub fn wants(&self, name: &str) -> bool {
         self.only.is_empty() || self.only.iter().any(|part| name.contains(part.as_str()))
     }
