@@ -278,11 +278,7 @@ fn timed_out(setup: &Setup, world: &mut World, who: usize, command: Command) {
 
 /// The same claim for another attempt: one token per packet.
 fn renamed(setup: &Setup, world: &mut World, who: usize, claim: Claim) -> Claim {
-    let keeps = match claim {
-        Claim::Lease { .. } => setup.undoes(Mend::OneTokenPerLease),
-        _ => setup.undoes(Mend::OneTokenPerReserve),
-    };
-    if keeps {
+    if setup.undoes(Mend::OneTokenPerPacket) {
         return claim;
     }
     world.clients[who].earlier += 1;

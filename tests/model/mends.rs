@@ -9,8 +9,7 @@ use crate::setup::{CHECKED, Lag, PLAIN, Role, Setup, UNCHECKED, WRAPPING};
 /// A mend that is undone: in the server's commands, in the clients' rules, or in what may befall.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mend {
-    OneTokenPerLease,
-    OneTokenPerReserve,
+    OneTokenPerPacket,
     NoReleaseInDoubt,
     NoAbortInDoubt,
     CommitCountsDead,
@@ -72,10 +71,8 @@ pub fn obligations() -> Vec<Obligation> {
     let counting = |generations, setup| Setup { generations, ..setup };
 
     [
-        ("a1", "a retried lease keeps its token",
-            Fresh, counting(CHECKED, faulty(OneTokenPerLease, &[R, U]))),
-        ("a2", "a retried reserve keeps its token",
-            Fresh, counting(CHECKED, faulty(OneTokenPerReserve, &[R, U]))),
+        ("a", "a retried lease or reserve keeps its token",
+            Fresh, counting(CHECKED, faulty(OneTokenPerPacket, &[R, U]))),
         ("b1", "a writer releases while its COMMIT is in doubt",
             Fresh, calm(NoReleaseInDoubt, &[U, R])),
         ("b2", "a writer aborts while its COMMIT is in doubt",

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use genfence::protocol::{
-    Change, Claim, Generation, Grant, Lease, Record, Refusal, Time, change, claim,
+    Change, Claim, Generation, Grant, Lease, Record, Refusal, Time, Token, change, claim,
 };
 
 use crate::client::tokens_of;
@@ -112,11 +112,8 @@ fn undo_after(setup: &Setup, before: Option<&Record<u8>>, slot: &mut Slot, comma
     let (Some(record), Some(mend)) = (slot, setup.undone) else { return };
     let stored = before.and_then(|record| record.stored.clone());
     match (mend, command) {
-        (
-            Mend::ReleaseLeavesMark,
-            Command::Change(Change::Release { token, version: None, .. }),
-        ) => {
-            record.reservations.remove(token);
+        (Mend::ReleaseLeavesMark, Command::Change(Change::Release { version: None, .. })) => {
+            record.reservations.remove(&Token::TOMBSTONE);
         }
         (
             Mend::InvalidateDropsUnversioned,
