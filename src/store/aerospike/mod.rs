@@ -30,6 +30,20 @@ pub use connect::AerospikeSettings;
 /// All state of a key is one record of the set that the URL names, which nobody else may write.
 /// Reads go to the master, writes wait for all replicas, and the client does not retry a write: the
 /// cache does, by the protocol's rules.
+///
+/// # Example
+/// ```
+/// use genfence::Cache;
+/// use genfence::store::{AerospikeSettings, AerospikeStore};
+///
+/// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let server = genfence_wire::Server::start().await?;
+/// # let (host, port) = (server.address().ip().to_string(), server.address().port());
+/// let settings = AerospikeSettings::new("test", "cache").host(host, port);
+/// let cache = Cache::builder().build(AerospikeStore::connect(&settings).await?)?;
+/// assert!(cache.get("user:1").await?.is_none());
+/// # Ok(()) }
+/// ```
 pub struct AerospikeStore {
     client: Client,
     namespace: Arc<str>,
