@@ -204,7 +204,7 @@ impl Cache {
     /// Whether a value is too large to be stored, which is counted and logged: what the source has
     /// is no mistake of the caller's.
     pub(super) fn is_oversized(&self, fresh: &Fresh) -> bool {
-        let size = fresh.value.as_ref().map_or(0, Bytes::len);
+        let size = fresh.size();
         let oversized = size > self.0.options.max_value_bytes;
         if oversized {
             self.0.counters.oversized.add();

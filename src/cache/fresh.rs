@@ -68,9 +68,13 @@ impl Fresh {
         self.value
     }
 
+    pub(super) fn size(&self) -> usize {
+        self.value.as_ref().map_or(0, Bytes::len)
+    }
+
     /// Checks the bounds and draws the time to live.
     pub(super) fn check(self, options: &Options) -> Result<Checked, Error> {
-        let size = self.value.as_ref().map_or(0, Bytes::len);
+        let size = self.size();
         if size > options.max_value_bytes {
             return Err(Error::invalid(
                 "value",

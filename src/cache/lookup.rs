@@ -10,7 +10,7 @@ use super::lease::Lease;
 use super::options::UnreachableRead;
 use super::retry::jittered;
 use super::{Cache, Error, Leader};
-use crate::protocol::{Claim, Token};
+use crate::protocol::{self, Claim};
 use crate::store::{Hit, Snapshot, Store, StoreError};
 
 /// What a lookup found.
@@ -72,8 +72,10 @@ pub(super) enum Found {
 }
 
 impl Found {
-    /// Tells those who wait, and the leader's own caller.
-    fn answer(self, leader: Leader, mark: Mark) -> Result<Lookup, Error> {
+    /// Tells those who wait, and the leader's own caller. A value that was read is good for those
+    /// who had joined at `read`; that there is none to be had is good for all.
+    fn answer(self, leader: Leader, read: Mark) -> Result<Lookup, Error> {
+        let mark = if let Found::Hit(_) = self { read } else { Mark::ALL };
         leader.finish(&self, mark);
         self.into_lookup()
     }
@@ -204,22 +206,15 @@ impl Cache {
     async fn lead(&self, mut leader: Leader, deadline: Instant) -> Result<Lookup, Error> {
         let mut pause = PAUSES.0;
         loop {
-            if let Some(lease) = self.take_lease(&mut leader).await {
-                return match lease {
-                    Ok((token, grant)) => {
-                        Ok(Lookup::Lease(Lease::new(self.clone(), leader, token, grant)))
-                    }
-                    Err(error) => self.unreachable(error).answer(leader, Mark::ALL),
-                };
-            }
+            leader = match self.take_lease(leader).await {
+                Ok(lookup) => return lookup,
+                Err(refused) => refused,
+            };
             loop {
                 let mark = leader.mark();
                 match self.look(leader.key()).await {
                     Look::Free => break,
-                    Look::Found(Found::Hit(hit)) => {
-                        return Found::Hit(hit).answer(leader, mark);
-                    }
-                    Look::Found(found) => return found.answer(leader, Mark::ALL),
+                    Look::Found(found) => return found.answer(leader, mark),
                     Look::Leased(left) => {
                         let now = Instant::now();
                         if now >= deadline {
@@ -240,21 +235,18 @@ impl Cache {
         }
     }
 
-    /// Asks for the lease once. `None`: somebody holds the key.
-    pub(super) async fn take_lease(
-        &self,
-        leader: &mut Leader,
-    ) -> Option<Result<(Token, crate::protocol::Grant), StoreError>> {
+    /// Asks for the lease once. Gives the lead back where somebody holds the key.
+    async fn take_lease(&self, mut leader: Leader) -> Result<Result<Lookup, Error>, Leader> {
         let (time, ttl) = (self.0.options.lease_time, self.0.options.lease_ttl());
         let key = leader.key().clone();
         let claim = |token, previous| Claim::Lease { token, previous, time, ttl };
         match self.claim_anew(&key, &mut leader.carried, claim).await {
-            Ok(Ok(granted)) => {
+            Ok(Ok((token, grant))) => {
                 self.0.counters.leases.add();
-                Some(Ok(granted))
+                Ok(Ok(Lookup::Lease(Lease::new(self.clone(), leader, token, grant))))
             }
-            Ok(Err(_)) => None,
-            Err(error) => Some(Err(error)),
+            Ok(Err(_)) => Err(leader),
+            Err(error) => Ok(self.unreachable(error).answer(leader, Mark::ALL)),
         }
     }
 
@@ -272,7 +264,7 @@ impl Cache {
             }
         };
         let Some(Snapshot { record, now }) = snapshot else { return Look::Free };
-        if let Some(hit) = crate::protocol::get(Some(&record), now) {
+        if let Some(hit) = protocol::get(Some(&record), now) {
             return Look::Found(Found::Hit(hit));
         }
         if record.is_reserved(now) {
@@ -287,19 +279,14 @@ impl Cache {
     /// What [`get_or_fill_many`](Cache::get_or_fill_many) does with each missing key: as
     /// [`lookup`](Cache::lookup), but `None` where it would wait.
     pub(super) async fn lookup_now(&self, key: &Bytes) -> Option<Result<Lookup, Error>> {
-        let mut leader = self.0.flights.try_lead(key)?;
-        if let Some(lease) = self.take_lease(&mut leader).await {
-            return Some(match lease {
-                Ok((token, grant)) => {
-                    Ok(Lookup::Lease(Lease::new(self.clone(), leader, token, grant)))
-                }
-                Err(error) => self.unreachable(error).answer(leader, Mark::ALL),
-            });
-        }
+        let leader = self.0.flights.try_lead(key)?;
+        let leader = match self.take_lease(leader).await {
+            Ok(lookup) => return Some(lookup),
+            Err(refused) => refused,
+        };
         let mark = leader.mark();
         match self.look(leader.key()).await {
-            Look::Found(Found::Hit(hit)) => Some(Found::Hit(hit).answer(leader, mark)),
-            Look::Found(found) => Some(found.answer(leader, Mark::ALL)),
+            Look::Found(found) => Some(found.answer(leader, mark)),
             Look::Leased(_) | Look::Free => None,
         }
     }

@@ -188,8 +188,8 @@ impl Cache {
     /// did.
     ///
     /// Calls under way end as they would have, and leases and reservations that are out can still
-    /// be used. Dropping the last clone without closing it is
-    /// safe too: claims that were not given back expire.
+    /// be used. Dropping the last clone without closing it is safe too: claims that were not given
+    /// back expire.
     pub async fn close(&self, within: Duration) -> bool {
         self.0.closed.store(true, Relaxed);
         self.0.tasks.close();
@@ -219,9 +219,7 @@ impl Cache {
             let _: Result<(), _> = timeout(lease::RETURN_TIME, returns).await;
         });
     }
-}
 
-impl Cache {
     #[inline]
     fn open_or_shut_down(&self) -> Result<(), Error> {
         if self.0.closed.load(Relaxed) { Err(Error::ShutDown) } else { Ok(()) }

@@ -112,7 +112,7 @@ impl Store for AerospikeStore {
         for key in keys {
             reads.push(BatchOperation::read(&self.each, self.key(key)?, bins::of_a_hit()));
         }
-        // Each row has an outcome of its own, so the call's adds nothing to them.
+        // A row has an outcome of its own; one that has none shares the call's.
         let whole = self.client.batch(&self.batch, &mut reads).await;
         let row = |read: BatchOperation| {
             let row = read.into_batch_record();
