@@ -5,7 +5,7 @@ use super::url::{self, Target};
 use super::{Cache, Error};
 #[cfg(feature = "aerospike")]
 use crate::store::{AerospikeSettings, AerospikeStore};
-use crate::store::{Backend, Clock, MemoryStore, Store};
+use crate::store::{Backend, Clock, Diagnosis, MemoryStore, Store};
 
 /// Settings for a [`Cache`], each with a default that most programs keep.
 ///
@@ -68,7 +68,8 @@ impl Builder {
         replica_lag: Duration,
         /// The largest key in bytes, prefix included: 1 to 64 KiB. Default 1 KiB.
         max_key_bytes: usize,
-        /// The largest value in bytes: 1 to 128 MiB. Default 1 MiB.
+        /// The largest value in bytes: 1 to 128 MiB. Default 1020 KiB, which
+        /// with all that belongs to it is within the 1 MiB that a server allows a record by default.
         max_value_bytes: usize,
         /// How often a command is sent before the store counts as unreachable: 1 to 100. Default 3.
         /// Plain reads are sent once: a read that bypasses at once is better than one that waits.
@@ -104,11 +105,27 @@ impl Builder {
     /// # Errors
     /// [`Error::Invalid`] names the option or the part of the URL that is out of bounds.
     /// [`Error::Store`] if the cluster cannot be reached within `connect_timeout`, or is not fit.
+    pub async fn connect(self, url: &str) -> Result<Cache, Error> {
+        let (store, options) = self.open(url).await?;
+        store.must_be_fit().await?;
+        Cache::open(store, options)
+    }
+
+    /// As [`Cache::diagnose`], of a cluster that [`connect`](Builder::connect) may refuse as unfit.
+    ///
+    /// # Errors
+    /// As [`connect`](Builder::connect), except that what is unfit is a finding.
+    pub async fn diagnose(self, url: &str) -> Result<Diagnosis, Error> {
+        let (store, options) = self.open(url).await?;
+        Ok(store.diagnose(&options.needs()).await?)
+    }
+
+    /// The store that `url` names, fit or not.
     #[cfg_attr(
         not(feature = "aerospike"),
         expect(clippy::unused_async, reason = "other stores connect")
     )]
-    pub async fn connect(self, url: &str) -> Result<Cache, Error> {
+    async fn open(self, url: &str) -> Result<(Backend, Options), Error> {
         let mut options = self.options;
         match url::parse(url, &mut options)? {
             Target::Memory => {
@@ -119,7 +136,7 @@ impl Builder {
                     options.max_value_bytes as u64,
                     Clock::default(),
                 );
-                Cache::open(Backend::new(store), options)
+                Ok((Backend::new(store), options))
             }
             #[cfg(feature = "aerospike")]
             Target::Aerospike { hosts, namespace, set, login } => {
@@ -131,7 +148,7 @@ impl Builder {
                     .max_errors(options.max_errors);
                 settings.hosts = hosts;
                 settings.login = login;
-                Cache::open(Backend::new(AerospikeStore::connect(&settings).await?), options)
+                Ok((Backend::new(AerospikeStore::open(&settings).await?), options))
             }
             #[cfg(not(feature = "aerospike"))]
             Target::Aerospike { .. } => Err(Error::invalid(

@@ -31,7 +31,7 @@ use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 use crate::protocol::Token;
-use crate::store::{Backend, Change, Hit, Snapshot, Store};
+use crate::store::{Backend, Change, Diagnosis, Hit, Snapshot, Store};
 use flight::Flights;
 use lookup::Found;
 use options::Options;
@@ -175,6 +175,27 @@ impl Cache {
     pub async fn inspect(&self, key: impl AsRef<[u8]>) -> Result<Option<Snapshot>, Error> {
         let key = self.key(key.as_ref())?;
         Ok(self.0.store.inspect(&key).await?)
+    }
+
+    /// Looks at what the cache stands on: the server's version, what its clock does, and each of its
+    /// settings that the guarantee, or what can be stored, depends on. Ends within some seconds.
+    ///
+    /// # Errors
+    /// [`Error::Store`] if nobody answered; [`Error::ShutDown`].
+    ///
+    /// # Example
+    /// ```
+    /// use genfence::store::Level;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), genfence::Error> {
+    /// let cache = genfence::Cache::connect("memory://").await?;
+    /// let diagnosis = cache.diagnose().await?;
+    /// assert!(diagnosis.level() < Level::Error, "{:?}", diagnosis.findings);
+    /// # Ok(()) }
+    /// ```
+    pub async fn diagnose(&self) -> Result<Diagnosis, Error> {
+        self.open_or_shut_down()?;
+        Ok(self.0.store.diagnose(&self.0.options.needs()).await?)
     }
 
     /// What this cache has done since it was opened.

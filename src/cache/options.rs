@@ -4,6 +4,7 @@ use rand::RngExt;
 
 use super::Error;
 use crate::protocol::{MAX_TTL, Ttl};
+use crate::store::Needs;
 
 /// What a read does when the store gives no answer.
 ///
@@ -85,7 +86,7 @@ impl Default for Options {
             replica_lag: Duration::from_secs(1),
             prefix: Vec::new(),
             max_key_bytes: 1024,
-            max_value_bytes: 1 << 20,
+            max_value_bytes: (1 << 20) - (4 << 10),
             attempts: 3,
             unreachable_read: UnreachableRead::default(),
             unreachable_reserve: UnreachableReserve::default(),
@@ -150,6 +151,11 @@ impl Options {
             ));
         }
         Ok(())
+    }
+
+    /// What the store must be fit for.
+    pub fn needs(&self) -> Needs {
+        Needs { max_value_bytes: self.max_value_bytes, reservation_margin: self.reservation_margin }
     }
 
     /// A time to live that the caller gave.

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 #[cfg(feature = "aerospike")]
 use super::AerospikeStore;
-use super::{Answer, Change, Hit, MemoryStore, Snapshot, Store, StoreError};
+use super::{Answer, Change, Diagnosis, Hit, MemoryStore, Needs, Snapshot, Store, StoreError};
 use crate::protocol::{Claim, Grant};
 
 /// The store behind a cache. The stores of this crate are called directly, so that a hit costs no
@@ -39,6 +39,21 @@ impl Backend {
     }
 }
 
+impl Backend {
+    /// Tests what a store of this crate relies on and cannot see before it is tried.
+    #[cfg_attr(
+        not(feature = "aerospike"),
+        expect(clippy::unused_async, reason = "other stores are asked")
+    )]
+    pub(crate) async fn must_be_fit(&self) -> Result<(), StoreError> {
+        match self {
+            #[cfg(feature = "aerospike")]
+            Backend::Aerospike(store) => store.test_clock().await,
+            _ => Ok(()),
+        }
+    }
+}
+
 /// [`Store`] with its futures boxed, so that a store can be a trait object.
 pub(crate) trait BoxedStore: Send + Sync {
     fn get<'a>(&'a self, key: &'a [u8]) -> Reply<'a, Option<Hit>>;
@@ -46,6 +61,7 @@ pub(crate) trait BoxedStore: Send + Sync {
     fn inspect<'a>(&'a self, key: &'a [u8]) -> Reply<'a, Option<Snapshot>>;
     fn claim<'a>(&'a self, key: &'a [u8], claim: &'a Claim) -> Reply<'a, Answer<Grant>>;
     fn change<'a>(&'a self, key: &'a [u8], change: &'a Change) -> Reply<'a, Answer<()>>;
+    fn diagnose<'a>(&'a self, needs: &'a Needs) -> Reply<'a, Diagnosis>;
 }
 
 type Reply<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
@@ -69,6 +85,10 @@ impl<S: Store> BoxedStore for S {
 
     fn change<'a>(&'a self, key: &'a [u8], change: &'a Change) -> Reply<'a, Answer<()>> {
         Box::pin(Store::change(self, key, change))
+    }
+
+    fn diagnose<'a>(&'a self, needs: &'a Needs) -> Reply<'a, Diagnosis> {
+        Box::pin(Store::diagnose(self, needs))
     }
 }
 
@@ -116,6 +136,15 @@ impl Store for Backend {
             #[cfg(feature = "aerospike")]
             Backend::Aerospike(store) => Store::change(&**store, key, change).await,
             Backend::Custom(store) => store.change(key, change).await,
+        }
+    }
+
+    async fn diagnose(&self, needs: &Needs) -> Result<Diagnosis, StoreError> {
+        match self {
+            Backend::Memory(store) => Store::diagnose(&**store, needs).await,
+            #[cfg(feature = "aerospike")]
+            Backend::Aerospike(store) => Store::diagnose(&**store, needs).await,
+            Backend::Custom(store) => store.diagnose(needs).await,
         }
     }
 }

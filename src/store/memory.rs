@@ -15,7 +15,9 @@ use quick_cache::unsync::{Cache as EvictingMap, DefaultLifecycle};
 use quick_cache::{OptionsBuilder, Weighter};
 
 use super::clock::Clock;
-use super::{Answer, Change, Hit, Record, Snapshot, Store, StoreError};
+use super::{
+    Answer, Change, Diagnosis, Finding, Hit, Level, Needs, Record, Snapshot, Store, StoreError,
+};
 use crate::protocol::{self, Claim, Grant, Time};
 
 /// An in-process store with a bound in bytes.
@@ -238,6 +240,19 @@ impl Store for MemoryStore {
 
     async fn change(&self, key: &[u8], change: &Change) -> Result<Answer<()>, StoreError> {
         Ok(self.transition(key, |slot, now| protocol::change(slot, now, change)))
+    }
+
+    async fn diagnose(&self, _needs: &Needs) -> Result<Diagnosis, StoreError> {
+        let bytes = self.bytes();
+        Ok(Diagnosis {
+            findings: vec![Finding {
+                check: "store",
+                level: Level::Ok,
+                found: format!("memory://, {bytes} bytes held in this process"),
+                why: "it is shared with no other process, and gone when this one ends",
+                advice: None,
+            }],
+        })
     }
 }
 

@@ -7,6 +7,7 @@
 mod aerospike;
 mod backend;
 mod clock;
+mod diagnosis;
 mod error;
 mod memory;
 
@@ -21,6 +22,7 @@ use crate::protocol;
 pub use aerospike::{AerospikeSettings, AerospikeStore};
 pub(crate) use backend::Backend;
 pub use clock::Clock;
+pub use diagnosis::{Diagnosis, Finding, Level, Needs};
 pub use error::{Cause, StoreError};
 pub use memory::MemoryStore;
 
@@ -140,6 +142,15 @@ pub trait Store: Send + Sync + 'static {
         key: &[u8],
         change: &Change,
     ) -> impl Future<Output = Result<Answer<()>, StoreError>> + Send;
+
+    /// Looks at what the store stands on, for an operator: its version, its settings, its health.
+    /// A store that has nothing to say finds nothing.
+    fn diagnose(
+        &self,
+        _needs: &Needs,
+    ) -> impl Future<Output = Result<Diagnosis, StoreError>> + Send {
+        std::future::ready(Ok(Diagnosis::default()))
+    }
 }
 
 /// So that whoever opens a cache can keep the store at hand.
@@ -166,5 +177,9 @@ impl<S: Store> Store for Arc<S> {
 
     async fn change(&self, key: &[u8], change: &Change) -> Result<Answer<()>, StoreError> {
         S::change(self, key, change).await
+    }
+
+    async fn diagnose(&self, needs: &Needs) -> Result<Diagnosis, StoreError> {
+        S::diagnose(self, needs).await
     }
 }

@@ -1,15 +1,14 @@
 //! **inspect** and **invalidate**: what an operator asks about a key, and does to it.
 
-use std::future::Future;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use genfence::protocol::Time;
 use genfence::store::Snapshot;
 use genfence::{Cache, UnreachableRead};
-use tokio::runtime;
 
 use crate::Failure;
+use crate::wait::{interruptible, run};
 
 /// Show what the cache holds of a key: value, version, floor, claims and their time left
 #[derive(clap::Args)]
@@ -47,25 +46,13 @@ fn with<T>(
     url: &str,
     job: impl AsyncFnOnce(&Cache) -> Result<T, genfence::Error>,
 ) -> Result<T, Failure> {
-    let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
+    run(async {
         let opening = Cache::builder().unreachable_read(UnreachableRead::Error).connect(url);
         let cache = interruptible(opening).await??;
         let done = interruptible(job(&cache)).await??;
         cache.close(CLOSING).await;
         Ok(done)
     })
-}
-
-/// Ends early, with an error, when somebody presses Ctrl-C.
-async fn interruptible<T>(job: impl Future<Output = T>) -> Result<T, Failure> {
-    tokio::select! {
-        done = job => Ok(done),
-        pressed = tokio::signal::ctrl_c() => {
-            pressed?;
-            Err("interrupted".into())
-        }
-    }
 }
 
 impl Inspect {

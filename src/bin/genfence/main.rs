@@ -1,7 +1,9 @@
 //! `genfence`: the command-line tool beside the library of that name.
 
+mod doctor;
 mod keys;
 mod race;
+mod wait;
 
 use std::process::ExitCode;
 
@@ -17,6 +19,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Race(race::Args),
+    Doctor(doctor::Args),
     Inspect(keys::Inspect),
     Invalidate(keys::Invalidate),
 }
@@ -30,6 +33,7 @@ const FAILED: u8 = 2;
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Race(args) => race::run(&args),
+        Command::Doctor(args) => args.run(),
         Command::Inspect(args) => args.run(),
         Command::Invalidate(args) => args.run(),
     };

@@ -84,6 +84,7 @@ pub(super) fn failure(error: Error, write: bool) -> Failure {
     Failure::Error(told.because(error))
 }
 
-fn root(error: &Error) -> &Error {
+/// The error at the end of the chain: what it began with.
+pub(super) fn root(error: &Error) -> &Error {
     error.cause().map_or(error, root)
 }

@@ -106,7 +106,7 @@ impl fmt::Debug for AerospikeSettings {
     }
 }
 
-fn millis(span: Duration) -> u32 {
+pub(super) fn millis(span: Duration) -> u32 {
     u32::try_from(span.as_millis()).unwrap_or(u32::MAX)
 }
 
@@ -118,6 +118,13 @@ impl AerospikeStore {
     /// namespace is not there, if it takes no records with a time to live, or if the server's clock
     /// does not do what the protocol relies on.
     pub async fn connect(settings: &AerospikeSettings) -> Result<Self, StoreError> {
+        let store = Self::open(settings).await?;
+        store.test_clock().await?;
+        Ok(store)
+    }
+
+    /// Connects to a cluster that may not be fit, so that it can be looked at.
+    pub(crate) async fn open(settings: &AerospikeSettings) -> Result<Self, StoreError> {
         let mut policy = ClientPolicy {
             connect_timeout: millis(settings.connect_timeout),
             max_conns_per_node: settings.max_connections,
@@ -147,7 +154,7 @@ impl AerospikeStore {
             }
         };
         let (read, write) = policies(settings.timeout);
-        let store = AerospikeStore {
+        Ok(AerospikeStore {
             client,
             namespace: settings.namespace.as_str().into(),
             set: settings.set.as_str().into(),
@@ -159,9 +166,7 @@ impl AerospikeStore {
             },
             read,
             write,
-        };
-        store.test_clock().await?;
-        Ok(store)
+        })
     }
 }
 

@@ -2,10 +2,12 @@
 
 mod bins;
 mod canary;
+mod checks;
 mod codes;
 mod commands;
 mod conditions;
 mod connect;
+mod diagnose;
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,7 +20,7 @@ use aerospike::{
 };
 use bytes::Bytes;
 
-use super::{Answer, Change, Hit, Snapshot, Store, StoreError};
+use super::{Answer, Change, Diagnosis, Hit, Needs, Snapshot, Store, StoreError};
 use crate::protocol::{Claim, Grant};
 use bins::{DEADLINE, IS_ALONE, NOW, Reader};
 use codes::Failure;
@@ -155,5 +157,9 @@ impl Store for AerospikeStore {
 
     async fn change(&self, key: &[u8], change: &Change) -> Result<Answer<()>, StoreError> {
         Ok(self.run(key, commands::change(change, &self.write)).await?.map(drop))
+    }
+
+    async fn diagnose(&self, needs: &Needs) -> Result<Diagnosis, StoreError> {
+        self.look_around(needs).await
     }
 }

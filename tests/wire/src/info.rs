@@ -44,12 +44,17 @@ fn value(store: &Store, address: SocketAddr, now: u64, command: &str) -> String 
         ("service-clear-std" | "service-clear-alt" | "service", "") => address.to_string(),
         ("replicas", "") => replicas(config),
         ("rack-ids", "") => format!("{}:0", config.namespace),
+        ("statistics", "") => "cluster_size=1;cluster_clock_skew_ms=0".to_owned(),
         ("namespaces", "") => config.namespace.clone(),
         ("namespace", namespace) if namespace == config.namespace => {
             format!("{};{}", statistics(store, now), configuration(config))
         }
         ("get-config", arguments) => get_config(config, arguments),
         ("sets", namespace) if namespace.is_empty() || namespace == config.namespace => sets(store),
+        ("sets", set) => match set.split_once('/') {
+            Some((namespace, set)) if namespace == config.namespace => one_set(store, set),
+            _ => "ERROR:4:unknown namespace".to_owned(),
+        },
         _ => {
             eprintln!("genfence-wire refuses: the info command {command:?}");
             "ERROR:4:unrecognized command".to_owned()
@@ -104,6 +109,18 @@ fn sets(store: &Store) -> String {
     }
     let set = |(set, objects)| format!("ns={}:set={set}:objects={objects}", store.config.namespace);
     counts.into_iter().map(set).collect::<Vec<_>>().join(";")
+}
+
+/// Nothing where there is no such set yet. Its names are not repeated, unlike in the answer for all.
+fn one_set(store: &Store, set: &str) -> String {
+    let objects = store.records.values().filter(|record| record.set == set).count();
+    if objects == 0 {
+        return String::new();
+    }
+    format!(
+        "objects={objects}:default-read-touch-ttl-pct=0:default-ttl=0:disable-eviction=false:\
+         stop-writes-count=0:stop-writes-size=0;"
+    )
 }
 
 /// All partitions are this node's: regime 0, one replica, a bitmap of ones in Base64.
