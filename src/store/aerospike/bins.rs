@@ -25,8 +25,6 @@ pub(super) fn of_a_hit() -> aerospike::Bins {
 
 /// In an answer: the deadline that was granted.
 pub(super) const DEADLINE: &str = "deadline";
-/// In an answer: whether the reservation is alone.
-pub(super) const IS_ALONE: &str = "alone";
 /// In an answer: the server's time.
 pub(super) const NOW: &str = "now";
 
@@ -71,13 +69,15 @@ impl Reader {
         }
     }
 
-    pub fn is_true(&self, name: &'static str) -> bool {
-        self.0.bins.get(name) == Some(&Wire::Bool(true))
-    }
-
     pub fn time(&self, bin: &'static str) -> Result<Option<Time>, StoreError> {
         let nanos = self.int(bin)?.map(u64::try_from).transpose().map_err(|_| foreign(bin))?;
         Ok(nanos.map(Time::from_nanos))
+    }
+
+    /// The deadline that a claim was granted, and whether a reservation is alone.
+    pub fn granted(&self) -> Result<Option<(Time, bool)>, StoreError> {
+        let granted = self.int(DEADLINE)?;
+        Ok(granted.map(|nanos| (Time::from_nanos(nanos.unsigned_abs()), nanos > 0)))
     }
 
     fn token(&self, bin: &'static str) -> Result<Option<Token>, StoreError> {

@@ -4,7 +4,7 @@
 //! that does not exist, such a command is also UPDATE_ONLY, unless a missing record fulfils its
 //! condition. Operations run in the order given, under one lock on the record.
 
-use aerospike::expressions::{Expression, and, int_bin, not};
+use aerospike::expressions::{Expression, int_bin};
 use aerospike::operations::exp::{ExpReadFlags, ExpWriteFlags, read_exp, write_exp};
 use aerospike::operations::{Operation, put, touch};
 use aerospike::{
@@ -12,8 +12,8 @@ use aerospike::{
 };
 
 use super::bins::{
-    self, ALONE, DEADLINE, FLOOR, IS_ALONE, LEASE_DEADLINE, LEASE_TOKEN, RESERVATIONS, VALUE,
-    VALUE_TOKEN, VALUE_VERSION,
+    self, ALONE, DEADLINE, FLOOR, LEASE_DEADLINE, LEASE_TOKEN, RESERVATIONS, VALUE, VALUE_TOKEN,
+    VALUE_VERSION,
 };
 use super::conditions as when;
 use crate::protocol::{Claim, Generation, Token, Ttl, Version};
@@ -53,8 +53,8 @@ impl Plan {
     }
 }
 
-/// The command for a claim. Its answer: the deadline under [`DEADLINE`], and for a reservation
-/// whether it is alone under [`IS_ALONE`].
+/// The command for a claim. Its answer is the deadline, under [`DEADLINE`]; that of a reservation
+/// which is not alone is below zero.
 pub(super) fn claim(claim: &Claim, policy: &WritePolicy) -> Plan {
     match *claim {
         Claim::Lease { token, ref previous, time, ttl } => {
@@ -65,11 +65,7 @@ pub(super) fn claim(claim: &Claim, policy: &WritePolicy) -> Plan {
                 drop_bin(ALONE),
                 answer(DEADLINE, int_bin(LEASE_DEADLINE)),
             ];
-            Plan::new(policy, Some(ttl), operations).filter(and(vec![
-                not(when::has_value()),
-                when::nobody_reserves(),
-                when::nobody_else_leases(previous),
-            ]))
+            Plan::new(policy, Some(ttl), operations).filter(when::is_free(previous))
         }
         Claim::Extend { token, deadline, time, ttl } => {
             let operations = vec![
@@ -86,14 +82,16 @@ pub(super) fn claim(claim: &Claim, policy: &WritePolicy) -> Plan {
             ];
             operations.extend(drop_value());
             operations.extend(drop_lease());
-            operations.extend(answer_reservation(token));
+            operations.push(answer(DEADLINE, when::granted(token)));
             Plan::new(policy, Some(ttl), operations)
         }
         Claim::Renew { token, deadline, time, ttl } => {
-            let mut operations = vec![write(RESERVATIONS, when::renewed(token, time))];
-            operations.extend(answer_reservation(token));
+            let operations = vec![
+                write(RESERVATIONS, when::renewed(token, time)),
+                answer(DEADLINE, when::granted(token)),
+            ];
             Plan::new(policy, Some(ttl), operations)
-                .filter(and(vec![when::reserves(token, deadline), when::is_live(deadline)]))
+                .filter(when::reserves_still(token, deadline))
                 .update()
         }
     }
@@ -105,24 +103,23 @@ pub(super) fn change(change: &Change, policy: &WritePolicy) -> Plan {
         Change::Fill { token, deadline, generation, ref value, version, ttl } => {
             let mut operations = store(value, token, version);
             operations.extend(drop_lease());
-            let mut condition = vec![when::leases(token, deadline)];
-            condition.extend(version.map(when::at_floor));
+            let condition = match version {
+                None => when::leases(token, deadline),
+                Some(version) => when::leases_at_floor(token, deadline, version),
+            };
             Plan::new(policy, Some(ttl), operations)
-                .filter(and_all(condition))
+                .filter(condition)
                 .update()
                 .generation(generation)
         }
-        Change::Unlease { token } => Plan::new(policy, None, drop_lease().to_vec())
-            .filter(when::is(LEASE_TOKEN, bins::token(token)))
-            .update(),
+        Change::Unlease { token } => {
+            Plan::new(policy, None, drop_lease().to_vec()).filter(when::lease_is_of(token)).update()
+        }
         Change::Commit { token, deadline, generation, ref value, ttl } => {
             let mut operations = store(value, token, None);
             operations.extend([drop_bin(RESERVATIONS), drop_bin(ALONE)]);
             Plan::new(policy, Some(ttl), operations)
-                .filter(and(vec![
-                    when::is(ALONE, bins::token(token)),
-                    when::reserves(token, deadline),
-                ]))
+                .filter(when::reserves_alone(token, deadline))
                 .update()
                 .generation(generation)
         }
@@ -130,11 +127,7 @@ pub(super) fn change(change: &Change, policy: &WritePolicy) -> Plan {
             let mut operations = store(value, token, Some(version));
             operations.extend([drop_bin(RESERVATIONS), drop_bin(ALONE)]);
             Plan::new(policy, Some(ttl), operations)
-                .filter(and(vec![
-                    when::reserves(token, deadline),
-                    when::one_reservation(),
-                    when::at_floor(version),
-                ]))
+                .filter(when::reserves_as_last(token, deadline, version))
                 .update()
         }
         Change::Release { token, version, ttl } => release(token, version, ttl, policy),
@@ -167,14 +160,11 @@ pub(super) fn change(change: &Change, policy: &WritePolicy) -> Plan {
         }
         Change::Replace { stamp, token, ref value, ttl } => {
             Plan::new(policy, Some(ttl), store(value, token, None))
-                .filter(and(vec![
-                    when::is(VALUE_TOKEN, bins::token(stamp)),
-                    when::nobody_reserves(),
-                ]))
+                .filter(when::holds_value_of(stamp))
                 .update()
         }
         Change::Touch { ttl } => {
-            Plan::new(policy, Some(ttl), vec![touch()]).filter(when::has_value()).update()
+            Plan::new(policy, Some(ttl), vec![touch()]).filter(when::is_stored()).update()
         }
     }
 }
@@ -246,15 +236,4 @@ fn drop_or_leave(bin: &'static str, expression: Expression) -> Operation {
 /// twice.
 fn answer(name: &'static str, expression: Expression) -> Operation {
     read_exp(name, expression, ExpReadFlags::DEFAULT)
-}
-
-fn answer_reservation(token: Token) -> [Operation; 2] {
-    [
-        answer(DEADLINE, when::deadline_of(token)),
-        answer(IS_ALONE, when::is(ALONE, bins::token(token))),
-    ]
-}
-
-fn and_all(mut conditions: Vec<Expression>) -> Expression {
-    if conditions.len() == 1 { conditions.remove(0) } else { and(conditions) }
 }

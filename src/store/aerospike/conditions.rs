@@ -3,18 +3,22 @@
 //! The clock differs between the two places an expression can stand in. A *filter* sees the
 //! metadata of the last write; an *operation* sees metadata that the command has already advanced.
 //! Aerospike documents neither, so the store tests both on a record of its own when it connects.
+//!
+//! Each expression is built once ([`once!`]), except where a caller names earlier attempts of its own,
+//! which happens after a time-out only.
 
 use std::time::Duration;
 
 use aerospike::Value as Wire;
 use aerospike::expressions::{
     ExpType, Expression, and, bin_exists, cond, def, eq, exp_let, ge, gt, int_bin, int_val,
-    last_update, le, map_bin, map_val, maps, max, nil, not, num_add, num_mul, or, since_update,
-    unknown, var,
+    last_update, le, map_bin, map_val, maps, max, nil, not, num_add, num_mul, num_sub, or,
+    since_update, unknown, var,
 };
 use aerospike::operations::maps::{MapOrder, MapPolicy, MapReturnType, MapWriteFlags};
 
 use super::bins;
+use super::template::{Template, once};
 use crate::protocol::{Time, Token, Version};
 
 /// Now, in a filter: the last write and the time since (which is in milliseconds).
@@ -23,21 +27,25 @@ pub(super) fn now_in_filter() -> Expression {
 }
 
 /// Now, in an operation.
-pub(super) fn now_in_operation() -> Expression {
+fn now_in_operation() -> Expression {
     last_update()
 }
 
-/// `span` after now, in an operation.
-pub(super) fn from_now(span: Duration) -> Expression {
-    num_add(vec![now_in_operation(), int_val(i64::try_from(span.as_nanos()).unwrap_or(i64::MAX))])
+/// A span after now, in an operation.
+fn after_now(span: Expression) -> Expression {
+    num_add(vec![now_in_operation(), span])
+}
+
+fn nanos(span: Duration) -> i64 {
+    i64::try_from(span.as_nanos()).unwrap_or(i64::MAX)
 }
 
 /// An integer bin is there and has this value.
-pub(super) fn is(bin: &'static str, value: i64) -> Expression {
-    and(vec![bin_exists(bin), eq(int_bin(bin), int_val(value))])
+fn is(bin: &'static str, value: Expression) -> Expression {
+    and(vec![bin_exists(bin), eq(int_bin(bin), value)])
 }
 
-pub(super) fn has_value() -> Expression {
+fn has_value() -> Expression {
     bin_exists(bins::VALUE)
 }
 
@@ -49,82 +57,53 @@ fn any_live(map: Expression, now: Expression) -> Expression {
 }
 
 /// In a filter: no reservation is live.
-pub(super) fn nobody_reserves() -> Expression {
+fn none_reserves() -> Expression {
     let live = any_live(map_bin(bins::RESERVATIONS), now_in_filter());
     or(vec![not(bin_exists(bins::RESERVATIONS)), not(live)])
 }
 
 /// In a filter: no lease is live but those of the caller's own earlier attempts.
-pub(super) fn nobody_else_leases(previous: &[Token]) -> Expression {
+fn none_leases(but: &[Token]) -> Expression {
     let mut free = vec![
         not(bin_exists(bins::LEASE_TOKEN)),
         le(int_bin(bins::LEASE_DEADLINE), now_in_filter()),
     ];
-    let own = previous.iter().map(|own| eq(int_bin(bins::LEASE_TOKEN), int_val(bins::token(*own))));
+    let own = but.iter().map(|own| eq(int_bin(bins::LEASE_TOKEN), int_val(bins::token(*own))));
     free.extend(own);
     or(free)
 }
 
-/// The lease is the caller's own, under the deadline that it was last granted.
-pub(super) fn leases(token: Token, deadline: Time) -> Expression {
-    and(vec![
-        is(bins::LEASE_TOKEN, bins::token(token)),
-        is(bins::LEASE_DEADLINE, bins::time(deadline)),
-    ])
-}
-
-/// The reservation is the caller's own, under the deadline that it was last granted.
-pub(super) fn reserves(token: Token, deadline: Time) -> Expression {
-    and(vec![bin_exists(bins::RESERVATIONS), eq(deadline_of(token), int_val(bins::time(deadline)))])
-}
-
-/// In a filter: this deadline has not passed.
-pub(super) fn is_live(deadline: Time) -> Expression {
-    gt(int_val(bins::time(deadline)), now_in_filter())
-}
-
-/// There is one reservation, dead ones counted.
-pub(super) fn one_reservation() -> Expression {
-    eq(maps::size(map_bin(bins::RESERVATIONS), &[]), int_val(1))
-}
-
 /// Nothing newer than `version` was heard of.
-pub(super) fn at_floor(version: Version) -> Expression {
-    or(vec![
-        not(bin_exists(bins::FLOOR)),
-        le(int_bin(bins::FLOOR), int_val(bins::version(version))),
-    ])
+fn at_floor_of(version: Expression) -> Expression {
+    or(vec![not(bin_exists(bins::FLOOR)), le(int_bin(bins::FLOOR), version)])
 }
 
-/// The value is older than `version`, or than the floor, or has no version.
-pub(super) fn is_outdated_by(version: Version) -> Expression {
-    not(and(vec![
-        has_value(),
-        bin_exists(bins::VALUE_VERSION),
-        ge(int_bin(bins::VALUE_VERSION), int_val(bins::version(version))),
-        ge(int_bin(bins::VALUE_VERSION), int_bin(bins::FLOOR)),
-    ]))
+/// The deadline of a token's reservation; unknown where there is none.
+fn deadline(token: Expression) -> Expression {
+    let map = map_bin(bins::RESERVATIONS);
+    maps::get_by_key(MapReturnType::VALUE, ExpType::Int, token, map, &[])
 }
 
-/// The floor, raised to `version`.
-pub(super) fn raised_floor(version: Version) -> Expression {
-    let version = || int_val(bins::version(version));
-    cond(vec![bin_exists(bins::FLOOR), max(vec![int_bin(bins::FLOOR), version()]), version()])
+/// There is such a reservation, with this deadline.
+fn holds(token: Expression, until: Expression) -> Expression {
+    and(vec![bin_exists(bins::RESERVATIONS), eq(deadline(token), until)])
 }
 
 fn no_reservations() -> Expression {
     map_val(std::collections::BTreeMap::<Wire, Wire>::new())
 }
 
-fn put(token: Token, deadline: Expression, map: Expression) -> Expression {
+fn put(token: Expression, deadline: Expression, map: Expression) -> Expression {
     let policy = MapPolicy::new(MapOrder::KeyOrdered, MapWriteFlags::DEFAULT);
-    maps::put(&policy, int_val(bins::token(token)), deadline, map, &[])
+    maps::put(&policy, token, deadline, map, &[])
 }
 
-fn remove(tokens: &[Token], map: Expression) -> Expression {
-    tokens.iter().fold(map, |map, token| {
-        maps::remove_by_key(MapReturnType::NONE, int_val(bins::token(*token)), map, &[])
-    })
+fn remove(token: Expression, map: Expression) -> Expression {
+    maps::remove_by_key(MapReturnType::NONE, token, map, &[])
+}
+
+fn remove_all(tokens: &[Token], map: Expression) -> Expression {
+    tokens.iter().fold(map, |map, token| remove(int_val(bins::token(*token)), map))
 }
 
 /// The reservations, or none where there is no bin.
@@ -132,33 +111,173 @@ fn reservations() -> Expression {
     cond(vec![bin_exists(bins::RESERVATIONS), map_bin(bins::RESERVATIONS), no_reservations()])
 }
 
-/// In an operation: `token` if no reservation but `previous` is live.
-pub(super) fn alone(token: Token, previous: &[Token]) -> Expression {
-    let others = remove(previous, reservations());
-    let live = any_live(others, now_in_operation());
-    cond(vec![live, unknown(), int_val(bins::token(token))])
+/// There is a value.
+pub(super) fn is_stored() -> Expression {
+    once!(=> has_value())
 }
 
-/// In an operation: the reservations, dead ones dropped if none is live, and `token`'s own.
-pub(super) fn reserved(token: Token, previous: &[Token], time: Duration) -> Expression {
-    let kept =
-        cond(vec![any_live(var("others"), now_in_operation()), var("others"), no_reservations()]);
-    exp_let(vec![def("others", remove(previous, reservations())), put(token, from_now(time), kept)])
+/// No reservation is live.
+pub(super) fn nobody_reserves() -> Expression {
+    once!(=> none_reserves())
+}
+
+/// There is no value, no live reservation, and no live lease but those of `previous`.
+pub(super) fn is_free(previous: &[Token]) -> Expression {
+    fn free(but: &[Token]) -> Expression {
+        and(vec![not(has_value()), none_reserves(), none_leases(but)])
+    }
+    if previous.is_empty() { once!(=> free(&[])) } else { free(previous) }
+}
+
+/// The lease has this token.
+pub(super) fn lease_is_of(token: Token) -> Expression {
+    once!(token = bins::token(token) => is(bins::LEASE_TOKEN, token()))
+}
+
+/// The lease is the caller's own, under the deadline that it was last granted.
+pub(super) fn leases(token: Token, until: Time) -> Expression {
+    once!(token = bins::token(token), until = bins::time(until) => and(vec![
+        is(bins::LEASE_TOKEN, token()),
+        is(bins::LEASE_DEADLINE, until()),
+    ]))
+}
+
+/// As [`leases`], and nothing newer than `version` was heard of.
+pub(super) fn leases_at_floor(token: Token, until: Time, version: Version) -> Expression {
+    once!(
+        token = bins::token(token),
+        until = bins::time(until),
+        version = bins::version(version)
+        => and(vec![
+            is(bins::LEASE_TOKEN, token()),
+            is(bins::LEASE_DEADLINE, until()),
+            at_floor_of(version()),
+        ])
+    )
+}
+
+/// The reservation is the caller's own, under the deadline that it was last granted, and live.
+pub(super) fn reserves_still(token: Token, until: Time) -> Expression {
+    once!(token = bins::token(token), until = bins::time(until) => and(vec![
+        holds(token(), until()),
+        gt(until(), now_in_filter()),
+    ]))
+}
+
+/// The reservation is the caller's own, and has been alone since it was taken.
+pub(super) fn reserves_alone(token: Token, until: Time) -> Expression {
+    once!(token = bins::token(token), until = bins::time(until) => and(vec![
+        is(bins::ALONE, token()),
+        holds(token(), until()),
+    ]))
+}
+
+/// The reservation is the caller's own and the only one, dead ones counted, and nothing newer than
+/// `version` was heard of.
+pub(super) fn reserves_as_last(token: Token, until: Time, version: Version) -> Expression {
+    once!(
+        token = bins::token(token),
+        until = bins::time(until),
+        version = bins::version(version)
+        => and(vec![
+            holds(token(), until()),
+            eq(maps::size(map_bin(bins::RESERVATIONS), &[]), int_val(1)),
+            at_floor_of(version()),
+        ])
+    )
+}
+
+/// The value is the one that `stamp` names, and no reservation is live.
+pub(super) fn holds_value_of(stamp: Token) -> Expression {
+    once!(stamp = bins::token(stamp) => and(vec![
+        is(bins::VALUE_TOKEN, stamp()),
+        none_reserves(),
+    ]))
+}
+
+/// The value is older than `version`, or than the floor, or has no version.
+pub(super) fn is_outdated_by(version: Version) -> Expression {
+    once!(version = bins::version(version) => not(and(vec![
+        has_value(),
+        bin_exists(bins::VALUE_VERSION),
+        ge(int_bin(bins::VALUE_VERSION), version()),
+        ge(int_bin(bins::VALUE_VERSION), int_bin(bins::FLOOR)),
+    ])))
+}
+
+/// In an operation: `span` after now.
+pub(super) fn from_now(span: Duration) -> Expression {
+    once!(span = nanos(span) => after_now(span()))
+}
+
+/// The floor, raised to `version`.
+pub(super) fn raised_floor(version: Version) -> Expression {
+    once!(version = bins::version(version) => cond(vec![
+        bin_exists(bins::FLOOR),
+        max(vec![int_bin(bins::FLOOR), version()]),
+        version(),
+    ]))
+}
+
+/// In an operation: `token` if no reservation but `previous` is live.
+pub(super) fn alone(token: Token, previous: &[Token]) -> Expression {
+    fn alone(token: Expression, previous: &[Token]) -> Expression {
+        let live = any_live(remove_all(previous, reservations()), now_in_operation());
+        cond(vec![live, unknown(), token])
+    }
+    if previous.is_empty() {
+        once!(token = bins::token(token) => alone(token(), &[]))
+    } else {
+        alone(int_val(bins::token(token)), previous)
+    }
+}
+
+/// In an operation: the reservations without `previous`, dead ones dropped if none is live, and
+/// `token`'s own.
+pub(super) fn reserved(token: Token, previous: &[Token], span: Duration) -> Expression {
+    fn reserved(token: Expression, previous: &[Token], span: Expression) -> Expression {
+        let live = any_live(var("others"), now_in_operation());
+        let kept = cond(vec![live, var("others"), no_reservations()]);
+        let others = remove_all(previous, reservations());
+        exp_let(vec![def("others", others), put(token, after_now(span), kept)])
+    }
+    if previous.is_empty() {
+        once!(
+            token = bins::token(token),
+            span = nanos(span)
+            => reserved(token(), &[], span())
+        )
+    } else {
+        reserved(int_val(bins::token(token)), previous, int_val(nanos(span)))
+    }
 }
 
 /// In an operation: `token`'s own deadline anew.
-pub(super) fn renewed(token: Token, time: Duration) -> Expression {
-    put(token, from_now(time), map_bin(bins::RESERVATIONS))
+pub(super) fn renewed(token: Token, span: Duration) -> Expression {
+    once!(
+        token = bins::token(token),
+        span = nanos(span)
+        => put(token(), after_now(span()), map_bin(bins::RESERVATIONS))
+    )
 }
 
 /// The reservations without `tokens`.
 pub(super) fn without(tokens: &[Token]) -> Expression {
-    remove(tokens, map_bin(bins::RESERVATIONS))
+    match tokens {
+        [token] => once!(token = bins::token(*token) => {
+            remove(token(), map_bin(bins::RESERVATIONS))
+        }),
+        tokens => remove_all(tokens, map_bin(bins::RESERVATIONS)),
+    }
 }
 
 /// The reservations without `token`'s own, and with the mark that it was there.
 pub(super) fn with_tombstone(token: Token) -> Expression {
-    put(Token::TOMBSTONE, int_val(bins::time(Time::ZERO)), remove(&[token], reservations()))
+    once!(token = bins::token(token) => put(
+        int_val(bins::token(Token::TOMBSTONE)),
+        int_val(bins::time(Time::ZERO)),
+        remove(token(), reservations()),
+    ))
 }
 
 /// Nothing, where this holds. Branches of one condition must be of one type, so that the bin stays
@@ -169,23 +288,31 @@ fn nothing_if(condition: Expression) -> Expression {
 
 /// Nothing, where there are this many reservations.
 pub(super) fn nothing_if_left(count: i64) -> Expression {
-    nothing_if(eq(maps::size(map_bin(bins::RESERVATIONS), &[]), int_val(count)))
+    once!(count = count => nothing_if(eq(
+        maps::size(map_bin(bins::RESERVATIONS), &[]),
+        count(),
+    )))
 }
 
 /// Nothing, where the lone writer is one of `tokens`.
 pub(super) fn nothing_if_alone(tokens: &[Token]) -> Expression {
-    let own = tokens.iter().map(|own| eq(int_bin(bins::ALONE), int_val(bins::token(*own))));
-    let mut any: Vec<Expression> = own.collect();
-    nothing_if(if any.len() == 1 { any.remove(0) } else { or(any) })
+    fn is_alone(token: Expression) -> Expression {
+        eq(int_bin(bins::ALONE), token)
+    }
+    match tokens {
+        [token] => once!(token = bins::token(*token) => nothing_if(is_alone(token()))),
+        tokens => {
+            let any = tokens.iter().map(|own| is_alone(int_val(bins::token(*own))));
+            nothing_if(or(any.collect()))
+        }
+    }
 }
 
-/// The deadline of `token`'s reservation; unknown where there is none.
-pub(super) fn deadline_of(token: Token) -> Expression {
-    maps::get_by_key(
-        MapReturnType::VALUE,
-        ExpType::Int,
-        int_val(bins::token(token)),
-        map_bin(bins::RESERVATIONS),
-        &[],
-    )
+/// In an operation: the deadline of `token`'s reservation, below zero where it is not alone.
+pub(super) fn granted(token: Token) -> Expression {
+    once!(token = bins::token(token) => cond(vec![
+        is(bins::ALONE, token()),
+        deadline(token()),
+        num_sub(vec![int_val(0), deadline(token())]),
+    ]))
 }

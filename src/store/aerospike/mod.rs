@@ -8,6 +8,7 @@ mod commands;
 mod conditions;
 mod connect;
 mod diagnose;
+mod template;
 
 use std::fmt;
 use std::sync::Arc;
@@ -22,7 +23,7 @@ use bytes::Bytes;
 
 use super::{Answer, Change, Diagnosis, Hit, Needs, Snapshot, Store, StoreError};
 use crate::protocol::{Claim, Grant};
-use bins::{DEADLINE, IS_ALONE, NOW, Reader};
+use bins::{NOW, Reader};
 use codes::Failure;
 use commands::Plan;
 pub use connect::AerospikeSettings;
@@ -148,10 +149,10 @@ impl Store for AerospikeStore {
             Ok(record) => record,
             Err(refusal) => return Ok(Err(refusal)),
         };
-        let deadline = answered.time(DEADLINE)?;
-        let deadline =
-            deadline.ok_or_else(|| StoreError::doubtful("the answer has no deadline"))?;
-        let alone = answered.is_true(IS_ALONE);
+        let (deadline, positive) = answered
+            .granted()?
+            .ok_or_else(|| StoreError::doubtful("the answer has no deadline"))?;
+        let alone = positive && matches!(claim, Claim::Reserve { .. } | Claim::Renew { .. });
         Ok(Ok(Grant { generation: answered.generation(), deadline, alone }))
     }
 
