@@ -3,7 +3,7 @@
 use aerospike::Value as Wire;
 use bytes::Bytes;
 
-use crate::protocol::{Generation, Lease, Stored, Time, Token, Version};
+use crate::protocol::{Claim, Generation, Grant, Lease, Stored, Time, Token, Version};
 use crate::store::{Hit, Record, StoreError, Value};
 
 pub(super) const VALUE: &str = "v";
@@ -18,15 +18,12 @@ pub(super) const LEASE_DEADLINE: &str = "ld";
 pub(super) const ALL: [&str; 8] =
     [VALUE, VALUE_TOKEN, VALUE_VERSION, FLOOR, RESERVATIONS, ALONE, LEASE_TOKEN, LEASE_DEADLINE];
 
-/// What a plain read asks for.
-pub(super) fn of_a_hit() -> aerospike::Bins {
-    aerospike::Bins::from([VALUE, VALUE_TOKEN, VALUE_VERSION])
-}
-
-/// In an answer: the deadline that was granted.
-pub(super) const DEADLINE: &str = "deadline";
 /// In an answer: the server's time.
 pub(super) const NOW: &str = "now";
+
+/// In the bin of the lone writer: there are several. No token is zero, and a bin that must go or get
+/// a value is two operations, as an expression is of one type.
+pub(super) const NOBODY: i64 = Token::TOMBSTONE.bits().cast_signed();
 
 /// The integer that stands for "the source has nothing": values are blobs.
 const NOTHING: i64 = 0;
@@ -74,10 +71,21 @@ impl Reader {
         Ok(nanos.map(Time::from_nanos))
     }
 
-    /// The deadline that a claim was granted, and whether a reservation is alone.
-    pub fn granted(&self) -> Result<Option<(Time, bool)>, StoreError> {
-        let granted = self.int(DEADLINE)?;
-        Ok(granted.map(|nanos| (Time::from_nanos(nanos.unsigned_abs()), nanos > 0)))
+    /// What a claim was granted: the record as it left it.
+    pub fn grant(&self, claim: &Claim) -> Result<Grant, StoreError> {
+        let (deadline, alone) = match *claim {
+            Claim::Lease { .. } | Claim::Extend { .. } => (self.time(LEASE_DEADLINE)?, false),
+            Claim::Reserve { token, .. } | Claim::Renew { token, .. } => {
+                (self.reservations()?.remove(&token), self.alone()? == Some(token))
+            }
+        };
+        let deadline =
+            deadline.ok_or_else(|| StoreError::doubtful("the answer has no deadline"))?;
+        Ok(Grant { generation: self.generation(), deadline, alone })
+    }
+
+    fn alone(&self) -> Result<Option<Token>, StoreError> {
+        Ok(self.token(ALONE)?.filter(|token| *token != Token::TOMBSTONE))
     }
 
     fn token(&self, bin: &'static str) -> Result<Option<Token>, StoreError> {
@@ -120,7 +128,7 @@ impl Reader {
             stored: self.stored()?,
             floor: self.version(FLOOR)?,
             reservations: self.reservations()?,
-            alone: self.token(ALONE)?,
+            alone: self.alone()?,
             lease,
             generation: self.generation(),
             expires: life.map_or(Time::from_nanos(u64::MAX), |life| now.after(life)),

@@ -12,8 +12,8 @@ use std::time::Duration;
 use aerospike::Value as Wire;
 use aerospike::expressions::{
     ExpType, Expression, and, bin_exists, cond, def, eq, exp_let, ge, gt, int_bin, int_val,
-    last_update, le, map_bin, map_val, maps, max, nil, not, num_add, num_mul, num_sub, or,
-    since_update, unknown, var,
+    last_update, le, map_bin, map_val, maps, max, nil, not, num_add, num_mul, or, since_update,
+    unknown, var,
 };
 use aerospike::operations::maps::{MapOrder, MapPolicy, MapReturnType, MapWriteFlags};
 
@@ -219,11 +219,11 @@ pub(super) fn raised_floor(version: Version) -> Expression {
     ]))
 }
 
-/// In an operation: `token` if no reservation but `previous` is live.
-pub(super) fn alone(token: Token, previous: &[Token]) -> Expression {
+/// In an operation: `token` if no reservation but `previous` is live, else [`bins::NOBODY`].
+pub(super) fn alone_or_nobody(token: Token, previous: &[Token]) -> Expression {
     fn alone(token: Expression, previous: &[Token]) -> Expression {
         let live = any_live(remove_all(previous, reservations()), now_in_operation());
-        cond(vec![live, unknown(), token])
+        cond(vec![live, int_val(bins::NOBODY), token])
     }
     if previous.is_empty() {
         once!(token = bins::token(token) => alone(token(), &[]))
@@ -294,25 +294,14 @@ pub(super) fn nothing_if_left(count: i64) -> Expression {
     )))
 }
 
-/// Nothing, where the lone writer is one of `tokens`.
+/// Nothing, where the lone writer is one of `tokens`, or nobody.
 pub(super) fn nothing_if_alone(tokens: &[Token]) -> Expression {
-    fn is_alone(token: Expression) -> Expression {
-        eq(int_bin(bins::ALONE), token)
+    fn nobody_or(tokens: impl Iterator<Item = Expression>) -> Expression {
+        let any = tokens.chain([int_val(bins::NOBODY)]);
+        nothing_if(or(any.map(|token| eq(int_bin(bins::ALONE), token)).collect()))
     }
     match tokens {
-        [token] => once!(token = bins::token(*token) => nothing_if(is_alone(token()))),
-        tokens => {
-            let any = tokens.iter().map(|own| is_alone(int_val(bins::token(*own))));
-            nothing_if(or(any.collect()))
-        }
+        [token] => once!(token = bins::token(*token) => nobody_or([token()].into_iter())),
+        tokens => nobody_or(tokens.iter().map(|own| int_val(bins::token(*own)))),
     }
-}
-
-/// In an operation: the deadline of `token`'s reservation, below zero where it is not alone.
-pub(super) fn granted(token: Token) -> Expression {
-    once!(token = bins::token(token) => cond(vec![
-        is(bins::ALONE, token()),
-        deadline(token()),
-        num_sub(vec![int_val(0), deadline(token())]),
-    ]))
 }

@@ -16,8 +16,8 @@ use std::sync::Arc;
 use aerospike::operations::exp::{ExpReadFlags, read_exp};
 use aerospike::operations::{Operation, get_bin};
 use aerospike::{
-    BatchOperation, BatchPolicy, BatchReadPolicy, Client, Key, ReadPolicy, Record as Answered,
-    WritePolicy,
+    BatchOperation, BatchPolicy, BatchReadPolicy, Bins, Client, Key, ReadPolicy,
+    Record as Answered, WritePolicy,
 };
 use bytes::Bytes;
 
@@ -25,7 +25,7 @@ use super::{Answer, Change, Diagnosis, Hit, Needs, Snapshot, Store, StoreError};
 use crate::protocol::{Claim, Grant};
 use bins::{NOW, Reader};
 use codes::Failure;
-use commands::Plan;
+use commands::{Plan, Work};
 pub use connect::AerospikeSettings;
 
 /// A store on an Aerospike cluster.
@@ -66,10 +66,21 @@ impl AerospikeStore {
             .map_err(|error| StoreError::refused("the key is no key").because(error))
     }
 
-    async fn run(&self, key: &[u8], plan: Plan) -> Result<Answer<Reader>, StoreError> {
+    /// Sends a command. A `put` that was applied answers nothing.
+    async fn run(
+        &self,
+        key: &[u8],
+        Plan { work, policy }: Plan,
+    ) -> Result<Answer<Option<Reader>>, StoreError> {
         let key = self.key(key)?;
-        match self.client.operate(&plan.policy, &key, &plan.operations).await {
-            Ok(record) => Ok(Ok(Reader(record))),
+        let answer = match work {
+            Work::Put(bins) => self.client.put(&policy, &key, &bins).await.map(|()| None),
+            Work::Operate(operations) => {
+                self.client.operate(&policy, &key, &operations).await.map(Some)
+            }
+        };
+        match answer {
+            Ok(record) => Ok(Ok(record.map(Reader))),
             Err(error) => match codes::failure(error, true) {
                 Failure::Refused(refusal) => Ok(Err(refusal)),
                 Failure::Error(error) => Err(error),
@@ -103,7 +114,7 @@ impl fmt::Debug for AerospikeStore {
 impl Store for AerospikeStore {
     async fn get(&self, key: &[u8]) -> Result<Option<Hit>, StoreError> {
         let key = self.key(key)?;
-        let read = self.client.get(&self.read, &key, bins::of_a_hit()).await;
+        let read = self.client.get(&self.read, &key, Bins::All).await;
         match Self::found(read)? {
             Some(mut record) => record.hit(),
             None => Ok(None),
@@ -113,7 +124,7 @@ impl Store for AerospikeStore {
     async fn get_many(&self, keys: &[Bytes]) -> Result<Vec<Option<Hit>>, StoreError> {
         let mut reads = Vec::with_capacity(keys.len());
         for key in keys {
-            reads.push(BatchOperation::read(&self.each, self.key(key)?, bins::of_a_hit()));
+            reads.push(BatchOperation::read(&self.each, self.key(key)?, Bins::All));
         }
         // A row has an outcome of its own; one that has none shares the call's.
         let whole = self.client.batch(&self.batch, &mut reads).await;
@@ -145,15 +156,13 @@ impl Store for AerospikeStore {
     }
 
     async fn claim(&self, key: &[u8], claim: &Claim) -> Result<Answer<Grant>, StoreError> {
-        let answered = match self.run(key, commands::claim(claim, &self.write)).await? {
-            Ok(record) => record,
-            Err(refusal) => return Ok(Err(refusal)),
-        };
-        let (deadline, positive) = answered
-            .granted()?
-            .ok_or_else(|| StoreError::doubtful("the answer has no deadline"))?;
-        let alone = positive && matches!(claim, Claim::Reserve { .. } | Claim::Renew { .. });
-        Ok(Ok(Grant { generation: answered.generation(), deadline, alone }))
+        match self.run(key, commands::claim(claim, &self.write)).await? {
+            Ok(record) => {
+                let unsaid = || StoreError::doubtful("the server did not answer what it granted");
+                record.ok_or_else(unsaid)?.grant(claim).map(Ok)
+            }
+            Err(refusal) => Ok(Err(refusal)),
+        }
     }
 
     async fn change(&self, key: &[u8], change: &Change) -> Result<Answer<()>, StoreError> {
