@@ -57,7 +57,7 @@ fn readers(keys: &[String], size: usize) -> Vec<(&'static str, Read)> {
         (
             "store get",
             Arc::new(move |key| {
-                ready(store.get(key.as_bytes())).unwrap().and_then(|hit| hit.value)
+                ready(store.get(key.as_bytes())).unwrap().hit().and_then(|hit| hit.value)
             }),
         ),
         (

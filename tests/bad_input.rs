@@ -99,7 +99,7 @@ async fn an_option_out_of_bounds_is_named_with_its_bound() {
         ("max_key_bytes=4&prefix=long", "prefix: 4 is out of bounds, must be 0 to 3"),
         (
             "max_bytes=1MiB",
-            "max_bytes: 1048576 bytes, must be at least 4194304: four values of `max_value_bytes`",
+            "max_bytes: 1048576 bytes, must be at least 4177920: four values of `max_value_bytes`",
         ),
     ] {
         let error = invalid(Cache::connect(&format!("memory://?{option}")).await);

@@ -6,7 +6,7 @@ use std::future::Future;
 use bytes::Bytes;
 use futures_util::future::{join_all, try_join_all};
 
-use super::lookup::Found;
+use super::lookup::{Found, Seen};
 use super::{Cache, CallError, Error, Fresh, Lease, Lookup};
 use crate::store::{Store, Value};
 
@@ -142,8 +142,8 @@ impl Cache {
         let found = self.read_many(&full).await?;
         let lookups = found.into_iter().zip(&full).map(|(found, full)| async move {
             match found {
-                Some(found) => Some(found.into_lookup()),
-                None => self.lookup_now(full).await,
+                Seen::Found(found) => Some(found.into_lookup()),
+                Seen::Nothing(claimed) => self.lookup_now(full, claimed).await,
             }
         });
         for (key, lookup) in keys.into_iter().zip(join_all(lookups).await) {
@@ -214,12 +214,12 @@ impl Cache {
     }
 
     /// Plain reads of several keys, counted, and what to do where they fail.
-    async fn read_many(&self, keys: &[Bytes]) -> Result<Vec<Option<Found>>, Error> {
+    async fn read_many(&self, keys: &[Bytes]) -> Result<Vec<Seen>, Error> {
         match self.0.store.get_many(keys).await {
-            Ok(hits) => Ok(hits.into_iter().map(|hit| self.count(hit)).collect()),
+            Ok(reads) => Ok(reads.into_iter().map(|read| self.count(read)).collect()),
             Err(error) => match self.unreachable(error) {
                 Found::Failed(error) => Err(error),
-                found => Ok(vec![Some(found); keys.len()]),
+                found => Ok(keys.iter().map(|_| Seen::Found(found.clone())).collect()),
             },
         }
     }

@@ -11,7 +11,7 @@ use super::options::UnreachableRead;
 use super::retry::jittered;
 use super::{Cache, Error, Leader};
 use crate::protocol::{self, Claim};
-use crate::store::{Hit, Snapshot, Store, StoreError};
+use crate::store::{Hit, Read, Snapshot, Store, StoreError};
 
 /// What a lookup found.
 ///
@@ -89,7 +89,14 @@ impl Found {
     }
 }
 
-/// What the record of a key says to one who was refused its lease.
+/// What a plain read says to a lookup.
+pub(super) enum Seen {
+    Found(Found),
+    /// There is no value; whether somebody's claim, live or not, is on the key.
+    Nothing(bool),
+}
+
+/// What the record of a key says to one who does not get its lease.
 enum Look {
     Found(Found),
     /// Somebody else's lease is live for this long.
@@ -131,9 +138,9 @@ impl Cache {
     pub async fn lookup(&self, key: impl AsRef<[u8]>) -> Result<Lookup, Error> {
         let key = self.key(key.as_ref())?;
         let lookup = match self.read(&key).await? {
-            Some(Found::Hit(hit)) => return Ok(Lookup::Hit(hit)),
-            Some(found) => found.into_lookup(),
-            None => self.miss(Bytes::copy_from_slice(&key)).await,
+            Seen::Found(Found::Hit(hit)) => return Ok(Lookup::Hit(hit)),
+            Seen::Found(found) => found.into_lookup(),
+            Seen::Nothing(claimed) => self.miss(Bytes::copy_from_slice(&key), claimed).await,
         };
         if let Ok(Lookup::Bypass(why)) = lookup {
             self.0.counters.bypasses.add();
@@ -143,27 +150,25 @@ impl Cache {
     }
 
     /// A plain read, and what to do if it fails.
-    pub(super) async fn read(&self, key: &[u8]) -> Result<Option<Found>, Error> {
+    pub(super) async fn read(&self, key: &[u8]) -> Result<Seen, Error> {
         match self.0.store.get(key).await {
-            Ok(hit) => Ok(self.count(hit)),
+            Ok(read) => Ok(self.count(read)),
             Err(error) => match self.unreachable(error) {
                 Found::Failed(error) => Err(error),
-                found => Ok(Some(found)),
+                found => Ok(Seen::Found(found)),
             },
         }
     }
 
     #[inline]
-    pub(super) fn count(&self, hit: Option<Hit>) -> Option<Found> {
+    pub(super) fn count(&self, read: Read) -> Seen {
         let counters = &self.0.counters;
-        hit.map(|hit| {
+        if let Read::Hit(hit) = read {
             counters.hits.add();
-            Found::Hit(hit)
-        })
-        .or_else(|| {
-            counters.misses.add();
-            None
-        })
+            return Seen::Found(Found::Hit(hit));
+        }
+        counters.misses.add();
+        Seen::Nothing(read == Read::Claimed)
     }
 
     pub(super) fn unreachable(&self, error: StoreError) -> Found {
@@ -175,17 +180,19 @@ impl Cache {
         }
     }
 
-    /// Leads the flight of a missing key, or waits for it.
-    async fn miss(&self, key: Bytes) -> Result<Lookup, Error> {
+    /// Leads the flight of a missing key, or waits for it. `claimed`: whether somebody's claim was
+    /// seen on it.
+    async fn miss(&self, key: Bytes, mut claimed: bool) -> Result<Lookup, Error> {
         let deadline = Instant::now() + self.0.options.wait;
         loop {
             let waiter = match self.0.flights.join(&key) {
-                Role::Leader(leader) => return self.lead(leader, deadline).await,
+                Role::Leader(leader) => return self.lead(leader, claimed, deadline).await,
                 Role::Waiter(waiter) => waiter,
             };
             match timeout_at(deadline, waiter).await {
                 Err(_) => return Ok(Lookup::Bypass(Bypass::Slow)),
-                Ok(Verdict::Lead(leader)) => return self.lead(leader, deadline).await,
+                // The leader before may have left its own lease, which the next one replaces.
+                Ok(Verdict::Lead(leader)) => return self.lead(leader, false, deadline).await,
                 Ok(Verdict::Answer(found)) => {
                     if let Found::Hit(_) = found {
                         self.0.counters.shared.add();
@@ -193,23 +200,30 @@ impl Cache {
                     return found.into_lookup();
                 }
                 // What that flight brought is older than this call.
-                Ok(Verdict::Again) => {
-                    if let Some(found) = self.read(&key).await? {
-                        return found.into_lookup();
-                    }
-                }
+                Ok(Verdict::Again) => match self.read(&key).await? {
+                    Seen::Found(found) => return found.into_lookup(),
+                    Seen::Nothing(seen) => claimed = seen,
+                },
             }
         }
     }
 
-    /// Takes the lease, or polls until there is a value or the time is up.
-    async fn lead(&self, mut leader: Leader, deadline: Instant) -> Result<Lookup, Error> {
+    /// Takes the lease, or polls until there is a value or the time is up. Where a claim was seen on
+    /// the key, a lease would most likely be refused, so the record is looked at first.
+    async fn lead(
+        &self,
+        mut leader: Leader,
+        mut claimed: bool,
+        deadline: Instant,
+    ) -> Result<Lookup, Error> {
         let mut pause = PAUSES.0;
         loop {
-            leader = match self.take_lease(leader).await {
-                Ok(lookup) => return lookup,
-                Err(refused) => refused,
-            };
+            if !claimed {
+                leader = match self.take_lease(leader).await {
+                    Ok(lookup) => return lookup,
+                    Err(refused) => refused,
+                };
+            }
             loop {
                 let mark = leader.mark();
                 match self.look(leader.key()).await {
@@ -225,6 +239,9 @@ impl Cache {
                         pause = (pause * 2).min(PAUSES.1);
                     }
                 }
+            }
+            if std::mem::take(&mut claimed) {
+                continue;
             }
             if Instant::now() >= deadline {
                 return Ok(Lookup::Bypass(Bypass::Slow));
@@ -278,15 +295,22 @@ impl Cache {
 
     /// What [`get_or_fill_many`](Cache::get_or_fill_many) does with each missing key: as
     /// [`lookup`](Cache::lookup), but `None` where it would wait.
-    pub(super) async fn lookup_now(&self, key: &Bytes) -> Option<Result<Lookup, Error>> {
-        let leader = self.0.flights.try_lead(key)?;
-        let leader = match self.take_lease(leader).await {
-            Ok(lookup) => return Some(lookup),
-            Err(refused) => refused,
-        };
+    pub(super) async fn lookup_now(
+        &self,
+        key: &Bytes,
+        claimed: bool,
+    ) -> Option<Result<Lookup, Error>> {
+        let mut leader = self.0.flights.try_lead(key)?;
+        if !claimed {
+            leader = match self.take_lease(leader).await {
+                Ok(lookup) => return Some(lookup),
+                Err(refused) => refused,
+            };
+        }
         let mark = leader.mark();
         match self.look(leader.key()).await {
             Look::Found(found) => Some(found.answer(leader, mark)),
+            Look::Free if claimed => self.take_lease(leader).await.ok(),
             Look::Leased(_) | Look::Free => None,
         }
     }

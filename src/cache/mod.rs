@@ -33,7 +33,7 @@ use tokio_util::task::TaskTracker;
 use crate::protocol::Token;
 use crate::store::{Backend, Change, Diagnosis, Hit, Snapshot, Store};
 use flight::Flights;
-use lookup::Found;
+use lookup::{Found, Seen};
 use options::Options;
 
 pub use builder::Builder;
@@ -161,7 +161,7 @@ impl Cache {
     pub async fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Hit>, Error> {
         let key = self.key(key.as_ref())?;
         Ok(match self.read(&key).await? {
-            Some(Found::Hit(hit)) => Some(hit),
+            Seen::Found(Found::Hit(hit)) => Some(hit),
             _ => None,
         })
     }

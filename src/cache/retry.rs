@@ -6,7 +6,7 @@ use rand::RngExt;
 
 use super::Cache;
 use crate::protocol::{Claim, Grant, Refusal, Token};
-use crate::store::{Answer, Change, Store, StoreError};
+use crate::store::{Answer, Change, Read, Store, StoreError};
 
 /// What became of a [`Change`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,7 +141,7 @@ impl Cache {
         let mut tries = self.tries();
         loop {
             match self.0.store.get(key).await {
-                Ok(Some(hit)) if hit.stamp == stamp => return Settled::Applied,
+                Ok(Read::Hit(hit)) if hit.stamp == stamp => return Settled::Applied,
                 Ok(_) => return Settled::Refused(refusal),
                 Err(error) => {
                     if tries.again(error).await.is_err() {

@@ -89,6 +89,12 @@ impl<V> Record<V> {
         self.reserved_until(now) != Time::ZERO
     }
 
+    /// Whether there is a lease or a reservation, live or not.
+    #[must_use]
+    pub fn is_claimed(&self) -> bool {
+        self.lease.is_some() || !self.reservations.is_empty()
+    }
+
     /// The deadline of the last live reservation, or [`Time::ZERO`] if none is live.
     #[must_use]
     pub fn reserved_until(&self, now: Time) -> Time {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 #[cfg(feature = "aerospike")]
 use super::AerospikeStore;
-use super::{Answer, Change, Diagnosis, Hit, MemoryStore, Needs, Snapshot, Store, StoreError};
+use super::{Answer, Change, Diagnosis, MemoryStore, Needs, Read, Snapshot, Store, StoreError};
 use crate::protocol::{Claim, Grant};
 
 /// The store behind a cache. The stores of this crate are called directly, so that a hit costs no
@@ -56,8 +56,8 @@ impl Backend {
 
 /// [`Store`] with its futures boxed, so that a store can be a trait object.
 pub(crate) trait BoxedStore: Send + Sync {
-    fn get<'a>(&'a self, key: &'a [u8]) -> Reply<'a, Option<Hit>>;
-    fn get_many<'a>(&'a self, keys: &'a [Bytes]) -> Reply<'a, Vec<Option<Hit>>>;
+    fn get<'a>(&'a self, key: &'a [u8]) -> Reply<'a, Read>;
+    fn get_many<'a>(&'a self, keys: &'a [Bytes]) -> Reply<'a, Vec<Read>>;
     fn inspect<'a>(&'a self, key: &'a [u8]) -> Reply<'a, Option<Snapshot>>;
     fn claim<'a>(&'a self, key: &'a [u8], claim: &'a Claim) -> Reply<'a, Answer<Grant>>;
     fn change<'a>(&'a self, key: &'a [u8], change: &'a Change) -> Reply<'a, Answer<()>>;
@@ -67,11 +67,11 @@ pub(crate) trait BoxedStore: Send + Sync {
 type Reply<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
 impl<S: Store> BoxedStore for S {
-    fn get<'a>(&'a self, key: &'a [u8]) -> Reply<'a, Option<Hit>> {
+    fn get<'a>(&'a self, key: &'a [u8]) -> Reply<'a, Read> {
         Box::pin(Store::get(self, key))
     }
 
-    fn get_many<'a>(&'a self, keys: &'a [Bytes]) -> Reply<'a, Vec<Option<Hit>>> {
+    fn get_many<'a>(&'a self, keys: &'a [Bytes]) -> Reply<'a, Vec<Read>> {
         Box::pin(Store::get_many(self, keys))
     }
 
@@ -94,7 +94,7 @@ impl<S: Store> BoxedStore for S {
 
 impl Store for Backend {
     #[inline]
-    async fn get(&self, key: &[u8]) -> Result<Option<Hit>, StoreError> {
+    async fn get(&self, key: &[u8]) -> Result<Read, StoreError> {
         match self {
             Backend::Memory(store) => Ok(store.read(key)),
             #[cfg(feature = "aerospike")]
@@ -103,7 +103,7 @@ impl Store for Backend {
         }
     }
 
-    async fn get_many(&self, keys: &[Bytes]) -> Result<Vec<Option<Hit>>, StoreError> {
+    async fn get_many(&self, keys: &[Bytes]) -> Result<Vec<Read>, StoreError> {
         match self {
             Backend::Memory(store) => Store::get_many(&**store, keys).await,
             #[cfg(feature = "aerospike")]

@@ -16,7 +16,7 @@ use quick_cache::{OptionsBuilder, Weighter};
 
 use super::clock::Clock;
 use super::{
-    Answer, Change, Diagnosis, Finding, Hit, Level, Needs, Record, Snapshot, Store, StoreError,
+    Answer, Change, Diagnosis, Finding, Level, Needs, Read, Record, Snapshot, Store, StoreError,
 };
 use crate::protocol::{self, Claim, Grant, Time};
 
@@ -128,10 +128,14 @@ impl MemoryStore {
 
     /// **get**, without a future.
     #[inline]
-    pub(crate) fn read(&self, key: &[u8]) -> Option<Hit> {
+    pub(crate) fn read(&self, key: &[u8]) -> Read {
         let shard = self.shard(key).read();
-        let place = shard.map.get(key)?;
-        protocol::get(Some(&place.record), self.clock.now())
+        let Some(place) = shard.map.get(key) else { return Read::Free };
+        match protocol::get(Some(&place.record), self.clock.now()) {
+            Some(hit) => Read::Hit(hit),
+            None if place.record.is_claimed() => Read::Claimed,
+            None => Read::Free,
+        }
     }
 
     #[inline]
@@ -222,7 +226,7 @@ impl std::fmt::Debug for MemoryStore {
 }
 
 impl Store for MemoryStore {
-    async fn get(&self, key: &[u8]) -> Result<Option<Hit>, StoreError> {
+    async fn get(&self, key: &[u8]) -> Result<Read, StoreError> {
         Ok(self.read(key))
     }
 

@@ -37,6 +37,40 @@ pub type Record = protocol::Record<Value>;
 /// What a store says to a command that reached it: done, or refused and nothing changed.
 pub type Answer<T> = Result<T, protocol::Refusal>;
 
+/// What a plain read finds.
+///
+/// # Example
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use genfence::{Cache, store::{MemoryStore, Read, Store}};
+/// use std::sync::Arc;
+///
+/// let store = Arc::new(MemoryStore::new(8 << 20));
+/// let cache = Cache::builder().build(store.clone())?;
+/// assert_eq!(store.get(b"k").await?, Read::Free);
+/// let _writer = cache.reserve("k").await?;
+/// assert_eq!(store.get(b"k").await?, Read::Claimed);
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Read {
+    /// A value that may be served.
+    Hit(Hit),
+    /// There is none, and a lease or a reservation is on the key. It may have lapsed: a plain read
+    /// looks at no clock.
+    Claimed,
+    /// There is none, and nobody has a claim.
+    Free,
+}
+
+impl Read {
+    /// The value, if there is one.
+    #[must_use]
+    pub fn hit(self) -> Option<Hit> {
+        if let Read::Hit(hit) = self { Some(hit) } else { None }
+    }
+}
+
 /// A record and the server's time at which it was read.
 ///
 /// # Example
@@ -78,13 +112,13 @@ pub struct Snapshot {
 ///
 /// ```
 /// use genfence::protocol::{Claim, Grant};
-/// use genfence::store::{Answer, Change, Hit, MemoryStore, Snapshot, Store, StoreError};
+/// use genfence::store::{Answer, Change, MemoryStore, Read, Snapshot, Store, StoreError};
 /// use std::sync::atomic::{AtomicU64, Ordering};
 ///
 /// struct Counting(MemoryStore, AtomicU64);
 ///
 /// impl Store for Counting {
-///     async fn get(&self, key: &[u8]) -> Result<Option<Hit>, StoreError> {
+///     async fn get(&self, key: &[u8]) -> Result<Read, StoreError> {
 ///         self.1.fetch_add(1, Ordering::Relaxed);
 ///         self.0.get(key).await
 ///     }
@@ -106,20 +140,20 @@ pub struct Snapshot {
 /// # Ok(()) }
 /// ```
 pub trait Store: Send + Sync + 'static {
-    /// The value of `key`, if one may be served.
-    fn get(&self, key: &[u8]) -> impl Future<Output = Result<Option<Hit>, StoreError>> + Send;
+    /// A plain read of `key`: the value, if one may be served.
+    fn get(&self, key: &[u8]) -> impl Future<Output = Result<Read, StoreError>> + Send;
 
     /// The values of several keys, in their order. Each key is read in a step of its own.
     fn get_many(
         &self,
         keys: &[Bytes],
-    ) -> impl Future<Output = Result<Vec<Option<Hit>>, StoreError>> + Send {
+    ) -> impl Future<Output = Result<Vec<Read>, StoreError>> + Send {
         async move {
-            let mut hits = Vec::with_capacity(keys.len());
+            let mut reads = Vec::with_capacity(keys.len());
             for key in keys {
-                hits.push(self.get(key).await?);
+                reads.push(self.get(key).await?);
             }
-            Ok(hits)
+            Ok(reads)
         }
     }
 
@@ -155,11 +189,11 @@ pub trait Store: Send + Sync + 'static {
 
 /// So that whoever opens a cache can keep the store at hand.
 impl<S: Store> Store for Arc<S> {
-    async fn get(&self, key: &[u8]) -> Result<Option<Hit>, StoreError> {
+    async fn get(&self, key: &[u8]) -> Result<Read, StoreError> {
         S::get(self, key).await
     }
 
-    async fn get_many(&self, keys: &[Bytes]) -> Result<Vec<Option<Hit>>, StoreError> {
+    async fn get_many(&self, keys: &[Bytes]) -> Result<Vec<Read>, StoreError> {
         S::get_many(self, keys).await
     }
 

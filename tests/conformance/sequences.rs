@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use genfence::protocol::{self, Claim, Generation, Grant, Refusal, Time, Token, Ttl, Version};
-use genfence::store::{Change, Clock, MemoryStore, Record, Store};
+use genfence::store::{Change, Clock, MemoryStore, Read, Record, Store};
 use proptest::prelude::*;
 
 /// One step. Numbers are small, so that commands meet each other's tokens.
@@ -258,8 +258,13 @@ async fn embedded(steps: Vec<Step>) {
             check_record(live, now);
             let snapshot = store.inspect(&[*key]).await.unwrap();
             assert_eq!(snapshot.as_ref().map(|snapshot| &snapshot.record), live);
-            let hit = store.get(&[*key]).await.unwrap();
-            assert_eq!(hit, protocol::get(slot.as_ref(), now));
+            let read = store.get(&[*key]).await.unwrap();
+            let expected = match protocol::get(slot.as_ref(), now) {
+                Some(hit) => Read::Hit(hit),
+                None if live.is_some_and(Record::is_claimed) => Read::Claimed,
+                None => Read::Free,
+            };
+            assert_eq!(read, expected);
         }
     }
 }

@@ -17,7 +17,7 @@ pub trait Target {
     async fn pass(&self, span: Duration);
 
     async fn get(&self, key: &[u8]) -> Option<Hit> {
-        self.store().get(key).await.unwrap()
+        self.store().get(key).await.unwrap().hit()
     }
 
     async fn inspect(&self, key: &[u8]) -> Option<Snapshot> {

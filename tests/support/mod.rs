@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::Mutex;
 
 use genfence::protocol::{Claim, Grant};
-use genfence::store::{Answer, Change, Clock, Hit, MemoryStore, Snapshot, Store, StoreError};
+use genfence::store::{Answer, Change, Clock, MemoryStore, Read, Snapshot, Store, StoreError};
 use genfence::{Builder, Cache};
 use tokio::sync::Semaphore;
 
@@ -133,7 +133,7 @@ fn doubtful() -> StoreError {
 }
 
 impl Store for Faulty {
-    async fn get(&self, key: &[u8]) -> Result<Option<Hit>, StoreError> {
+    async fn get(&self, key: &[u8]) -> Result<Read, StoreError> {
         match self.meet(Kind::Get).await {
             Some(_) => Err(lost()),
             None => self.0.inner.get(key).await,

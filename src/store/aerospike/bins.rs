@@ -4,7 +4,7 @@ use aerospike::Value as Wire;
 use bytes::Bytes;
 
 use crate::protocol::{Claim, Generation, Grant, Lease, Stored, Time, Token, Version};
-use crate::store::{Hit, Record, StoreError, Value};
+use crate::store::{Hit, Read, Record, StoreError, Value};
 
 pub(super) const VALUE: &str = "v";
 pub(super) const VALUE_TOKEN: &str = "vt";
@@ -109,12 +109,20 @@ impl Reader {
         Ok(Some(Stored { value, token, version: self.version(VALUE_VERSION)? }))
     }
 
-    pub fn hit(&mut self) -> Result<Option<Hit>, StoreError> {
-        Ok(self.stored()?.map(|Stored { value, token, version }| Hit {
-            value,
-            stamp: token,
-            version,
-        }))
+    /// What a plain read of all bins found.
+    pub fn read(&mut self) -> Result<Read, StoreError> {
+        Ok(match self.stored()? {
+            Some(Stored { value, token, version }) => {
+                Read::Hit(Hit { value, stamp: token, version })
+            }
+            None if [RESERVATIONS, LEASE_TOKEN]
+                .iter()
+                .any(|bin| self.0.bins.contains_key(*bin)) =>
+            {
+                Read::Claimed
+            }
+            None => Read::Free,
+        })
     }
 
     /// The whole record, as it was at `now`.

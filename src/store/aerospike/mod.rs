@@ -21,7 +21,7 @@ use aerospike::{
 };
 use bytes::Bytes;
 
-use super::{Answer, Change, Diagnosis, Hit, Needs, Snapshot, Store, StoreError};
+use super::{Answer, Change, Diagnosis, Needs, Read, Snapshot, Store, StoreError};
 use crate::protocol::{Claim, Grant};
 use bins::{NOW, Reader};
 use codes::Failure;
@@ -112,16 +112,13 @@ impl fmt::Debug for AerospikeStore {
 }
 
 impl Store for AerospikeStore {
-    async fn get(&self, key: &[u8]) -> Result<Option<Hit>, StoreError> {
+    async fn get(&self, key: &[u8]) -> Result<Read, StoreError> {
         let key = self.key(key)?;
         let read = self.client.get(&self.read, &key, Bins::All).await;
-        match Self::found(read)? {
-            Some(mut record) => record.hit(),
-            None => Ok(None),
-        }
+        Self::found(read)?.map_or(Ok(Read::Free), |mut record| record.read())
     }
 
-    async fn get_many(&self, keys: &[Bytes]) -> Result<Vec<Option<Hit>>, StoreError> {
+    async fn get_many(&self, keys: &[Bytes]) -> Result<Vec<Read>, StoreError> {
         let mut reads = Vec::with_capacity(keys.len());
         for key in keys {
             reads.push(BatchOperation::read(&self.each, self.key(key)?, Bins::All));
@@ -133,12 +130,10 @@ impl Store for AerospikeStore {
             let error = match (&row.record, row.error(), &whole) {
                 (Some(_), _, _) => None,
                 (None, Some(error), _) | (None, None, Err(error)) => Some(error.clone()),
-                (None, None, Ok(())) => return Ok(None),
+                (None, None, Ok(())) => return Ok(Read::Free),
             };
-            match Self::found(error.map_or_else(|| Ok(row.record), Err))? {
-                Some(mut record) => record.hit(),
-                None => Ok(None),
-            }
+            let found = Self::found(error.map_or_else(|| Ok(row.record), Err))?;
+            found.map_or(Ok(Read::Free), |mut record| record.read())
         };
         reads.into_iter().map(row).collect()
     }

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use genfence::protocol::{Claim, Grant};
-use genfence::store::{self, Answer, Hit, MemoryStore, Snapshot, Store, StoreError};
+use genfence::store::{self, Answer, MemoryStore, Read, Snapshot, Store, StoreError};
 use genfence::{Cache, CallError};
 use tokio::runtime::Handle;
 
@@ -83,7 +83,7 @@ fn name(key: Key) -> [u8; size_of::<Key>()] {
 struct FarAway(Arc<MemoryStore>);
 
 impl Store for FarAway {
-    async fn get(&self, key: &[u8]) -> Result<Option<Hit>, StoreError> {
+    async fn get(&self, key: &[u8]) -> Result<Read, StoreError> {
         let _trip = Trip::begin();
         self.0.get(key).await
     }
