@@ -131,9 +131,10 @@ impl MemoryStore {
     pub(crate) fn read(&self, key: &[u8]) -> Read {
         let shard = self.shard(key).read();
         let Some(place) = shard.map.get(key) else { return Read::Free };
-        match protocol::get(Some(&place.record), self.clock.now()) {
+        let now = self.clock.now();
+        match protocol::get(Some(&place.record), now) {
             Some(hit) => Read::Hit(hit),
-            None if place.record.is_claimed() => Read::Claimed,
+            None if place.record.is_claimed() && place.record.expires > now => Read::Claimed,
             None => Read::Free,
         }
     }
