@@ -217,6 +217,16 @@ impl Cache {
         timeout(within, self.0.tasks.wait()).await.is_ok()
     }
 
+    /// The cluster below, where there is one. The tool's own, and no part of the interface.
+    #[cfg(all(feature = "aerospike", feature = "cli"))]
+    #[doc(hidden)]
+    pub fn cluster(&self) -> Option<crate::store::Cluster> {
+        match &self.0.store {
+            Backend::Aerospike(store) => Some(store.cluster(self.0.options.prefix.clone())),
+            _ => None,
+        }
+    }
+
     /// Runs something in the background, where [`close`](Cache::close) waits for it.
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> AbortHandle {
         self.0.tasks.spawn_on(task, &self.0.runtime).abort_handle()

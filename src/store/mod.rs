@@ -18,6 +18,9 @@ use bytes::Bytes;
 
 use crate::protocol;
 
+#[cfg(all(feature = "aerospike", feature = "cli"))]
+#[doc(hidden)]
+pub use aerospike::Cluster;
 #[cfg(feature = "aerospike")]
 pub use aerospike::{AerospikeSettings, AerospikeStore};
 pub(crate) use backend::Backend;

@@ -3,6 +3,8 @@
 mod bins;
 mod canary;
 mod checks;
+#[cfg(feature = "cli")]
+mod cluster;
 mod codes;
 mod commands;
 mod conditions;
@@ -24,6 +26,8 @@ use bytes::Bytes;
 use super::{Answer, Change, Diagnosis, Needs, Read, Snapshot, Store, StoreError};
 use crate::protocol::{Claim, Grant};
 use bins::{NOW, Reader};
+#[cfg(feature = "cli")]
+pub use cluster::Cluster;
 use codes::Failure;
 use commands::{Plan, Work};
 pub use connect::AerospikeSettings;

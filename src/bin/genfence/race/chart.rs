@@ -7,11 +7,11 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use super::report::Outcome;
+use super::report::{Course, Outcome};
 use super::{Args, Failure};
 
-const SIZE: (u32, u32) = (960, 440);
-const HEADER: u32 = 76;
+const SIZE: (u32, u32) = (960, 452);
+const HEADER: u32 = 88;
 const GROUND: RGBColor = RGBColor(252, 252, 250);
 const INK: RGBColor = RGBColor(40, 44, 52);
 const FAINT: RGBColor = RGBColor(110, 116, 128);
@@ -37,29 +37,47 @@ fn unwritable(path: &Path, problem: &dyn std::error::Error) -> Failure {
 }
 
 /// Draws what was measured.
-pub fn draw(path: &Path, args: &Args, outcomes: &[Outcome]) -> Result<(), Failure> {
+pub fn draw(
+    path: &Path,
+    args: &Args,
+    course: &Course,
+    outcomes: &[Outcome],
+) -> Result<(), Failure> {
     let whole = SVGBackend::new(path, SIZE).into_drawing_area();
     whole.fill(&GROUND)?;
     let (header, panels) = whole.split_vertically(HEADER);
-    title(&header, args)?;
+    title(&header, args, course)?;
     let (left, right) = panels.split_horizontally(SIZE.0 / 2);
     panel(&left, "Stale hits", outcomes, Outcome::stale_rate)?;
     panel(&right, "Hit rate", outcomes, Outcome::hit_rate)?;
     whole.present().map_err(|problem| unwritable(path, &problem))
 }
 
-fn title(area: &Area<'_>, args: &Args) -> Result<(), Failure> {
+fn title(area: &Area<'_>, args: &Args, course: &Course) -> Result<(), Failure> {
     let Args { keys, readers, writers, seconds, .. } = args;
     let load = format!(
         "{keys} keys, {readers} readers, {writers} writers, a crash after 2 % of the writes, \
          evictions; {seconds} s each"
     );
     let middle = i32::try_from(SIZE.0 / 2)?;
-    let text = [("Same source, same load, four strategies", 22, 14, INK), (&*load, 14, 44, FAINT)];
+    let course = shortened(&course.to_string());
+    let text = [
+        ("Same source, same load, four strategies", 22, 14, INK),
+        (&*load, 14, 44, FAINT),
+        (&*course, 12, 64, FAINT),
+    ];
     for (text, size, top, colour) in text {
         area.draw(&Text::new(text, (middle, top), centred(size, colour)))?;
     }
     Ok(())
+}
+
+/// What fits into the picture's width: a cluster may have many hosts.
+fn shortened(text: &str) -> String {
+    const LETTERS: usize = 130;
+    let mut letters = text.chars();
+    let start: String = letters.by_ref().take(LETTERS).collect();
+    if letters.next().is_some() { start + "…" } else { start }
 }
 
 /// Text whose upper middle is where it is drawn.

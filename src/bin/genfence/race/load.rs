@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
+use tokio_util::sync::CancellationToken;
 
 use super::measure::Measure;
 use super::report::Outcome;
@@ -21,7 +22,7 @@ const CRASHES: f64 = 0.02;
 const SLOW: f64 = 0.3;
 
 /// What a thread does until the race is over.
-type Work<'r> = fn(&Race<'r>, &mut Latencies) -> Result<(), Failure>;
+type Work<'r> = Box<dyn FnOnce(&Race<'r>, &mut Latencies) -> Result<(), Failure> + Send>;
 
 /// One strategy under load.
 pub struct Race<'r> {
@@ -39,28 +40,35 @@ impl<'r> Race<'r> {
     }
 
     /// Runs until the time is up, somebody interrupts, or a thread fails.
-    pub fn run(&self, interrupted: &AtomicBool) -> Result<Outcome, Failure> {
+    pub fn run(&self, interrupted: &CancellationToken) -> Result<Outcome, Failure> {
+        // Connecting takes time that is not the strategy's.
+        let (readers, writers) =
+            (self.connect(self.args.readers)?, self.connect(self.args.writers)?);
         let latencies = thread::scope(|threads| {
-            let mut count = 0;
+            let mut running = Vec::new();
             let mut spawn = |work: Work<'r>| {
-                count += 1;
-                let seed = self.args.seed ^ (count << 32);
-                threads.spawn(move || self.work(seed, work))
+                let seed = self.args.seed ^ ((running.len() as u64 + 1) << 32);
+                running.push(threads.spawn(move || self.work(seed, work)));
             };
-            let readers = (0..self.args.readers).map(|_| spawn(Self::read)).collect::<Vec<_>>();
-            let writers = (0..self.args.writers).map(|_| spawn(Self::write)).collect::<Vec<_>>();
-            let evictor = spawn(|race, _| {
-                race.evict();
-                Ok(())
-            });
+            for source in readers {
+                spawn(Box::new(move |race, latencies| race.read(source, latencies)));
+            }
+            for source in writers {
+                spawn(Box::new(move |race, _| race.write(source)));
+            }
+            spawn(Box::new(|race, _| race.evict()));
             self.watch(interrupted);
-            readers.into_iter().chain(writers).chain([evictor]).try_fold(histogram(), gather)
+            running.into_iter().try_fold(histogram(), gather)
         })?;
         Ok(Outcome::new(self.strategy.name(), &self.measure, &latencies))
     }
 
+    fn connect(&self, count: u32) -> Result<Vec<Box<dyn Connection>>, Failure> {
+        (0..count).map(|_| self.source.connect()).collect()
+    }
+
     /// Shows how the race goes, and ends it.
-    fn watch(&self, interrupted: &AtomicBool) {
+    fn watch(&self, interrupted: &CancellationToken) {
         let span = Duration::from_secs(self.args.seconds.into());
         let bar = ProgressBar::new(u64::from(self.args.seconds) * 1000).with_style(
             ProgressStyle::with_template("{prefix:20} {bar:24} {msg}").expect("it is well-formed"),
@@ -70,7 +78,7 @@ impl<'r> Race<'r> {
             eprintln!("{}: {} s …", self.strategy.name(), self.args.seconds);
         }
         let start = Instant::now();
-        while start.elapsed() < span && !interrupted.load(Relaxed) && !self.over.load(Relaxed) {
+        while start.elapsed() < span && !interrupted.is_cancelled() && !self.over.load(Relaxed) {
             thread::sleep(span.saturating_sub(start.elapsed()).min(Duration::from_millis(50)));
             bar.set_position(start.elapsed().as_millis().try_into().unwrap_or(u64::MAX));
             bar.set_message(self.to_string());
@@ -98,8 +106,11 @@ impl<'r> Race<'r> {
         dice::pick(self.args.keys as usize)
     }
 
-    fn read(&self, latencies: &mut Latencies) -> Result<(), Failure> {
-        let mut source = self.source.connect()?;
+    fn read(
+        &self,
+        mut source: Box<dyn Connection>,
+        latencies: &mut Latencies,
+    ) -> Result<(), Failure> {
         while self.goes_on() {
             let key = self.any_key();
             let mut loaded = false;
@@ -116,12 +127,11 @@ impl<'r> Race<'r> {
         Ok(())
     }
 
-    fn write(&self, _: &mut Latencies) -> Result<(), Failure> {
-        let mut source = self.source.connect()?;
+    fn write(&self, mut source: Box<dyn Connection>) -> Result<(), Failure> {
         while self.goes_on() {
             dice::sleep(0..20_000);
             let key = self.any_key();
-            self.strategy.write(key, &mut |in_time| self.change(&mut *source, key, in_time))?;
+            self.strategy.write(key, &mut |time| self.change(&mut *source, key, time))?;
         }
         Ok(())
     }
@@ -131,14 +141,14 @@ impl<'r> Race<'r> {
         &self,
         source: &mut dyn Connection,
         key: Key,
-        in_time: &dyn Fn() -> bool,
+        remaining: &dyn Fn() -> Duration,
     ) -> Result<Change, Failure> {
         const DAWDLE: std::ops::Range<u64> = 1_000..5_000;
         let (slow, early) = (dice::chance(SLOW), dice::chance(0.5));
         if slow && early {
             dice::sleep(DAWDLE);
         }
-        let Some(version) = source.write(key, in_time)? else { return Ok(Change::TooLate) };
+        let Some(version) = source.write(key, remaining)? else { return Ok(Change::TooLate) };
         self.measure.committed(key, version);
         if dice::chance(CRASHES) {
             return Ok(Change::Crashed);
@@ -149,11 +159,12 @@ impl<'r> Race<'r> {
         Ok(Change::Committed(version))
     }
 
-    fn evict(&self) {
+    fn evict(&self) -> Result<(), Failure> {
         while self.goes_on() {
             dice::sleep(1_000..5_000);
-            self.strategy.evict(self.any_key());
+            self.strategy.evict(self.any_key())?;
         }
+        Ok(())
     }
 }
 

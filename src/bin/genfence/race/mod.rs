@@ -6,7 +6,7 @@ mod dice;
 mod interrupt;
 mod load;
 mod measure;
-mod network;
+mod records;
 mod report;
 mod source;
 mod strategies;
@@ -14,14 +14,15 @@ mod strategies;
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::atomic::Ordering::Relaxed;
 
 use clap::value_parser;
 use tokio::runtime;
 
 use crate::Failure;
 use load::Race;
-use source::Sqlite;
+use records::Place;
+use report::Course;
+use source::Database;
 
 /// A key of the race is its number.
 type Key = usize;
@@ -36,6 +37,13 @@ type Version = u64;
 #[derive(clap::Args)]
 #[command(after_long_help = SIMULATED)]
 pub struct Args {
+    /// Where all four keep their caches: memory://, or a cluster as a program would open it,
+    /// aerospike://host:port/namespace/set
+    #[arg(long, default_value = "memory://")]
+    url: String,
+    /// The database of record: sqlite, or postgres://user:password@host:port/database (without TLS)
+    #[arg(long, default_value = "sqlite")]
+    source: String,
     /// Seed of all random choices; the interleaving of threads stays the machine's own
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -60,14 +68,26 @@ pub struct Args {
 }
 
 const SIMULATED: &str = "\
-What is real: the source is an SQLite database in a temporary directory, with one connection and
-real transactions per thread; readers and writers are threads of the operating system.
+What is real: the source, either an SQLite database in a temporary directory or a PostgreSQL server,
+with one connection and real transactions per thread; and readers and writers, which are threads of
+the operating system. With --url aerospike://… also the cache: all four strategies send commands to
+that cluster, over the network that there is, and evict by deleting records there.
 
-What is simulated: the cache is in this process, so each command to it sleeps up to 0.2 ms on its
-way there and again on its way back, as on a network. Writers rest up to 20 ms between writes; 30 %
-of the writes are slow by 1 to 5 ms, before or after the source's commit; after 2 % of the writes
-the writer crashes right after that commit. A record is evicted every 1 to 5 ms. Reservations of
-genfence last 250 ms, so a crashed writer's key is bypassed for that long.
+What is simulated: with memory:// the cache is in this process, so each command to it sleeps up to
+0.2 ms on its way there and again on its way back, as on a network. In either case writers rest up
+to 20 ms between writes; 30 % of the writes are slow by 1 to 5 ms, before or after the source's
+commit; after 2 % of the writes the writer crashes right after that commit. A record is evicted every
+1 to 5 ms, but none that holds a reservation of genfence's, as its guarantee asks for that.
+
+Reservations of genfence last 250 ms, so a crashed writer's key is bypassed for that long, and a
+writer that is about to commit later than 50 ms after its reserve rolls back: the COMMIT itself may
+take 200 ms. Where it may take longer, or clocks differ by more, put reservation_time and
+reservation_margin into the URL. What the URL says of connections and time-outs is the same for all
+strategies, the rest of its options is for genfence.
+
+What the race leaves: nothing. On a cluster it touches records of its own alone, and removes them;
+those of a race that was killed expire within two hours. On PostgreSQL it creates a table for each
+strategy, genfence_race_ and a random number, and drops it.
 
 Exit codes: 0, or 1 if genfence served a stale hit, 2 if the race could not be run, 130 if it was
 ended by Ctrl-C: what was measured until then is printed, and no chart is drawn.";
@@ -82,23 +102,32 @@ pub fn run(args: &Args) -> Result<ExitCode, Failure> {
     }
     let runtime = runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let interrupted = interrupt::listen(&runtime);
-    let directory = tempfile::Builder::new().prefix("genfence-race-").tempdir()?;
+    let opening = async {
+        let database = Database::open(&args.source).await?;
+        Ok::<_, Failure>((Place::open(args).await?, database))
+    };
+    let Some(opened) = runtime.block_on(interrupted.run_until_cancelled(opening)) else {
+        return Ok(INTERRUPTED.into());
+    };
+    let (place, database) = opened?;
+    let course = Course { store: place.name.clone(), source: database.name() };
     let mut results = Vec::new();
-    for strategy in strategies::all(args.keys as usize, runtime.handle())? {
-        if interrupted.load(Relaxed) {
+    for open in strategies::ALL {
+        if interrupted.is_cancelled() {
             break;
         }
-        let file = directory.path().join(format!("{}.db", results.len()));
-        let source = Sqlite::create(file, args.keys)?;
-        results.push(Race::new(args, &source, &*strategy).run(&interrupted)?);
+        let source = database.create(args.keys, runtime.handle())?;
+        let strategy = open(&place)?;
+        let raced = Race::new(args, &*source, &*strategy).run(&interrupted);
+        results.push(raced.map_err(|problem| format!("{}: {problem}; {course}", strategy.name()))?);
     }
 
-    report::print(&mut io::stdout(), &results, args.json)?;
-    if interrupted.load(Relaxed) {
+    report::print(&mut io::stdout(), &course, &results, args.json)?;
+    if interrupted.is_cancelled() {
         return Ok(INTERRUPTED.into());
     }
     if let Some(path) = &args.svg {
-        chart::draw(path, args, &results)?;
+        chart::draw(path, args, &course, &results)?;
     }
     let failed = results.iter().any(|result| result.is_ours() && result.stale_hits > 0);
     Ok(u8::from(failed).into())

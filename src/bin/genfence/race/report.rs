@@ -1,5 +1,6 @@
 //! What is said of each strategy in the end.
 
+use std::fmt;
 use std::io::{self, Write};
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -9,6 +10,19 @@ use serde::Serialize;
 
 use super::measure::Measure;
 use super::strategies::OURS;
+
+/// What all strategies were raced on, as it may be shown to everybody.
+#[derive(Serialize)]
+pub struct Course {
+    pub store: String,
+    pub source: String,
+}
+
+impl fmt::Display for Course {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "store {}, source {}", self.store, self.source)
+    }
+}
 
 /// What was measured of one strategy. Latencies are those of reads.
 #[derive(Serialize)]
@@ -57,13 +71,26 @@ fn percent(part: u64, whole: u64) -> f64 {
 }
 
 /// Prints the table, or one JSON object per line.
-pub fn print(out: &mut impl Write, outcomes: &[Outcome], json: bool) -> io::Result<()> {
+pub fn print(
+    out: &mut impl Write,
+    course: &Course,
+    outcomes: &[Outcome],
+    json: bool,
+) -> io::Result<()> {
+    #[derive(Serialize)]
+    struct Line<'a> {
+        #[serde(flatten)]
+        course: &'a Course,
+        #[serde(flatten)]
+        outcome: &'a Outcome,
+    }
     if json {
         for outcome in outcomes {
-            writeln!(out, "{}", serde_json::to_string(outcome)?)?;
+            writeln!(out, "{}", serde_json::to_string(&Line { course, outcome })?)?;
         }
         return Ok(());
     }
+    writeln!(out, "{course}")?;
     writeln!(
         out,
         "{:20} {:>11} {:>9} {:>13} {:>11} {:>9} {:>9} {:>9}",

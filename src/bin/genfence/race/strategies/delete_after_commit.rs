@@ -1,12 +1,12 @@
-use super::map::{Expect, Map};
-use super::{Change, Failure, Key, Load, Strategy, Version, Writer, always};
+use super::records::{Expect, Place, Records};
+use super::{Change, Failure, Key, Load, Strategy, Version, Writer, unlimited};
 
 /// What most programs do, also known as cache-aside: change the source, then delete the key.
-pub struct DeleteAfterCommit(Map);
+pub struct DeleteAfterCommit(Box<dyn Records>);
 
 impl DeleteAfterCommit {
-    pub fn new(keys: usize) -> Self {
-        DeleteAfterCommit(Map::new(keys))
+    pub fn new(place: &Place) -> Self {
+        DeleteAfterCommit(place.records("delete-after-commit"))
     }
 }
 
@@ -16,22 +16,22 @@ impl Strategy for DeleteAfterCommit {
     }
 
     fn read(&self, key: Key, load: Load<'_>) -> Result<Version, Failure> {
-        if let Some(version) = self.0.get(key) {
+        if let Some(version) = self.0.get(key)? {
             return Ok(version);
         }
         let version = load()?;
-        self.0.put(key, version, Expect::Anything);
+        self.0.put(key, version, Expect::Anything)?;
         Ok(version)
     }
 
     fn write(&self, key: Key, change: Writer<'_>) -> Result<(), Failure> {
-        if let Change::Committed(_) = change(&always)? {
-            self.0.delete(key);
+        if let Change::Committed(_) = change(&unlimited)? {
+            self.0.delete(key)?;
         }
         Ok(())
     }
 
-    fn evict(&self, key: Key) {
-        self.0.evict(key);
+    fn evict(&self, key: Key) -> Result<(), Failure> {
+        self.0.evict(key)
     }
 }

@@ -4,18 +4,26 @@ use std::time::Duration;
 
 use genfence::protocol::{Claim, Grant};
 use genfence::store::{self, Answer, MemoryStore, Read, Snapshot, Store, StoreError};
-use genfence::{Cache, CallError};
+use genfence::{Builder, Cache, CallError, UnreachableRead};
 use tokio::runtime::Handle;
+use tokio::task::block_in_place;
 
-use super::network::Trip;
+#[cfg(feature = "aerospike")]
+use super::records::{Cluster, Records};
+use super::records::{Place, Trip};
 use super::{Change, Failure, Key, Load, OURS, Strategy, Version, Writer};
 
-/// The library itself, on its embedded store: reserve, change the source, commit.
+/// The library itself: reserve, change the source, commit.
 pub struct Genfence {
     cache: Cache,
-    store: Arc<MemoryStore>,
+    /// What its keys begin with.
+    prefix: String,
+    evict: Evict,
     runtime: Handle,
 }
+
+/// The library itself evicts nothing.
+type Evict = Box<dyn Fn(Key) -> Result<(), Failure> + Send + Sync>;
 
 /// How long a reservation or a lease lasts, so how long a crashed writer's key is bypassed.
 const CLAIM_TIME: Duration = Duration::from_millis(250);
@@ -23,20 +31,51 @@ const CLAIM_TIME: Duration = Duration::from_millis(250);
 /// of its COMMIT. A writer that has not come so far 50 ms after its reserve rolls back.
 const MARGIN: Duration = Duration::from_millis(200);
 /// No value leaves by itself: a stale one would stay until somebody writes.
-const TTL: Duration = Duration::from_secs(24 * 60 * 60);
+const TTL: Duration = Duration::from_secs(2 * 60 * 60);
 const MAX_BYTES: u64 = 256 << 20;
+/// How long what goes on in the background may take at the end.
+const CLOSING: Duration = Duration::from_secs(2);
+
+/// The race's own, under those of the URL.
+pub fn options() -> Builder {
+    Cache::builder()
+        .lease_time(CLAIM_TIME)
+        .reservation_time(CLAIM_TIME)
+        .reservation_margin(MARGIN)
+        .ttl(TTL)
+        .unreachable_read(UnreachableRead::Error)
+}
 
 impl Genfence {
-    pub fn new(runtime: &Handle) -> Result<Self, Failure> {
-        let _inside = runtime.enter();
+    pub fn open(place: &Place) -> Result<Self, Failure> {
+        #[cfg(feature = "aerospike")]
+        if let Some(cluster) = &place.cluster {
+            return Ok(Self::on(cluster, place));
+        }
+        let _inside = place.runtime.enter();
         let store = Arc::new(MemoryStore::new(MAX_BYTES));
-        let cache = Cache::builder()
-            .lease_time(CLAIM_TIME)
-            .reservation_time(CLAIM_TIME)
-            .reservation_margin(MARGIN)
-            .ttl(TTL)
-            .build(FarAway(Arc::clone(&store)))?;
-        Ok(Genfence { cache, store, runtime: runtime.clone() })
+        let cache = options().build(FarAway(Arc::clone(&store)))?;
+        let evict = Box::new(move |key: Key| {
+            store.evict(key.to_string().as_bytes());
+            Ok(())
+        });
+        let runtime = place.runtime.clone();
+        Ok(Genfence { cache, prefix: String::new(), evict, runtime })
+    }
+
+    #[cfg(feature = "aerospike")]
+    fn on(cluster: &Cluster, place: &Place) -> Self {
+        let records = cluster.records(OURS, place);
+        Genfence {
+            cache: cluster.cache.clone(),
+            prefix: records.prefix().into(),
+            evict: Box::new(move |key| records.evict(key)),
+            runtime: place.runtime.clone(),
+        }
+    }
+
+    fn name(&self, key: Key) -> String {
+        format!("{}{key}", self.prefix)
     }
 }
 
@@ -46,8 +85,8 @@ impl Strategy for Genfence {
     }
 
     fn read(&self, key: Key, load: Load<'_>) -> Result<Version, Failure> {
-        let loader = || ready(load().map(|version| version.to_be_bytes().to_vec()));
-        let read = self.runtime.block_on(self.cache.get_or_fill(name(key), loader));
+        let loader = || ready(block_in_place(load).map(|version| version.to_be_bytes().to_vec()));
+        let read = self.runtime.block_on(self.cache.get_or_fill(self.name(key), loader));
         let value = read.map_err(|error| match error {
             CallError::Cache(error) => error.into(),
             CallError::Caller(failure) => failure,
@@ -57,26 +96,28 @@ impl Strategy for Genfence {
     }
 
     fn write(&self, key: Key, change: Writer<'_>) -> Result<(), Failure> {
-        self.runtime.block_on(async {
-            let reservation = self.cache.reserve(name(key)).await?;
-            match change(&|| !reservation.remaining().is_zero())? {
-                Change::Committed(version) => {
-                    let _outcome = reservation.commit(version.to_be_bytes().to_vec()).await?;
-                }
-                Change::TooLate => reservation.abort().await,
-                Change::Crashed => drop(reservation),
+        let reservation = self.runtime.block_on(self.cache.reserve(self.name(key)))?;
+        match change(&|| reservation.remaining())? {
+            Change::Committed(version) => {
+                let value = version.to_be_bytes().to_vec();
+                let _outcome = self.runtime.block_on(reservation.commit(value))?;
             }
-            Ok(())
-        })
+            Change::TooLate => self.runtime.block_on(reservation.abort()),
+            Change::Crashed => drop(reservation),
+        }
+        Ok(())
     }
 
-    fn evict(&self, key: Key) {
-        self.store.evict(&name(key));
+    fn evict(&self, key: Key) -> Result<(), Failure> {
+        (self.evict)(key)
     }
 }
 
-fn name(key: Key) -> [u8; size_of::<Key>()] {
-    key.to_be_bytes()
+impl Drop for Genfence {
+    fn drop(&mut self) {
+        // What it writes late would outlive the records that are removed with `evict`.
+        self.runtime.block_on(self.cache.close(CLOSING));
+    }
 }
 
 /// A store that is a network away.

@@ -3,13 +3,14 @@
 mod delete_after_commit;
 mod genfence;
 mod lease_only;
-mod map;
 mod plain_generation;
 
-use tokio::runtime::Handle;
+use std::time::Duration;
 
 use self::genfence::Genfence;
-use super::{Failure, Key, Version, network};
+pub use self::genfence::options;
+use super::records::Place;
+use super::{Failure, Key, Version, records};
 use delete_after_commit::DeleteAfterCommit;
 use lease_only::LeaseOnly;
 use plain_generation::PlainGeneration;
@@ -27,39 +28,40 @@ pub trait Strategy: Sync {
     fn write(&self, key: Key, change: Writer<'_>) -> Result<(), Failure>;
 
     /// Memory pressure takes the record of a key.
-    fn evict(&self, key: Key);
+    fn evict(&self, key: Key) -> Result<(), Failure>;
 }
 
 /// Reads the latest version from the source.
 pub type Load<'a> = &'a mut dyn FnMut() -> Result<Version, Failure>;
 
-/// Changes the source, if it can do so while the given condition still holds.
-pub type Writer<'a> = &'a mut dyn FnMut(&dyn Fn() -> bool) -> Result<Change, Failure>;
+/// Changes the source, if it can do so while some time remains of what it is given.
+pub type Writer<'a> = &'a mut dyn FnMut(&dyn Fn() -> Duration) -> Result<Change, Failure>;
 
 /// What became of a change of the source.
 pub enum Change {
     /// It is done, and the row has this version.
     Committed(Version),
-    /// It was rolled back, as the condition did not hold any more.
+    /// It was rolled back, as no time remained.
     TooLate,
     /// It is done, but the writer is gone: nothing may follow.
     Crashed,
 }
 
 /// For strategies without a time limit.
-fn always() -> bool {
-    true
+fn unlimited() -> Duration {
+    Duration::MAX
 }
 
 /// The name that the exit code depends on.
 pub const OURS: &str = "genfence";
 
-/// All of them, empty.
-pub fn all(keys: usize, runtime: &Handle) -> Result<Vec<Box<dyn Strategy>>, Failure> {
-    Ok(vec![
-        Box::new(PlainGeneration::new(keys)),
-        Box::new(DeleteAfterCommit::new(keys)),
-        Box::new(LeaseOnly::new(keys)),
-        Box::new(Genfence::new(runtime)?),
-    ])
-}
+/// Opens a strategy whose cache is empty.
+type Open = fn(&Place) -> Result<Box<dyn Strategy>, Failure>;
+
+/// All of them, in the order of the table.
+pub const ALL: [Open; 4] = [
+    |place| Ok(Box::new(PlainGeneration::new(place))),
+    |place| Ok(Box::new(DeleteAfterCommit::new(place))),
+    |place| Ok(Box::new(LeaseOnly::new(place))),
+    |place| Ok(Box::new(Genfence::open(place)?)),
+];

@@ -1,13 +1,13 @@
-use super::map::{Expect, Map};
-use super::{Change, Failure, Key, Load, Strategy, Version, Writer, always};
+use super::records::{Expect, Place, Records};
+use super::{Change, Failure, Key, Load, Strategy, Version, Writer, unlimited};
 
 /// The three lines that the project began with: touch the key and take its generation, change the
 /// source, store if the generation is still the same.
-pub struct PlainGeneration(Map);
+pub struct PlainGeneration(Box<dyn Records>);
 
 impl PlainGeneration {
-    pub fn new(keys: usize) -> Self {
-        PlainGeneration(Map::new(keys))
+    pub fn new(place: &Place) -> Self {
+        PlainGeneration(place.records("plain-generation"))
     }
 }
 
@@ -17,23 +17,23 @@ impl Strategy for PlainGeneration {
     }
 
     fn read(&self, key: Key, load: Load<'_>) -> Result<Version, Failure> {
-        if let Some(version) = self.0.get(key) {
+        if let Some(version) = self.0.get(key)? {
             return Ok(version);
         }
         let version = load()?;
-        self.0.put(key, version, Expect::Missing);
+        self.0.put(key, version, Expect::Missing)?;
         Ok(version)
     }
 
     fn write(&self, key: Key, change: Writer<'_>) -> Result<(), Failure> {
-        let expect = self.0.touch(key).map_or(Expect::Missing, Expect::Generation);
-        if let Change::Committed(version) = change(&always)? {
-            self.0.put(key, version, expect);
+        let expect = self.0.touch(key)?.map_or(Expect::Missing, Expect::Generation);
+        if let Change::Committed(version) = change(&unlimited)? {
+            self.0.put(key, version, expect)?;
         }
         Ok(())
     }
 
-    fn evict(&self, key: Key) {
-        self.0.evict(key);
+    fn evict(&self, key: Key) -> Result<(), Failure> {
+        self.0.evict(key)
     }
 }

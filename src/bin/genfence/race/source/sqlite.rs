@@ -1,36 +1,17 @@
-//! The database of record.
-
-use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
 use rusqlite::TransactionBehavior;
+use tempfile::TempDir;
 
-use super::{Failure, Key, Version};
-
-/// Where the truth is: one row per key, its version counted up by each change.
-pub trait Source: Sync {
-    /// A connection for one thread.
-    fn connect(&self) -> Result<Box<dyn Connection>, Failure>;
-}
-
-/// One thread's way to the source.
-pub trait Connection {
-    /// The latest committed version.
-    fn read(&mut self, key: Key) -> Result<Version, Failure>;
-
-    /// Changes the row in a transaction and commits it: the new version. `None`, and rolled back,
-    /// if it was no longer `in_time` just before the COMMIT.
-    fn write(&mut self, key: Key, in_time: &dyn Fn() -> bool) -> Result<Option<Version>, Failure>;
-}
+use super::{Connection, Failure, Key, Source, Version};
 
 /// A file of SQLite. It need not survive a crash of the machine, only tell the truth until then.
-pub struct Sqlite(PathBuf);
+pub struct Sqlite(TempDir);
 
 impl Sqlite {
-    /// A new database with rows for keys 0 to `keys` - 1.
-    pub fn create(file: PathBuf, keys: u32) -> Result<Self, Failure> {
-        let source = Sqlite(file);
+    pub fn create(keys: u32) -> Result<Self, Failure> {
+        let source = Sqlite(tempfile::Builder::new().prefix("genfence-race-").tempdir()?);
         let rows = source.open()?;
         rows.pragma_update(None, "journal_mode", "wal")?;
         rows.execute_batch(
@@ -45,7 +26,7 @@ impl Sqlite {
     }
 
     fn open(&self) -> rusqlite::Result<rusqlite::Connection> {
-        let connection = rusqlite::Connection::open(&self.0)?;
+        let connection = rusqlite::Connection::open(self.0.path().join("source.db"))?;
         connection.pragma_update(None, "synchronous", "off")?;
         // SQLite's own handler waits up to 100 ms between tries, far longer than a write takes.
         connection.busy_handler(Some(|tries| {
@@ -68,14 +49,18 @@ impl Connection for rusqlite::Connection {
         Ok(select.query_row([key], |row| row.get(0))?)
     }
 
-    fn write(&mut self, key: Key, in_time: &dyn Fn() -> bool) -> Result<Option<Version>, Failure> {
+    fn write(
+        &mut self,
+        key: Key,
+        remaining: &dyn Fn() -> Duration,
+    ) -> Result<Option<Version>, Failure> {
         let transaction = self.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let version = transaction
             .prepare_cached(
                 "UPDATE item SET version = version + 1 WHERE key = ?1 RETURNING version",
             )?
             .query_row([key], |row| row.get(0))?;
-        if !in_time() {
+        if remaining().is_zero() {
             return Ok(None);
         }
         transaction.commit()?;

@@ -1,0 +1,109 @@
+//! A cache server's records, as the simpler strategies use them: in this process, or on a cluster.
+
+#[cfg(feature = "aerospike")]
+mod cluster;
+mod in_process;
+mod network;
+
+use tokio::runtime::Handle;
+
+use super::{Args, Failure, Key, Version, dice, strategies};
+#[cfg(feature = "aerospike")]
+pub use cluster::Cluster;
+use in_process::InProcess;
+pub use network::Trip;
+
+/// A record per key, or none. Each call but for [`get_or_lease`](Records::get_or_lease) is one
+/// atomic command of the server.
+pub trait Records: Send + Sync {
+    fn get(&self, key: Key) -> Result<Option<Version>, Failure>;
+
+    /// Changes nothing, which still counts as a write: the new generation. `None`: not found.
+    fn touch(&self, key: Key) -> Result<Option<u16>, Failure>;
+
+    /// Stores the value if the record is as expected.
+    fn put(&self, key: Key, value: Version, expect: Expect) -> Result<(), Failure>;
+
+    /// The value; where there is no record, the key is leased under this token.
+    fn get_or_lease(&self, key: Key, token: u64) -> Result<Found, Failure>;
+
+    /// Stores the value if the key is still leased under this token.
+    fn fill(&self, key: Key, token: u64, value: Version) -> Result<(), Failure>;
+
+    fn delete(&self, key: Key) -> Result<(), Failure>;
+
+    /// Memory pressure takes the record. One that holds a reservation stays.
+    fn evict(&self, key: Key) -> Result<(), Failure>;
+}
+
+/// What a put asks of the record.
+#[derive(Clone, Copy)]
+pub enum Expect {
+    Anything,
+    Missing,
+    Generation(u16),
+}
+
+/// What a reader finds.
+pub enum Found {
+    Value(Version),
+    /// Nothing: the key is now leased to this reader.
+    Leased,
+    /// Nothing, and another has the lease.
+    Busy,
+}
+
+/// Where the strategies keep their records.
+pub struct Place {
+    /// What reports call it: no user, no password.
+    pub name: String,
+    pub keys: usize,
+    pub runtime: Handle,
+    /// None: in this process.
+    #[cfg(feature = "aerospike")]
+    pub cluster: Option<Cluster>,
+}
+
+/// Connections beside those of readers and writers: for evictions, and what goes on in the
+/// background.
+const SPARE: u32 = 16;
+
+impl Place {
+    /// Connects to what `--url` names.
+    pub async fn open(args: &Args) -> Result<Self, Failure> {
+        let connections = (args.readers + args.writers + SPARE) as usize;
+        let cache = strategies::options().max_connections(connections).connect(&args.url).await?;
+        let place = Place {
+            name: without_login(&args.url),
+            keys: args.keys as usize,
+            runtime: Handle::current(),
+            #[cfg(feature = "aerospike")]
+            cluster: cache.cluster().map(|below| Cluster::new(cache.clone(), below)),
+        };
+        if args.url.starts_with("memory://?") {
+            return Err(
+                "--url: the race takes no options for memory://, only for aerospike://".into()
+            );
+        }
+        Ok(place)
+    }
+
+    /// Records of this strategy's own, none of which is there yet.
+    pub fn records(&self, strategy: &str) -> Box<dyn Records> {
+        #[cfg(feature = "aerospike")]
+        if let Some(cluster) = &self.cluster {
+            return Box::new(cluster.records(strategy, self));
+        }
+        let _ = strategy;
+        Box::new(InProcess::new(self.keys))
+    }
+}
+
+/// A URL that was found to be right, without user, password and options.
+fn without_login(url: &str) -> String {
+    let (place, _) = url.split_once('?').unwrap_or((url, ""));
+    match (place.split_once("://"), place.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, after))) => format!("{scheme}://{after}"),
+        _ => place.into(),
+    }
+}

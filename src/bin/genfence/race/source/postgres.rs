@@ -1,0 +1,196 @@
+use std::error::Error;
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::time::timeout;
+use tokio_postgres::config::Host;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::{Client, Config, NoTls, Statement};
+
+use super::{Connection, Failure, Key, Source, Version};
+
+/// A server of PostgreSQL, without TLS.
+#[derive(Clone)]
+pub struct Postgres(Arc<Config>);
+
+/// How long connecting may take.
+const CONNECTING: Duration = Duration::from_secs(5);
+/// How long the server may take over anything else.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+impl Postgres {
+    pub async fn open(url: &str) -> Result<Self, Failure> {
+        // What the parser says may hold parts of the password.
+        let mut config: Config = url.parse().map_err(
+            |_| "--source: this is no URL of PostgreSQL; expected postgres://user:password@host:port/database, \
+                 with what is special in a password percent-encoded",
+        )?;
+        if config.get_application_name().is_none() {
+            config.application_name("genfence race");
+        }
+        let server = Postgres(Arc::new(config));
+        server.connect().await?;
+        Ok(server)
+    }
+
+    /// A table of this race's own.
+    pub fn create(&self, keys: u32, runtime: &Handle) -> Result<Table, Failure> {
+        let name = format!("genfence_race_{:016x}", rand::random::<u64>());
+        let client = runtime.block_on(self.connect())?;
+        // From here on it is dropped, even if nobody heard that it was created.
+        let table = Table { server: self.clone(), name, runtime: runtime.clone() };
+        let name = &table.name;
+        let rows = format!(
+            "CREATE TABLE {name} (key bigint PRIMARY KEY, version bigint NOT NULL);
+             INSERT INTO {name} SELECT key, 1 FROM generate_series(0, {keys} - 1) key"
+        );
+        let created = runtime.block_on(answered(client.batch_execute(&rows)));
+        created.map_err(|error| {
+            format!("--source: cannot create a table in {self}: {error}; name a database where the user may")
+        })?;
+        Ok(table)
+    }
+
+    async fn connect(&self) -> Result<Client, Failure> {
+        let problem = match timeout(CONNECTING, self.0.connect(NoTls)).await {
+            Ok(Ok((client, connection))) => {
+                // It ends when the client is dropped; what goes wrong the client hears too.
+                tokio::spawn(connection);
+                return Ok(client);
+            }
+            Ok(Err(error)) => told(&error),
+            Err(_) => format!("no answer within {CONNECTING:?}"),
+        };
+        Err(format!(
+            "--source: no connection to {self}: {problem}; is PostgreSQL there, does it take \
+             connections without TLS, and are user, password and database right?"
+        )
+        .into())
+    }
+}
+
+/// As a URL, without user and password.
+impl fmt::Display for Postgres {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const PORT: u16 = 5432;
+        let ports = self.0.get_ports();
+        f.write_str("postgres://")?;
+        for (place, host) in self.0.get_hosts().iter().enumerate() {
+            f.write_str(if place == 0 { "" } else { "," })?;
+            match host {
+                Host::Tcp(name) if name.contains(':') => write!(f, "[{name}]")?,
+                Host::Tcp(name) => f.write_str(name)?,
+                #[cfg(unix)]
+                Host::Unix(directory) => write!(f, "{}", directory.display())?,
+            }
+            write!(f, ":{}", ports.get(place).or(ports.first()).unwrap_or(&PORT))?;
+        }
+        write!(f, "/{}", self.0.get_dbname().unwrap_or_default())
+    }
+}
+
+/// One strategy's table.
+pub struct Table {
+    server: Postgres,
+    name: String,
+    runtime: Handle,
+}
+
+impl Source for Table {
+    fn connect(&self) -> Result<Box<dyn Connection>, Failure> {
+        self.runtime.block_on(async {
+            let client = self.server.connect().await?;
+            let name = &self.name;
+            let select = format!("SELECT version FROM {name} WHERE key = $1");
+            let update =
+                format!("UPDATE {name} SET version = version + 1 WHERE key = $1 RETURNING version");
+            let [select, update] = [
+                answered(client.prepare(&select)).await?,
+                answered(client.prepare(&update)).await?,
+            ];
+            let runtime = self.runtime.clone();
+            Ok(Box::new(Connected { client, select, update, runtime }) as Box<dyn Connection>)
+        })
+    }
+}
+
+impl Drop for Table {
+    fn drop(&mut self) {
+        let dropped = self.runtime.block_on(async {
+            // A transaction whose client is gone holds the table until the server has noticed.
+            let drop = format!(
+                "SET lock_timeout = {}; DROP TABLE IF EXISTS {}",
+                CONNECTING.as_millis(),
+                self.name
+            );
+            answered(self.server.connect().await?.batch_execute(&drop)).await
+        });
+        if let Err(error) = dropped {
+            let Table { server, name, .. } = self;
+            eprintln!("the table {name} was left in {server}: {error}; drop it when you can");
+        }
+    }
+}
+
+struct Connected {
+    client: Client,
+    select: Statement,
+    update: Statement,
+    runtime: Handle,
+}
+
+impl Connection for Connected {
+    fn read(&mut self, key: Key) -> Result<Version, Failure> {
+        let key = i64::try_from(key)?;
+        let row = self.runtime.block_on(answered(self.client.query_one(&self.select, &[&key])))?;
+        Ok(row.get::<_, i64>(0).try_into()?)
+    }
+
+    fn write(
+        &mut self,
+        key: Key,
+        remaining: &dyn Fn() -> Duration,
+    ) -> Result<Option<Version>, Failure> {
+        let key = i64::try_from(key)?;
+        let client = &self.client;
+        self.runtime
+            .block_on(answered(async {
+                // Neither the lock on the row nor anything else is waited for beyond what remains.
+                let limit = remaining().min(PATIENCE).as_millis().max(1);
+                let begin = format!(
+                    "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL statement_timeout = {limit}"
+                );
+                client.batch_execute(&begin).await?;
+                let updated = match client.query_one(&self.update, &[&key]).await {
+                    Err(error) if error.code() == Some(&SqlState::QUERY_CANCELED) => None,
+                    updated => Some(updated?.get::<_, i64>(0)),
+                };
+                let version = updated.filter(|_| !remaining().is_zero());
+                client.batch_execute(if version.is_some() { "COMMIT" } else { "ROLLBACK" }).await?;
+                Ok(version)
+            }))?
+            .map(|version| Ok(version.try_into()?))
+            .transpose()
+    }
+}
+
+/// Waits no longer than the race's patience, and says what went wrong in words.
+async fn answered<T>(
+    answer: impl Future<Output = Result<T, tokio_postgres::Error>>,
+) -> Result<T, Failure> {
+    match timeout(PATIENCE, answer).await {
+        Ok(answer) => answer.map_err(|error| format!("PostgreSQL: {}", told(&error)).into()),
+        Err(_) => Err(format!("PostgreSQL gave no answer within {PATIENCE:?}").into()),
+    }
+}
+
+/// The whole of an error: the client's are short, and what lies behind them says why.
+fn told(error: &tokio_postgres::Error) -> String {
+    match error.source() {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    }
+}

@@ -1,0 +1,56 @@
+use std::sync::Arc;
+
+use aerospike::{Client, Key, ReadPolicy, WritePolicy};
+
+use super::AerospikeStore;
+use super::codes::{self, Failure};
+use crate::store::StoreError;
+
+/// The cluster below a cache, for the tool's own plain commands: on the cache's connections, under
+/// its policies, in its set.
+#[derive(Clone)]
+#[doc(hidden)]
+pub struct Cluster {
+    pub client: Client,
+    pub read: ReadPolicy,
+    pub write: WritePolicy,
+    namespace: Arc<str>,
+    set: Arc<str>,
+    prefix: Vec<u8>,
+}
+
+impl AerospikeStore {
+    pub(crate) fn cluster(&self, prefix: Vec<u8>) -> Cluster {
+        Cluster {
+            client: self.client.clone(),
+            read: self.read.clone(),
+            write: self.write.clone(),
+            namespace: Arc::clone(&self.namespace),
+            set: Arc::clone(&self.set),
+            prefix,
+        }
+    }
+}
+
+impl Cluster {
+    /// Where the cache has its record of `key`.
+    ///
+    /// # Errors
+    /// As the client's.
+    pub fn key(&self, key: &[u8]) -> aerospike::Result<Key> {
+        let name = aerospike::Value::Blob([&self.prefix, key].concat());
+        Key::new(&*self.namespace, &*self.set, name)
+    }
+
+    /// What a command came to; `None` if the server answered, and the answer is no.
+    ///
+    /// # Errors
+    /// There was no answer, or none to the command.
+    pub fn answer<T>(result: aerospike::Result<T>) -> Result<Option<T>, StoreError> {
+        match result.map_err(|error| codes::failure(error, true)) {
+            Ok(done) => Ok(Some(done)),
+            Err(Failure::Refused(_)) => Ok(None),
+            Err(Failure::Error(error)) => Err(error),
+        }
+    }
+}
