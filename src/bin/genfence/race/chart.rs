@@ -64,7 +64,7 @@ fn title(area: &Area<'_>, args: &Args, course: &Course) -> Result<(), Failure> {
     let text = [
         ("Same source, same load, four strategies", 22, 14, INK),
         (&*load, 14, 44, FAINT),
-        (&*course, 12, 64, FAINT),
+        (&*course, 14, 64, FAINT),
     ];
     for (text, size, top, colour) in text {
         area.draw(&Text::new(text, (middle, top), centred(size, colour)))?;

@@ -81,13 +81,13 @@ commit; after 2 % of the writes the writer crashes right after that commit. A re
 
 Reservations of genfence last 250 ms, so a crashed writer's key is bypassed for that long, and a
 writer that is about to commit later than 50 ms after its reserve rolls back: the COMMIT itself may
-take 200 ms. Where it may take longer, or clocks differ by more, put reservation_time and
-reservation_margin into the URL. What the URL says of connections and time-outs is the same for all
-strategies, the rest of its options is for genfence.
+take 200 ms. Where it may take longer, or the clocks of a cluster's nodes differ by more, put a longer
+reservation_time and reservation_margin into the cluster's URL. What that says of connections and
+time-outs holds for all strategies, the rest of its options for genfence.
 
 What the race leaves: nothing. On a cluster it touches records of its own alone, and removes them;
-those of a race that was killed expire within two hours. On PostgreSQL it creates a table for each
-strategy, genfence_race_ and a random number, and drops it.
+those of a race that was killed expire within two hours, or the URL's ttl. On PostgreSQL it creates a
+table for each strategy, genfence_race_ and a random number, and drops it.
 
 Exit codes: 0, or 1 if genfence served a stale hit, 2 if the race could not be run, 130 if it was
 ended by Ctrl-C: what was measured until then is printed, and no chart is drawn.";

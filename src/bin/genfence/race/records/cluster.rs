@@ -19,9 +19,7 @@ use super::{Expect, Failure, Found, Key, Place, Records, Version};
 /// A cluster that a cache is connected to.
 pub struct Cluster {
     pub cache: Cache,
-    below: store::Cluster,
-    /// Runs do not see each other's records.
-    run: u64,
+    pub below: store::Cluster,
 }
 
 /// What a record of the simpler strategies holds.
@@ -41,11 +39,7 @@ const REMOVING: Duration = Duration::from_secs(10);
 const AT_ONCE: usize = 64;
 
 impl Cluster {
-    pub fn new(cache: Cache, below: store::Cluster) -> Self {
-        Cluster { cache, below, run: rand::random() }
-    }
-
-    pub fn records(&self, strategy: &str, place: &Place) -> OnCluster {
+    pub fn records(&self, place: &Place, strategy: &str) -> OnCluster {
         let expiring = |seconds| WritePolicy {
             expiration: Expiration::Seconds(seconds),
             ..self.below.write.clone()
@@ -60,7 +54,7 @@ impl Cluster {
                 ..expiring(LEASED)
             },
             evict,
-            prefix: format!("race-{:016x}-{strategy}-", self.run),
+            prefix: place.prefix(strategy),
             keys: place.keys,
             runtime: place.runtime.clone(),
         }
@@ -79,11 +73,6 @@ pub struct OnCluster {
 }
 
 impl OnCluster {
-    /// What a key begins with.
-    pub fn prefix(&self) -> &str {
-        &self.prefix
-    }
-
     fn name(&self, key: Key) -> aerospike::Result<Name> {
         self.below.key(format!("{}{key}", self.prefix).as_bytes())
     }
@@ -183,8 +172,7 @@ impl Drop for OnCluster {
         let removed = async { timeout(REMOVING, all.try_collect::<()>()).await };
         if !matches!(self.runtime.block_on(removed), Ok(Ok(()))) {
             eprintln!(
-                "records whose keys begin with {} may be left on the cluster; they expire within \
-                 two hours",
+                "records whose keys begin with {} may be left on the cluster, until they expire",
                 self.prefix
             );
         }

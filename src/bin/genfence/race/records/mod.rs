@@ -4,6 +4,8 @@
 mod cluster;
 mod in_process;
 mod network;
+#[cfg(all(test, feature = "aerospike"))]
+mod tests;
 
 use tokio::runtime::Handle;
 
@@ -59,6 +61,8 @@ pub struct Place {
     pub name: String,
     pub keys: usize,
     pub runtime: Handle,
+    /// Races at the same time do not see each other's records.
+    run: u64,
     /// None: in this process.
     #[cfg(feature = "aerospike")]
     pub cluster: Option<Cluster>,
@@ -73,18 +77,19 @@ impl Place {
     pub async fn open(args: &Args) -> Result<Self, Failure> {
         let connections = (args.readers + args.writers + SPARE) as usize;
         let cache = strategies::options().max_connections(connections).connect(&args.url).await?;
+        if args.url.starts_with("memory://?") {
+            return Err("--url: memory:// takes no options here".into());
+        }
         let place = Place {
             name: without_login(&args.url),
             keys: args.keys as usize,
             runtime: Handle::current(),
+            run: rand::random(),
             #[cfg(feature = "aerospike")]
-            cluster: cache.cluster().map(|below| Cluster::new(cache.clone(), below)),
+            cluster: cache.cluster().map(|below| Cluster { cache: cache.clone(), below }),
         };
-        if args.url.starts_with("memory://?") {
-            return Err(
-                "--url: the race takes no options for memory://, only for aerospike://".into()
-            );
-        }
+        // If the URL's options are too tight for the race's keys, that is said now.
+        cache.get(place.prefix(strategies::OURS) + &args.keys.to_string()).await?;
         Ok(place)
     }
 
@@ -92,10 +97,15 @@ impl Place {
     pub fn records(&self, strategy: &str) -> Box<dyn Records> {
         #[cfg(feature = "aerospike")]
         if let Some(cluster) = &self.cluster {
-            return Box::new(cluster.records(strategy, self));
+            return Box::new(cluster.records(self, strategy));
         }
         let _ = strategy;
         Box::new(InProcess::new(self.keys))
+    }
+
+    /// What the keys of a strategy's records begin with.
+    pub fn prefix(&self, strategy: &str) -> String {
+        format!("race-{:016x}-{strategy}-", self.run)
     }
 }
 

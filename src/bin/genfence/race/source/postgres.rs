@@ -24,22 +24,26 @@ const PATIENCE: Duration = Duration::from_secs(10);
 impl Postgres {
     pub async fn open(url: &str) -> Result<Self, Failure> {
         // What the parser says may hold parts of the password.
-        let mut config: Config = url.parse().map_err(
-            |_| "--source: this is no URL of PostgreSQL; expected postgres://user:password@host:port/database, \
-                 with what is special in a password percent-encoded",
-        )?;
+        let mut config: Config = url.parse().map_err(|_| {
+            "--source: this is no URL of PostgreSQL; expected \
+             postgres://user:password@host:port/database, the password percent-encoded"
+        })?;
         if config.get_application_name().is_none() {
             config.application_name("genfence race");
         }
         let server = Postgres(Arc::new(config));
-        server.connect().await?;
+        server.connect().await.map_err(|problem| {
+            format!(
+                "--source: {problem}; is PostgreSQL there, does it take connections without TLS, \
+                 and are user, password and database right?"
+            )
+        })?;
         Ok(server)
     }
 
     /// A table of this race's own.
     pub fn create(&self, keys: u32, runtime: &Handle) -> Result<Table, Failure> {
         let name = format!("genfence_race_{:016x}", rand::random::<u64>());
-        let client = runtime.block_on(self.connect())?;
         // From here on it is dropped, even if nobody heard that it was created.
         let table = Table { server: self.clone(), name, runtime: runtime.clone() };
         let name = &table.name;
@@ -47,9 +51,12 @@ impl Postgres {
             "CREATE TABLE {name} (key bigint PRIMARY KEY, version bigint NOT NULL);
              INSERT INTO {name} SELECT key, 1 FROM generate_series(0, {keys} - 1) key"
         );
-        let created = runtime.block_on(answered(client.batch_execute(&rows)));
-        created.map_err(|error| {
-            format!("--source: cannot create a table in {self}: {error}; name a database where the user may")
+        let created = runtime.block_on(async {
+            let client = self.connect().await?;
+            answered(client.batch_execute(&rows)).await
+        });
+        created.map_err(|problem| {
+            format!("--source: the race needs a database where it may create tables: {problem}")
         })?;
         Ok(table)
     }
@@ -57,18 +64,14 @@ impl Postgres {
     async fn connect(&self) -> Result<Client, Failure> {
         let problem = match timeout(CONNECTING, self.0.connect(NoTls)).await {
             Ok(Ok((client, connection))) => {
-                // It ends when the client is dropped; what goes wrong the client hears too.
+                // It ends with the client, which hears of all that goes wrong.
                 tokio::spawn(connection);
                 return Ok(client);
             }
             Ok(Err(error)) => told(&error),
             Err(_) => format!("no answer within {CONNECTING:?}"),
         };
-        Err(format!(
-            "--source: no connection to {self}: {problem}; is PostgreSQL there, does it take \
-             connections without TLS, and are user, password and database right?"
-        )
-        .into())
+        Err(format!("no connection to {self}: {problem}").into())
     }
 }
 
@@ -101,36 +104,34 @@ pub struct Table {
 
 impl Source for Table {
     fn connect(&self) -> Result<Box<dyn Connection>, Failure> {
-        self.runtime.block_on(async {
-            let client = self.server.connect().await?;
-            let name = &self.name;
-            let select = format!("SELECT version FROM {name} WHERE key = $1");
-            let update =
-                format!("UPDATE {name} SET version = version + 1 WHERE key = $1 RETURNING version");
-            let [select, update] = [
-                answered(client.prepare(&select)).await?,
-                answered(client.prepare(&update)).await?,
-            ];
-            let runtime = self.runtime.clone();
-            Ok(Box::new(Connected { client, select, update, runtime }) as Box<dyn Connection>)
-        })
+        let name = &self.name;
+        let select = format!("SELECT version FROM {name} WHERE key = $1");
+        let update =
+            format!("UPDATE {name} SET version = version + 1 WHERE key = $1 RETURNING version");
+        let connecting = async {
+            let client = self.server.connect().await.map_err(|problem| {
+                format!("{problem}; each reader and each writer needs a connection")
+            })?;
+            let select = answered(client.prepare(&select)).await?;
+            let update = answered(client.prepare(&update)).await?;
+            Ok::<_, Failure>(Connected { client, select, update, runtime: self.runtime.clone() })
+        };
+        Ok(Box::new(self.runtime.block_on(connecting)?))
     }
 }
 
 impl Drop for Table {
     fn drop(&mut self) {
-        let dropped = self.runtime.block_on(async {
-            // A transaction whose client is gone holds the table until the server has noticed.
-            let drop = format!(
-                "SET lock_timeout = {}; DROP TABLE IF EXISTS {}",
-                CONNECTING.as_millis(),
-                self.name
-            );
-            answered(self.server.connect().await?.batch_execute(&drop)).await
+        let Table { server, name, runtime } = self;
+        // A transaction whose client is gone holds the table until the server has noticed.
+        let wait = CONNECTING.as_millis();
+        let drop = format!("SET lock_timeout = {wait}; DROP TABLE IF EXISTS {name}");
+        let dropped = runtime.block_on(async {
+            let client = server.connect().await?;
+            answered(client.batch_execute(&drop)).await
         });
-        if let Err(error) = dropped {
-            let Table { server, name, .. } = self;
-            eprintln!("the table {name} was left in {server}: {error}; drop it when you can");
+        if let Err(problem) = dropped {
+            eprintln!("the table {name} may be left behind, and can be dropped: {problem}");
         }
     }
 }
@@ -192,5 +193,38 @@ fn told(error: &tokio_postgres::Error) -> String {
     match error.source() {
         Some(cause) => format!("{error}: {cause}"),
         None => error.to_string(),
+    }
+}
+
+#[cfg(all(test, unix))]
+#[path = "../../../../../tests/support/postgres.rs"]
+mod server;
+
+#[cfg(all(test, unix))]
+mod tests {
+    use tokio::runtime::Runtime;
+
+    use super::*;
+
+    #[test]
+    fn a_change_that_is_late_is_rolled_back_and_waits_for_no_lock() {
+        let runtime = Runtime::new().unwrap();
+        let _inside = runtime.enter();
+        let Some(server) = runtime.block_on(server::Postgres::start()) else { return };
+        let postgres = runtime.block_on(Postgres::open(&server.url())).unwrap();
+        let source = postgres.create(3, runtime.handle()).unwrap();
+        let mut rows = source.connect().unwrap();
+        assert_eq!(rows.write(1, &|| Duration::MAX).unwrap(), Some(2));
+        assert_eq!(rows.write(1, &|| Duration::ZERO).unwrap(), None);
+        assert_eq!((rows.read(1).unwrap(), rows.read(2).unwrap()), (2, 1));
+
+        // Somebody else has the row.
+        let other = runtime.block_on(source.server.connect()).unwrap();
+        let lock = format!("BEGIN; SELECT FROM {} WHERE key = 1 FOR UPDATE", source.name);
+        runtime.block_on(other.batch_execute(&lock)).unwrap();
+        assert_eq!(rows.write(1, &|| Duration::from_millis(20)).unwrap(), None);
+        assert_eq!(rows.read(1).unwrap(), 2);
+        runtime.block_on(other.batch_execute("ROLLBACK")).unwrap();
+        assert_eq!(rows.write(1, &|| Duration::MAX).unwrap(), Some(3));
     }
 }

@@ -55,23 +55,26 @@ impl Genfence {
         let _inside = place.runtime.enter();
         let store = Arc::new(MemoryStore::new(MAX_BYTES));
         let cache = options().build(FarAway(Arc::clone(&store)))?;
-        let evict = Box::new(move |key: Key| {
-            store.evict(key.to_string().as_bytes());
+        let prefix = place.prefix(OURS);
+        Ok(Self::new(cache, place, move |key| {
+            store.evict(format!("{prefix}{key}").as_bytes());
             Ok(())
-        });
-        let runtime = place.runtime.clone();
-        Ok(Genfence { cache, prefix: String::new(), evict, runtime })
+        }))
     }
 
     #[cfg(feature = "aerospike")]
     fn on(cluster: &Cluster, place: &Place) -> Self {
-        let records = cluster.records(OURS, place);
-        Genfence {
-            cache: cluster.cache.clone(),
-            prefix: records.prefix().into(),
-            evict: Box::new(move |key| records.evict(key)),
-            runtime: place.runtime.clone(),
-        }
+        let records = cluster.records(place, OURS);
+        Self::new(cluster.cache.clone(), place, move |key| records.evict(key))
+    }
+
+    fn new(
+        cache: Cache,
+        place: &Place,
+        evict: impl Fn(Key) -> Result<(), Failure> + Send + Sync + 'static,
+    ) -> Self {
+        let (prefix, runtime) = (place.prefix(OURS), place.runtime.clone());
+        Genfence { cache, prefix, evict: Box::new(evict), runtime }
     }
 
     fn name(&self, key: Key) -> String {

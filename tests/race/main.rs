@@ -1,6 +1,12 @@
 //! `genfence race`: the tool runs, its measure finds the others stale, and genfence is not.
 #![cfg(feature = "cli")]
 
+#[cfg(all(unix, feature = "aerospike"))]
+#[path = "../support/postgres.rs"]
+mod postgres;
+#[cfg(all(unix, feature = "aerospike"))]
+mod real;
+
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -38,6 +44,10 @@ fn the_others_serve_stale_hits_and_genfence_serves_none() {
             ["reads", "hits", "source_reads", "stale_hits"].map(|f| outcome[f].as_u64().unwrap());
         assert!(hits > 0 && source_reads > 0, "{name} did not cache: {outcome}");
         assert_eq!(reads, hits + source_reads, "{name}");
+        assert_eq!(
+            (&outcome["store"], &outcome["source"]),
+            (&"memory://".into(), &"sqlite".into())
+        );
         assert_eq!(stale_hits == 0, *name == "genfence", "{outcome}");
     }
     assert_is_chart(&svg);
@@ -58,6 +68,7 @@ fn assert_is_chart(svg: &Path) {
         assert!((0.0..width).contains(&x) && (0.0..height).contains(&y), "{node:?}");
         texts.push(node.text().unwrap().trim());
     }
+    assert!(texts.contains(&"store memory://, source sqlite"), "{texts:?}");
     for word in STRATEGIES.iter().flat_map(|name| name.split(' ')) {
         assert_eq!(texts.iter().filter(|text| **text == word).count(), 2, "{word} in {texts:?}");
     }
