@@ -49,6 +49,26 @@ impl Code {
     pub const NOT_APPLICABLE: Code = Code(26);
     /// The filter expression is not true of the record.
     pub const FILTERED_OUT: Code = Code(27);
+    /// The server has no users: a Community Edition.
+    pub const SECURITY_NOT_SUPPORTED: Code = Code(51);
+    /// The server could have users, and was set up without.
+    pub const SECURITY_NOT_ENABLED: Code = Code(52);
+    /// There is no such admin command.
+    pub const INVALID_COMMAND: Code = Code(54);
+    /// There is no such field of an admin command.
+    pub const INVALID_FIELD: Code = Code(55);
+    /// This may not be asked here.
+    pub const ILLEGAL_STATE: Code = Code(56);
+    /// There is no such user.
+    pub const INVALID_USER: Code = Code(60);
+    /// The password, certificate or session is not the user's.
+    pub const INVALID_CREDENTIAL: Code = Code(65);
+    /// The session is over: log in again.
+    pub const EXPIRED_SESSION: Code = Code(66);
+    /// Nobody has logged in on this connection.
+    pub const NOT_AUTHENTICATED: Code = Code(80);
+    /// The user who has logged in may not do this.
+    pub const ROLE_VIOLATION: Code = Code(81);
 
     /// Says on stderr what this server does not do, so that a test that strays from what it knows
     /// fails loudly, and answers with a parameter error as a real server does.

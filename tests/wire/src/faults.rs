@@ -13,6 +13,8 @@ use crate::store::Digest;
 pub enum Kind {
     /// What connecting and tending ask.
     Info,
+    /// Logging in.
+    Admin,
     /// A get or an exists, also as operations that only read.
     Read,
     /// Writes of plain values, and touches.
@@ -32,11 +34,11 @@ pub struct Request {
     pub connection: u64,
     /// What it is.
     pub kind: Kind,
-    /// Its namespace; empty for info.
+    /// Its namespace; empty for info and admin.
     pub namespace: String,
-    /// Its set; empty for info, for none, and for a batch over several.
+    /// Its set; empty for info and admin, for none, and for a batch over several.
     pub set: String,
-    /// Its keys: one, in a batch any number, for info none.
+    /// Its keys: one, in a batch any number, for info and admin none.
     pub digests: Vec<Digest>,
     /// Its user keys, where they were sent along: particle type, then bytes.
     pub keys: Vec<Vec<u8>>,
@@ -111,8 +113,8 @@ impl Gate {
 
 type Predicate = Box<dyn Fn(&Request) -> bool + Send + Sync>;
 
-/// A fault and the requests it befalls: the next command, unless narrowed or widened. Info is left
-/// alone unless it is named, since the client asks for it when it likes.
+/// A fault and the requests it befalls: the next command, unless narrowed or widened. Info and admin
+/// are left alone unless they are named, since the client asks for them when it likes.
 #[must_use]
 pub struct Rule {
     action: Action,
@@ -159,7 +161,8 @@ impl Rule {
     }
 
     fn means(&self, request: &Request) -> bool {
-        self.kind.map_or(request.kind != Kind::Info, |kind| kind == request.kind)
+        let of_the_client = matches!(request.kind, Kind::Info | Kind::Admin);
+        self.kind.map_or(!of_the_client, |kind| kind == request.kind)
             && self.predicates.iter().all(|is| is(request))
     }
 }

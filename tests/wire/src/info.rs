@@ -41,7 +41,11 @@ fn value(store: &Store, address: SocketAddr, now: u64, command: &str) -> String 
         ("peers-clear-std" | "peers-clear-alt" | "peers-tls-std" | "peers-tls-alt", "") => {
             "1,3000,[]".to_owned()
         }
-        ("service-clear-std" | "service-clear-alt" | "service", "") => address.to_string(),
+        (
+            "service-clear-std" | "service-clear-alt" | "service-tls-std" | "service-tls-alt"
+            | "service",
+            "",
+        ) => address.to_string(),
         ("replicas", "") => replicas(config),
         ("rack-ids", "") => format!("{}:0", config.namespace),
         ("statistics", "") => "cluster_size=1;cluster_clock_skew_ms=0".to_owned(),

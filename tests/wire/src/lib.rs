@@ -1,6 +1,6 @@
 //! A server for tests that speaks the part of Aerospike's wire protocol that genfence needs, over
 //! TCP: info and tend, commands on one record, batches, generation and existence policies, TTLs,
-//! filters and operations by expression, maps. It runs whatever expression comes over the wire and
+//! filters and operations by expression, maps, TLS and logging in. It runs whatever expression comes over the wire and
 //! knows nothing of genfence, so it can contradict it. What it does not know it refuses with a
 //! parameter error and a line on stderr.
 //!
@@ -31,14 +31,18 @@ mod faults;
 mod info;
 mod map;
 mod message;
+mod security;
 mod server;
 mod store;
+mod tls;
 mod value;
 
 pub use clock::Clock;
 pub use code::Code;
 pub use faults::{Action, Fault, Faults, Gate, Kind, Request, Rule, Then};
 pub use map::Map;
+pub use security::User;
 pub use server::Server;
 pub use store::{Config, Digest, Record};
+pub use tls::Tls;
 pub use value::Value;

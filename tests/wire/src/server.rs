@@ -5,7 +5,7 @@ use std::{io, mem};
 
 use bytes::{BufMut, Bytes};
 use parking_lot::Mutex;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
@@ -15,6 +15,7 @@ use crate::clock::Clock;
 use crate::code::Code;
 use crate::faults::{Action, Delivery, Fate, Faults, Kind, Request, Then};
 use crate::message::{Message, Op, Reply, info1, info2, op};
+use crate::security::{self, Sessions, Visitor};
 use crate::store::{Config, Digest, Record, Store};
 use crate::{command, info};
 
@@ -38,6 +39,7 @@ pub struct Server {
 struct Shared {
     address: SocketAddr,
     store: Mutex<Store>,
+    sessions: Mutex<Sessions>,
     clock: Clock,
     faults: Faults,
     /// Changes when all connections are to be closed.
@@ -70,6 +72,7 @@ impl Server {
         let shared = Arc::new(Shared {
             address,
             store: Mutex::new(Store { config, ..Store::default() }),
+            sessions: Mutex::default(),
             clock,
             faults: Faults::default(),
             restarts: watch::Sender::new(0),
@@ -177,16 +180,33 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
         tokio::spawn(async move {
             // The client hanging up, in whatever way, is no fault of the server's.
             tokio::select! {
-                _ = serve(stream, number, &shared) => {}
+                _ = welcome(stream, number, &shared) => {}
                 _ = restarts.changed() => {}
             }
         });
     }
 }
 
-/// Answers one connection, one request after the other, until either side closes it.
-async fn serve(mut stream: TcpStream, connection: u64, shared: &Shared) -> io::Result<()> {
+/// Encrypts the connection where the server speaks TLS.
+async fn welcome(stream: TcpStream, connection: u64, shared: &Shared) -> io::Result<()> {
     stream.set_nodelay(true)?;
+    let tls = shared.store.lock().config.tls.clone();
+    let Some(tls) = tls else {
+        return serve(stream, connection, Visitor::default(), shared).await;
+    };
+    let stream = tls.accept(stream).await?;
+    let shown = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+    let visitor = Visitor::encrypted(shown.map(|certificate| certificate.to_vec()));
+    serve(stream, connection, visitor, shared).await
+}
+
+/// Answers one connection, one request after the other, until either side closes it.
+async fn serve(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    connection: u64,
+    mut visitor: Visitor,
+    shared: &Shared,
+) -> io::Result<()> {
     loop {
         let frame = stream.read_u64().await?;
         let [version, message_type, ..] = frame.to_be_bytes();
@@ -197,45 +217,38 @@ async fn serve(mut stream: TcpStream, connection: u64, shared: &Shared) -> io::R
         }
         let mut body = vec![0; usize::try_from(len).unwrap_or_default()];
         stream.read_exact(&mut body).await?;
-        let (request, command) = match message_type {
-            TYPE_INFO => {
-                let text = String::from_utf8_lossy(&body).into_owned();
-                (Request::of_info(connection), Command::Info(text))
-            }
-            TYPE_MESSAGE => {
-                let command = Command::parse(body.into());
-                (Request::of(connection, &command), command)
-            }
-            TYPE_ADMIN => {
-                // The Community Edition has no users: 51 is "security not supported".
-                eprintln!("genfence-wire refuses: authentication");
-                let mut answer = [0; 16];
-                answer[1] = 51;
-                stream.write_all(&framed(TYPE_ADMIN, &answer)).await?;
-                continue;
-            }
+        let command = match message_type {
+            TYPE_INFO => Command::Info(String::from_utf8_lossy(&body).into_owned()),
+            TYPE_ADMIN => Command::Admin(body.into()),
+            TYPE_MESSAGE => Command::parse(body.into()),
             other => {
                 eprintln!("genfence-wire refuses: messages of type {other}");
                 return Ok(());
             }
         };
+        let request = Request::of(connection, &command);
         *shared.counts.lock().requests.entry(request.kind).or_default() += 1;
         let fault = shared.faults.take(&request);
         let answer = match before(fault.as_ref()).await {
-            Fate::Apply => command.apply(shared),
+            Fate::Apply => command.apply(&mut visitor, shared),
             Fate::Refuse(code) => command.refuse(code),
             Fate::Lose(Then::Silence) => continue,
             Fate::Lose(Then::Close) => return Ok(()),
         };
         match after(fault.as_ref()).await {
-            Delivery::Send => stream.write_all(&answer).await?,
+            Delivery::Send => send(&mut stream, &answer).await?,
             Delivery::Cut(bytes) => {
-                return stream.write_all(&answer[..bytes.min(answer.len())]).await;
+                return send(&mut stream, &answer[..bytes.min(answer.len())]).await;
             }
             Delivery::Lose(Then::Silence) => {}
             Delivery::Lose(Then::Close) => return Ok(()),
         }
     }
+}
+
+async fn send(stream: &mut (impl AsyncWrite + Unpin), answer: &[u8]) -> io::Result<()> {
+    stream.write_all(answer).await?;
+    stream.flush().await
 }
 
 async fn before(fault: Option<&Action>) -> Fate {
@@ -255,6 +268,7 @@ async fn after(fault: Option<&Action>) -> Delivery {
 /// A request, understood or not.
 enum Command {
     Info(String),
+    Admin(Bytes),
     Single(Digest, Message),
     Batch(Batch),
     Refused(Code),
@@ -276,9 +290,17 @@ impl Command {
     }
 
     /// Runs it under the lock, and frames the answer.
-    fn apply(&self, shared: &Shared) -> Vec<u8> {
+    fn apply(&self, visitor: &mut Visitor, shared: &Shared) -> Vec<u8> {
         let mut store = shared.store.lock();
         let now = shared.clock.now();
+        if let Command::Admin(body) = self {
+            let mut sessions = shared.sessions.lock();
+            let answer = sessions.answer(body.clone(), visitor, &store.config, now);
+            return framed(TYPE_ADMIN, &answer);
+        }
+        if let Err(code) = visitor.check(&store.config) {
+            return self.refuse(code);
+        }
         let mut out = Vec::new();
         match self {
             Command::Info(text) => {
@@ -291,6 +313,7 @@ impl Command {
                 command::run(&mut store, digest, message, now).write(0, false, &mut out);
             }
             Command::Batch(batch) => batch.run(&mut store, now, &mut out),
+            Command::Admin(_) => unreachable!("it was answered above"),
             Command::Refused(code) => return self.refuse(*code),
         }
         framed(TYPE_MESSAGE, &out)
@@ -298,8 +321,16 @@ impl Command {
 
     /// The answer of a server that does not run it.
     fn refuse(&self, code: Code) -> Vec<u8> {
-        if let Command::Info(_) = self {
-            return framed(TYPE_INFO, format!("ERROR:{}:refused\n", code.0).as_bytes());
+        match self {
+            // In these words clients know it by.
+            Command::Info(_) if code == Code::NOT_AUTHENTICATED => {
+                return framed(TYPE_INFO, b"ERROR:80:not authenticated\n");
+            }
+            Command::Info(_) => {
+                return framed(TYPE_INFO, format!("ERROR:{}:refused\n", code.0).as_bytes());
+            }
+            Command::Admin(_) => return framed(TYPE_ADMIN, &security::refusal(code)),
+            _ => {}
         }
         let mut out = Vec::new();
         Reply::from(code).write(0, matches!(self, Command::Batch(_)), &mut out);
@@ -316,26 +347,13 @@ fn framed(message_type: u8, body: &[u8]) -> Vec<u8> {
 }
 
 impl Request {
-    fn of_info(connection: u64) -> Request {
-        let (namespace, set) = (String::new(), String::new());
-        Request {
-            connection,
-            kind: Kind::Info,
-            namespace,
-            set,
-            digests: vec![],
-            keys: vec![],
-            bins: vec![],
-        }
-    }
-
     fn of(connection: u64, command: &Command) -> Request {
         let messages: Vec<(Digest, &Message)> = match command {
             Command::Single(digest, message) => vec![(*digest, message)],
             Command::Batch(batch) => {
                 batch.rows.iter().map(|row| (row.digest, &row.message)).collect()
             }
-            Command::Info(_) | Command::Refused(_) => Vec::new(),
+            Command::Info(_) | Command::Admin(_) | Command::Refused(_) => Vec::new(),
         };
         let fields = |index: usize| messages.get(index).map(|(_, message)| &message.fields);
         let first = fields(0).cloned().unwrap_or_default();
@@ -345,6 +363,7 @@ impl Request {
             kind: match command {
                 Command::Single(_, message) => kind(message),
                 Command::Info(_) => Kind::Info,
+                Command::Admin(_) => Kind::Admin,
                 Command::Batch(_) => Kind::Batch,
                 Command::Refused(_) => Kind::Operate,
             },

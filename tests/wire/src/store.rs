@@ -1,6 +1,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::code::Code;
+use crate::security::User;
+use crate::tls::Tls;
 use crate::value::Value;
 
 /// What a record is found by: the client's RIPEMD-160 hash of set and user key (`Key::digest`).
@@ -121,6 +123,12 @@ pub struct Config {
     /// Answers to info commands by their full text, over what the server would answer itself: for
     /// instance `get-config:context=xdr`, on which the Community Edition answers nothing.
     pub info: BTreeMap<String, String>,
+    /// Speaks TLS, to connections that come from now on, and nothing else.
+    pub tls: Option<Tls>,
+    /// Who may log in. Where there is nobody, everybody may do everything.
+    pub users: Vec<User>,
+    /// Seconds until who has logged in must do so again.
+    pub session_ttl: u32,
 }
 
 impl Default for Config {
@@ -138,6 +146,9 @@ impl Default for Config {
             conflict_resolution_policy: "generation".to_owned(),
             first_generation: 1,
             info: BTreeMap::new(),
+            tls: None,
+            users: Vec::new(),
+            session_ttl: 86400,
         }
     }
 }
