@@ -49,6 +49,7 @@
 //! # Features
 //!
 //! * `aerospike` (default): the store on Aerospike.
+//! * `tls` (default): TLS for it, by rustls.
 //! * `serde`: `Cache::typed`, for values of the caller's own types, as JSON.
 //! * `cli`: the command-line tool `genfence`.
 

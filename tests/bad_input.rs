@@ -107,6 +107,69 @@ async fn an_option_out_of_bounds_is_named_with_its_bound() {
     }
 }
 
+#[cfg(feature = "aerospike")]
+#[tokio::test]
+async fn the_aerospike_stores_own_settings_have_the_same_bounds() {
+    use genfence::store::{AerospikeSettings, AerospikeStore, Auth};
+
+    let server = genfence_wire::Server::start().await.unwrap();
+    let good =
+        || AerospikeSettings::new("test", "cache").host("127.0.0.1", server.address().port());
+    let named = |namespace: &str, set: &str| AerospikeSettings::new(namespace, set).host("a", 3000);
+    let long = "x".repeat(64);
+    for (settings, problem) in [
+        (AerospikeSettings::new("test", "cache"), "host: there is none, must be at least one"),
+        (good().host("", 3000), "host: must have a name, and a port of 1 to 65535"),
+        (good().host("a", 0), "host: must have a name, and a port of 1 to 65535"),
+        (named("", "cache"), "namespace: 0 is out of bounds, must be 1 to 31"),
+        (named(&long[..32], "cache"), "namespace: 32 is out of bounds, must be 1 to 31"),
+        (named("test", &long), "set: 64 is out of bounds, must be 1 to 63"),
+        (
+            good().connect_timeout(Duration::ZERO),
+            "connect_timeout: 0s is out of bounds, must be 100ms to 1m",
+        ),
+        (
+            good().timeout(Duration::from_secs(61)),
+            "timeout: 1m 1s is out of bounds, must be 1ms to 1m",
+        ),
+        (good().max_connections(0), "max_connections: 0 is out of bounds, must be 1 to 4096"),
+        (
+            good().max_errors(2_000_000),
+            "max_errors: 2000000 is out of bounds, must be 0 to 1000000",
+        ),
+        (good().login("", "secret"), "user: 0 is out of bounds, must be 1 to 63"),
+        (good().auth(Auth::Pki), "auth: `pki` must have `tls_certificate` and `tls_key`"),
+    ] {
+        let error = AerospikeStore::connect(&settings).await.unwrap_err();
+        assert_eq!(error.to_string(), problem);
+        assert!(!error.may_retry());
+    }
+    assert_eq!(server.connections(), 0, "something was sent");
+    for (option, problem) in [
+        ("connect_timeout=1ms", "connect_timeout: 1ms is out of bounds, must be 100ms to 1m"),
+        ("timeout=0s", "timeout: 0s is out of bounds, must be 1ms to 1m"),
+        ("max_connections=4097", "max_connections: 4097 is out of bounds, must be 1 to 4096"),
+        ("max_errors=1000001", "max_errors: 1000001 is out of bounds, must be 0 to 1000000"),
+    ] {
+        let url = format!("aerospike://{}/test/cache?{option}", server.address());
+        assert_eq!(invalid(Cache::connect(&url).await), problem);
+    }
+    assert_eq!(server.connections(), 0, "something was sent");
+}
+
+#[cfg(all(feature = "aerospike", not(feature = "tls")))]
+#[tokio::test]
+async fn tls_that_this_build_does_not_have_is_said_to_be_missing() {
+    let server = genfence_wire::Server::start().await.unwrap();
+    for (options, option) in [("tls=true", "tls"), ("tls_ca=/ca.pem", "tls_ca")] {
+        let url = format!("aerospike://{}/test/cache?{options}", server.address());
+        let error = invalid(Cache::connect(&url).await);
+        assert!(error.starts_with(&format!("{option}: ")), "{error}");
+        assert!(error.contains("feature `tls`"), "{error}");
+    }
+    assert_eq!(server.connections(), 0, "something was sent");
+}
+
 #[cfg(not(feature = "aerospike"))]
 #[tokio::test]
 async fn a_store_that_this_build_does_not_have_is_said_to_be_missing() {

@@ -5,7 +5,7 @@ use super::url::{self, Target};
 use super::{Cache, Error};
 #[cfg(feature = "aerospike")]
 use crate::store::{AerospikeSettings, AerospikeStore};
-use crate::store::{Backend, Clock, Diagnosis, MemoryStore, Store};
+use crate::store::{Backend, Clock, Diagnosis, MemoryStore, Store, access_setters};
 
 /// Settings for a [`Cache`], each with a default that most programs keep.
 ///
@@ -82,16 +82,9 @@ impl Builder {
         /// `max_value_bytes`. Default 64 MiB. Values are counted by their length; a slice of a larger
         /// buffer keeps all of that alive, so pass values of their own.
         max_bytes: u64,
-        /// `aerospike://` only: how long connecting may take, 100 ms to 1 min. Default 5 s.
-        connect_timeout: Duration,
-        /// `aerospike://` only: how long one try of one command may take, 1 ms to 1 min. Default 1 s.
-        timeout: Duration,
-        /// `aerospike://` only: the most connections to each node, 1 to 4096. Default 256.
-        max_connections: usize,
-        /// `aerospike://` only: after how many errors of one node within a second commands to it fail
-        /// at once until the second is over; 0 to 1,000,000, where 0 is never. Default 100.
-        max_errors: usize,
     }
+
+    access_setters!(options.access);
 
     /// What every key begins with, so that several caches can share one store. Default: nothing.
     pub fn prefix(mut self, prefix: impl Into<Vec<u8>>) -> Self {
@@ -103,8 +96,9 @@ impl Builder {
     /// those set here.
     ///
     /// # Errors
-    /// [`Error::Invalid`] names the option or the part of the URL that is out of bounds.
-    /// [`Error::Store`] if the cluster cannot be reached within `connect_timeout`, or is not fit.
+    /// [`Error::Invalid`] names the option or the part of the URL that is out of bounds, and the file
+    /// that is not what it should be. [`Error::Store`] if the cluster cannot be reached within
+    /// `connect_timeout`, does not let the user in, or is not fit.
     pub async fn connect(self, url: &str) -> Result<Cache, Error> {
         let (store, options) = self.open(url).await?;
         store.must_be_fit().await?;
@@ -139,16 +133,13 @@ impl Builder {
                 Ok((Backend::new(store), options))
             }
             #[cfg(feature = "aerospike")]
-            Target::Aerospike { hosts, namespace, set, login } => {
+            Target::Aerospike { hosts, namespace, set } => {
                 options.check()?;
-                let mut settings = AerospikeSettings::new(namespace, set)
-                    .connect_timeout(options.connect_timeout)
-                    .timeout(options.timeout)
-                    .max_connections(options.max_connections)
-                    .max_errors(options.max_errors);
-                settings.hosts = hosts;
-                settings.login = login;
-                Ok((Backend::new(AerospikeStore::open(&settings).await?), options))
+                // Taken, so that the cache does not keep the password.
+                let access = std::mem::take(&mut options.access);
+                let settings = AerospikeSettings { hosts, namespace, set, access };
+                let seeds = settings.seeds()?;
+                Ok((Backend::new(AerospikeStore::open(&settings, seeds).await?), options))
             }
             #[cfg(not(feature = "aerospike"))]
             Target::Aerospike { .. } => Err(Error::invalid(

@@ -1,4 +1,4 @@
-use crate::store::StoreError;
+use crate::store::{Invalid, StoreError};
 
 /// Why a call could not be done.
 ///
@@ -43,6 +43,12 @@ pub enum Error {
 impl Error {
     pub(crate) fn invalid(field: &'static str, problem: impl Into<String>) -> Self {
         Error::Invalid { field, problem: problem.into() }
+    }
+}
+
+impl From<Invalid> for Error {
+    fn from(Invalid { field, problem }: Invalid) -> Self {
+        Error::Invalid { field, problem }
     }
 }
 

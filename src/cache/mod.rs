@@ -103,7 +103,8 @@ impl Cache {
     /// Opens a cache.
     ///
     /// * `memory://?options`: embedded, in this process.
-    /// * `aerospike://host:port,host:port/namespace/set?options`: on Aerospike.
+    /// * `aerospike://user:password@host:port,host:port/namespace/set?options`: on Aerospike, where
+    ///   user and password are for a cluster that asks for them.
     ///
     /// Options are those of the [`Builder`], under their names there: spans as `500ms`, `10s`,
     /// `5m`; sizes as `65536`, `64KiB`.

@@ -4,7 +4,7 @@ use rand::RngExt;
 
 use super::Error;
 use crate::protocol::{MAX_TTL, Ttl};
-use crate::store::Needs;
+use crate::store::{Access, Needs, size, span};
 
 /// What a read does when the store gives no answer.
 ///
@@ -65,11 +65,8 @@ pub(crate) struct Options {
     pub unreachable_reserve: UnreachableReserve,
     /// Of the embedded store only.
     pub max_bytes: u64,
-    /// Of the store on Aerospike only, like those that follow.
-    pub connect_timeout: Duration,
-    pub timeout: Duration,
-    pub max_connections: usize,
-    pub max_errors: usize,
+    /// Of the store on Aerospike only.
+    pub access: Access,
 }
 
 impl Default for Options {
@@ -91,10 +88,7 @@ impl Default for Options {
             unreachable_read: UnreachableRead::default(),
             unreachable_reserve: UnreachableReserve::default(),
             max_bytes: 64 << 20,
-            connect_timeout: Duration::from_secs(5),
-            timeout: Duration::from_secs(1),
-            max_connections: 256,
-            max_errors: 100,
+            access: Access::default(),
         }
     }
 }
@@ -130,12 +124,10 @@ impl Options {
         size("max_key_bytes", self.max_key_bytes, 1, 64 << 10)?;
         size("max_value_bytes", self.max_value_bytes, 1, 128 << 20)?;
         size("attempts", self.attempts as usize, 1, 100)?;
-        span("connect_timeout", self.connect_timeout, 100 * MILLISECOND, MINUTE)?;
-        span("timeout", self.timeout, MILLISECOND, MINUTE)?;
-        size("max_connections", self.max_connections, 1, 4096)?;
-        size("max_errors", self.max_errors, 0, 1_000_000)?;
+        self.access.check()?;
         let prefix = self.max_key_bytes - 1;
-        size("prefix", self.prefix.len(), 0, prefix)
+        size("prefix", self.prefix.len(), 0, prefix)?;
+        Ok(())
     }
 
     /// Checks the bound of the embedded store: a few of the largest values fit into it.
@@ -191,37 +183,6 @@ impl Options {
 /// Spans come here checked; what is left to do is rounding.
 fn whole_seconds(span: Duration) -> Ttl {
     Ttl::from_span(span.clamp(SECOND, MAX_TTL)).expect("a span from 1 s to the longest TTL is one")
-}
-
-fn span(
-    field: &'static str,
-    given: Duration,
-    least: Duration,
-    most: Duration,
-) -> Result<(), Error> {
-    if given >= least && given <= most {
-        return Ok(());
-    }
-    let [given, least, most] = [given, least, most].map(shown);
-    Err(Error::invalid(field, format!("{given} is out of bounds, must be {least} to {most}")))
-}
-
-/// Whole days as days: a calendar's months and years say less.
-fn shown(span: Duration) -> String {
-    const DAY: u64 = 24 * 60 * 60;
-    match span.as_secs() {
-        seconds if seconds > 0 && seconds.is_multiple_of(DAY) && span.subsec_nanos() == 0 => {
-            format!("{}days", seconds / DAY)
-        }
-        _ => humantime::format_duration(span).to_string(),
-    }
-}
-
-fn size(field: &'static str, given: usize, least: usize, most: usize) -> Result<(), Error> {
-    if (least..=most).contains(&given) {
-        return Ok(());
-    }
-    Err(Error::invalid(field, format!("{given} is out of bounds, must be {least} to {most}")))
 }
 
 #[cfg(test)]

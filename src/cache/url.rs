@@ -7,6 +7,7 @@ use percent_encoding::percent_decode_str;
 
 use super::Error;
 use super::options::{Options, UnreachableRead, UnreachableReserve};
+use crate::store::{Access, Auth, Login};
 
 /// What a URL names.
 #[derive(Debug, PartialEq, Eq)]
@@ -14,12 +15,7 @@ pub(super) enum Target {
     /// `memory://`
     Memory,
     /// `aerospike://user:password@host:port,host:port/namespace/set`
-    Aerospike {
-        hosts: Vec<(String, u16)>,
-        namespace: String,
-        set: String,
-        login: Option<(String, String)>,
-    },
+    Aerospike { hosts: Vec<(String, u16)>, namespace: String, set: String },
 }
 
 /// Aerospike's own default for its service port.
@@ -34,7 +30,7 @@ pub(super) fn parse(url: &str, options: &mut Options) -> Result<Target, Error> {
         }
         Target::Memory
     } else if let Some(rest) = rest.strip_prefix("aerospike://") {
-        aerospike(rest)?
+        aerospike(rest, &mut options.access)?
     } else {
         return Err(malformed("it must begin with `memory://` or `aerospike://`"));
     };
@@ -54,7 +50,7 @@ fn malformed(problem: &str) -> Error {
     )
 }
 
-fn aerospike(rest: &str) -> Result<Target, Error> {
+fn aerospike(rest: &str, access: &mut Access) -> Result<Target, Error> {
     let mut parts = rest.split('/');
     let (Some(hosts), Some(namespace), Some(set), None) =
         (parts.next(), parts.next(), parts.next(), parts.next())
@@ -64,16 +60,19 @@ fn aerospike(rest: &str) -> Result<Target, Error> {
     if namespace.is_empty() || set.is_empty() {
         return Err(malformed("namespace and set must not be empty"));
     }
-    let (login, hosts) = match hosts.rsplit_once('@') {
-        Some((login, hosts)) => (Some(self::login(login)?), hosts),
-        None => (None, hosts),
+    let hosts = match hosts.rsplit_once('@') {
+        Some((login, hosts)) => {
+            access.login = Some(self::login(login)?);
+            hosts
+        }
+        None => hosts,
     };
     let hosts = hosts.split(',').map(host).collect::<Result<_, _>>()?;
-    Ok(Target::Aerospike { hosts, namespace: namespace.into(), set: set.into(), login })
+    Ok(Target::Aerospike { hosts, namespace: namespace.into(), set: set.into() })
 }
 
 /// A password may hold any character, percent-encoded where it would end the part it stands in.
-fn login(text: &str) -> Result<(String, String), Error> {
+fn login(text: &str) -> Result<Login, Error> {
     let decoded = |part| {
         percent_decode_str(part)
             .decode_utf8()
@@ -81,7 +80,9 @@ fn login(text: &str) -> Result<(String, String), Error> {
             .map_err(|_| malformed("user and password must be UTF-8, percent-encoded"))
     };
     match text.split_once(':') {
-        Some((user, password)) if !user.is_empty() => Ok((decoded(user)?, decoded(password)?)),
+        Some((user, password)) if !user.is_empty() => {
+            Ok(Login { user: decoded(user)?, password: decoded(password)? })
+        }
         _ => Err(malformed("before the @ must stand user:password")),
     }
 }
@@ -111,7 +112,8 @@ fn host(text: &str) -> Result<(String, u16), Error> {
 const NAMES: &str = "ttl, ttl_jitter, negative_ttl, lease_time, reservation_time, \
     reservation_margin, wait, load_time, replica_lag, prefix, max_key_bytes, max_value_bytes, \
     attempts, unreachable_read, unreachable_reserve, for `memory://` max_bytes, and for \
-    `aerospike://` connect_timeout, timeout, max_connections, max_errors";
+    `aerospike://` auth, tls, tls_ca, tls_certificate, tls_key, tls_name, connect_timeout, \
+    timeout, max_connections, max_errors";
 
 fn set(options: &mut Options, target: &Target, name: &str, value: &str) -> Result<(), Error> {
     match name {
@@ -149,22 +151,41 @@ fn set(options: &mut Options, target: &Target, name: &str, value: &str) -> Resul
             }
         }
         "max_bytes" if *target == Target::Memory => options.max_bytes = bytes("max_bytes", value)?,
-        "connect_timeout" if *target != Target::Memory => {
-            options.connect_timeout = span("connect_timeout", value)?;
-        }
-        "timeout" if *target != Target::Memory => options.timeout = span("timeout", value)?,
-        "max_connections" if *target != Target::Memory => {
-            options.max_connections = number("max_connections", value)?;
-        }
-        "max_errors" if *target != Target::Memory => {
-            options.max_errors = number("max_errors", value)?;
-        }
-        _ => {
-            let problem = format!("`{}` is no option; there are {NAMES}", shown(name));
-            return Err(Error::invalid("url", problem));
-        }
+        _ if *target != Target::Memory => set_access(&mut options.access, name, value)?,
+        _ => return Err(unknown(name)),
     }
     Ok(())
+}
+
+fn set_access(access: &mut Access, name: &str, value: &str) -> Result<(), Error> {
+    match name {
+        "auth" => {
+            access.auth = match value {
+                "internal" => Auth::Internal,
+                "external" => Auth::External,
+                "pki" => Auth::Pki,
+                _ => return Err(Error::invalid("auth", "must be internal, external or pki")),
+            }
+        }
+        "tls" => {
+            let tls = value.parse().map_err(|_| Error::invalid("tls", "must be true or false"))?;
+            access.tls = Some(tls);
+        }
+        "tls_ca" => access.tls_ca = Some(value.into()),
+        "tls_certificate" => access.tls_certificate = Some(value.into()),
+        "tls_key" => access.tls_key = Some(value.into()),
+        "tls_name" => access.tls_name = Some(value.into()),
+        "connect_timeout" => access.connect_timeout = span("connect_timeout", value)?,
+        "timeout" => access.timeout = span("timeout", value)?,
+        "max_connections" => access.max_connections = number("max_connections", value)?,
+        "max_errors" => access.max_errors = number("max_errors", value)?,
+        _ => return Err(unknown(name)),
+    }
+    Ok(())
+}
+
+fn unknown(name: &str) -> Error {
+    Error::invalid("url", format!("`{}` is no option; there are {NAMES}", shown(name)))
 }
 
 /// What is said back of an unknown option: enough to find it, and never a value.
@@ -207,12 +228,17 @@ mod tests {
         assert_eq!(options.prefix, b"a:b");
         assert_eq!(options.max_bytes, 1 << 20);
         assert_eq!(options.unreachable_reserve, UnreachableReserve::Proceed);
-        let other =
-            "aerospike://a/test/set?connect_timeout=2s&timeout=50ms&max_connections=7&max_errors=9";
-        let (_, options) = parsed(other).unwrap();
-        assert_eq!(options.connect_timeout, Duration::from_secs(2));
-        assert_eq!(options.timeout, Duration::from_millis(50));
-        assert_eq!((options.max_connections, options.max_errors), (7, 9));
+        let other = "aerospike://a/test/set?connect_timeout=2s&timeout=50ms&max_connections=7&max_errors=9\
+            &auth=pki&tls=true&tls_ca=%2Fca&tls_certificate=/chain&tls_key=/key&tls_name=n";
+        let (_, Options { access, .. }) = parsed(other).unwrap();
+        assert_eq!(access.connect_timeout, Duration::from_secs(2));
+        assert_eq!(access.timeout, Duration::from_millis(50));
+        assert_eq!((access.max_connections, access.max_errors), (7, 9));
+        assert_eq!((access.auth, access.tls), (Auth::Pki, Some(true)));
+        assert_eq!(access.tls_ca, Some("/ca".into()));
+        assert_eq!(access.tls_certificate, Some("/chain".into()));
+        assert_eq!(access.tls_key, Some("/key".into()));
+        assert_eq!(access.tls_name, Some("n".into()));
         for name in NAMES.split([',', ' ']).filter(|word| word.contains('_')) {
             assert!(url.contains(name) || other.contains(name), "{name} is not tried here");
         }
@@ -223,14 +249,16 @@ mod tests {
         let (target, _) = parsed("aerospike://a:3100,b,[::1]:9/test/cache").unwrap();
         let hosts = vec![("a".into(), 3100), ("b".into(), 3000), ("::1".into(), 9)];
         let (namespace, set) = ("test".into(), "cache".into());
-        assert_eq!(target, Target::Aerospike { hosts, namespace, set, login: None });
+        assert_eq!(target, Target::Aerospike { hosts, namespace, set });
     }
 
     #[test]
     fn a_login_may_hold_any_character() {
-        let (target, _) = parsed("aerospike://ada:p%40ss%3A%2F%2C@a/test/cache").unwrap();
-        let Target::Aerospike { login, hosts, .. } = target else { panic!("not Aerospike") };
-        assert_eq!(login.unwrap(), ("ada".into(), "p@ss:/,".into()));
+        let (target, options) = parsed("aerospike://ada:p%40ss%3A%2F%2C@a/test/cache").unwrap();
+        let Target::Aerospike { hosts, .. } = target else { panic!("not Aerospike") };
+        assert!(!format!("{options:?}").contains("p@ss"));
+        let login = options.access.login.unwrap();
+        assert_eq!((&*login.user, &*login.password), ("ada", "p@ss:/,"));
         assert_eq!(hosts, [("a".into(), 3000)]);
     }
 
@@ -264,6 +292,10 @@ mod tests {
             "aerospike://ada:secret%ff@a/test/set",
             "aerospike://ada:secret@/test/set",
             "memory://?timeout=1s",
+            "memory://?tls_ca=secret",
+            "memory://?auth=internal",
+            "aerospike://a/test/set?tls=secret",
+            "aerospike://a/test/set?auth=secret",
         ] {
             let error = parsed(url).unwrap_err().to_string();
             assert!(!error.contains("secret"), "{url}: {error}");

@@ -48,7 +48,7 @@ impl Backend {
     pub(crate) async fn must_be_fit(&self) -> Result<(), StoreError> {
         match self {
             #[cfg(feature = "aerospike")]
-            Backend::Aerospike(store) => store.test_clock().await,
+            Backend::Aerospike(store) => store.must_be_fit().await,
             _ => Ok(()),
         }
     }

@@ -28,7 +28,7 @@ const LIFE: u32 = 60;
 impl AerospikeStore {
     /// Checks that an operation sees the time of its own command, on create and on update, that a
     /// filter's reckoning agrees, and that records with a time to live are accepted.
-    pub(in crate::store) async fn test_clock(&self) -> Result<(), StoreError> {
+    pub(super) async fn test_clock(&self) -> Result<(), StoreError> {
         let key = format!("genfence canary {:016x}", rand::rng().random::<u64>());
         let key = self.key(key.as_bytes())?;
         let policy = WritePolicy { expiration: Expiration::Seconds(LIFE), ..self.write.clone() };

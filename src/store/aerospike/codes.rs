@@ -76,6 +76,14 @@ pub(super) fn failure(error: Error, write: bool) -> Failure {
         ResultCode::OpNotApplicable => StoreError::refused(
             "the operation does not fit the record (26): the set holds somebody else's records",
         ),
+        // 80, 81: who asks may not.
+        ResultCode::NotAuthenticated => {
+            StoreError::refused("the server asks for a login (80): give user and password")
+        }
+        ResultCode::RoleViolation => StoreError::refused(
+            "the user may not do this (81): grant a role with the privilege read-write, for the \
+             namespace and the set",
+        ),
         other if error.in_doubt() && write => {
             StoreError::doubtful(format!("the server answered: {other:?}"))
         }

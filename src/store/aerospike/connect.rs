@@ -1,16 +1,19 @@
 //! Opening the connection: settings, their bounds, and an error that says what to do.
 
-use std::fmt;
+use std::future::pending;
+use std::pin::pin;
 use std::time::Duration;
 
 use aerospike::policy::{AuthMode, ReadModeSc, ReadTouchTtl, Replica};
 use aerospike::{
     BatchPolicy, BatchReadPolicy, Client, ClientPolicy, CommitLevel, Host, ReadPolicy, WritePolicy,
 };
-use tokio::time::timeout;
+use futures_util::future::{Either, select, select_ok};
+use tokio::time::{sleep, timeout};
 
 use super::AerospikeStore;
-use crate::store::StoreError;
+use super::trouble;
+use crate::store::{Access, Auth, Invalid, StoreError, access_setters, size};
 
 /// Where the cluster is and how to reach it.
 ///
@@ -20,18 +23,24 @@ use crate::store::StoreError;
 /// let settings = AerospikeSettings::new("test", "cache").host("127.0.0.1", 3000);
 /// assert!(!format!("{:?}", settings.login("ada", "secret")).contains("secret"));
 /// ```
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 #[must_use]
 pub struct AerospikeSettings {
     pub(crate) hosts: Vec<(String, u16)>,
     pub(crate) namespace: String,
     pub(crate) set: String,
-    pub(crate) login: Option<(String, String)>,
-    pub(crate) connect_timeout: Duration,
-    pub(crate) timeout: Duration,
-    pub(crate) max_connections: usize,
-    pub(crate) max_errors: usize,
+    pub(crate) access: Access,
 }
+
+/// What the client is given to begin with.
+pub(crate) struct Seeds {
+    policy: ClientPolicy,
+    hosts: Vec<Host>,
+}
+
+/// The server's own bounds, in bytes.
+const MAX_NAMESPACE: usize = 31;
+const MAX_SET: usize = 63;
 
 impl AerospikeSettings {
     /// A set of its own, which nobody but this library may write.
@@ -40,11 +49,7 @@ impl AerospikeSettings {
             hosts: Vec::new(),
             namespace: namespace.into(),
             set: set.into(),
-            login: None,
-            connect_timeout: Duration::from_secs(5),
-            timeout: Duration::from_secs(1),
-            max_connections: 256,
-            max_errors: 100,
+            access: Access::default(),
         }
     }
 
@@ -54,55 +59,93 @@ impl AerospikeSettings {
         self
     }
 
-    /// The user, where the cluster asks for one.
-    pub fn login(mut self, user: impl Into<String>, password: impl Into<String>) -> Self {
-        self.login = Some((user.into(), password.into()));
-        self
-    }
+    access_setters!(access);
 
-    /// How long connecting may take. Default 5 s.
-    pub fn connect_timeout(mut self, connect_timeout: Duration) -> Self {
-        self.connect_timeout = connect_timeout;
-        self
-    }
-
-    /// How long one command may take. Default 1 s.
-    pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = timeout;
-        self
-    }
-
-    /// The most connections to each node. Default 256.
-    pub fn max_connections(mut self, max_connections: usize) -> Self {
-        self.max_connections = max_connections;
-        self
-    }
-
-    /// The circuit breaker: after this many errors of one node within a second (time-outs, lost
-    /// connections, an overloaded server) commands to it fail at once until the second is over, so
-    /// that reads bypass instead of each waiting out the time-out. 0: never. Default 100.
-    pub fn max_errors(mut self, max_errors: usize) -> Self {
-        self.max_errors = max_errors;
-        self
+    /// Checks every setting and reads the files that they name.
+    pub(crate) fn seeds(&self) -> Result<Seeds, Invalid> {
+        if self.hosts.is_empty() {
+            return Err(Invalid::new("host", "there is none, must be at least one"));
+        }
+        if self.hosts.iter().any(|(name, port)| name.is_empty() || *port == 0) {
+            return Err(Invalid::new("host", "must have a name, and a port of 1 to 65535"));
+        }
+        size("namespace", self.namespace.len(), 1, MAX_NAMESPACE)?;
+        size("set", self.set.len(), 1, MAX_SET)?;
+        let access = &self.access;
+        access.check()?;
+        let policy = ClientPolicy {
+            auth_mode: auth_mode(access),
+            connect_timeout: millis(access.connect_timeout),
+            max_conns_per_node: access.max_connections,
+            max_error_rate: access.max_errors,
+            ..ClientPolicy::default()
+        };
+        let hosts = self.hosts.iter().map(|(name, port)| Host::new(name, *port)).collect();
+        let seeds = Seeds { policy, hosts };
+        #[cfg(feature = "tls")]
+        if access.is_encrypted() {
+            return seeds.encrypted(access);
+        }
+        Ok(seeds)
     }
 
     /// Hosts as they stand in the URL.
-    fn named(&self) -> String {
+    pub(super) fn named(&self) -> String {
         let hosts: Vec<String> =
             self.hosts.iter().map(|(name, port)| format!("{name}:{port}")).collect();
         hosts.join(",")
     }
 }
 
-/// Without the password.
-impl fmt::Debug for AerospikeSettings {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AerospikeSettings")
-            .field("hosts", &self.named())
-            .field("namespace", &self.namespace)
-            .field("set", &self.set)
-            .field("login", &self.login.as_ref().map(|(user, _)| user))
-            .finish_non_exhaustive()
+fn auth_mode(Access { auth, login, .. }: &Access) -> AuthMode {
+    match (auth, login.clone()) {
+        (Auth::Pki, _) => AuthMode::Pki,
+        (_, None) => AuthMode::None,
+        (Auth::Internal, Some(login)) => AuthMode::Internal(login.user, login.password),
+        (Auth::External, Some(login)) => AuthMode::External(login.user, login.password),
+    }
+}
+
+impl Seeds {
+    #[cfg(feature = "tls")]
+    fn encrypted(mut self, access: &Access) -> Result<Self, Invalid> {
+        self.policy.tls_policy = Some(super::tls::config(access)?.into());
+        for host in &mut self.hosts {
+            // Without a name of its own the client goes by that of the cluster.
+            let (field, name) = match &access.tls_name {
+                Some(name) => ("tls_name", name),
+                None => ("host", &host.name),
+            };
+            super::tls::check_name(field, name)?;
+            host.tls_name = Some(name.clone());
+        }
+        Ok(self)
+    }
+
+    /// The client asks one host after the other and lets a TLS handshake take for ever, so one that
+    /// accepts and is silent would hide the others. When they have had their share of the time, each
+    /// is tried alone as well: any node tells of all others.
+    async fn connect(&self, within: Duration) -> aerospike::Result<Client> {
+        let all = Client::new(&self.policy, &self.hosts);
+        let [_, _, ..] = &*self.hosts else { return all.await };
+        let share = within / u32::try_from(self.hosts.len() + 1).unwrap_or(u32::MAX);
+        let alone = self.hosts.iter().zip(1_u32..).map(|(host, nth)| {
+            Box::pin(async move {
+                sleep(share * nth).await;
+                Client::new(&self.policy, &vec![host.clone()]).await
+            })
+        });
+        let alone = async {
+            match select_ok(alone).await {
+                Ok((client, _)) => client,
+                // That they all failed is for the first to say.
+                Err(_) => pending().await,
+            }
+        };
+        match select(pin!(all), pin!(alone)).await {
+            Either::Left((connected, _)) => connected,
+            Either::Right((client, _)) => Ok(client),
+        }
     }
 }
 
@@ -114,47 +157,41 @@ impl AerospikeStore {
     /// Connects to a cluster.
     ///
     /// # Errors
-    /// If no node answers within the connect time-out (names the hosts and the cause), if the
+    /// If a setting is out of bounds or a file is not what it should be (names it), if no node answers
+    /// within the connect time-out (names the hosts and the cause), if the user is not let in, if the
     /// namespace is not there, if it takes no records with a time to live, or if the server's clock
     /// does not do what the protocol relies on.
     pub async fn connect(settings: &AerospikeSettings) -> Result<Self, StoreError> {
-        let store = Self::open(settings).await?;
-        store.test_clock().await?;
+        let store = AerospikeStore::open(settings, settings.seeds()?).await?;
+        store.must_be_fit().await?;
         Ok(store)
     }
 
-    /// Connects to a cluster that may not be fit, so that it can be looked at.
-    pub(crate) async fn open(settings: &AerospikeSettings) -> Result<Self, StoreError> {
-        let mut policy = ClientPolicy {
-            connect_timeout: millis(settings.connect_timeout),
-            max_conns_per_node: settings.max_connections,
-            max_error_rate: settings.max_errors,
-            ..ClientPolicy::default()
-        };
-        if let Some((user, password)) = &settings.login {
-            policy.auth_mode = AuthMode::Internal(user.clone(), password.clone());
+    /// Connects by the seeds of these settings to a cluster that may not be fit, so that it can be
+    /// looked at.
+    pub(crate) async fn open(
+        settings: &AerospikeSettings,
+        seeds: Seeds,
+    ) -> Result<Self, StoreError> {
+        let within = settings.access.connect_timeout;
+        // Boxed, as it is large and would be part of the caller's future.
+        let connected = Box::pin(timeout(within, seeds.connect(within))).await;
+        match connected.map_err(|_| trouble::silence(settings))? {
+            Ok(client) => Ok(AerospikeStore::on(client, settings)),
+            Err(error) => Err(trouble::explain(settings, error)),
         }
-        let hosts: Vec<Host> =
-            settings.hosts.iter().map(|(name, port)| Host::new(name, *port)).collect();
-        let connecting = Client::new(&policy, &hosts);
-        let client = match timeout(settings.connect_timeout, connecting).await {
-            Ok(Ok(client)) => client,
-            Ok(Err(error)) => {
-                let message =
-                    format!("no connection to {}: {}", settings.named(), error.base_message());
-                return Err(StoreError::unavailable(message).because(error));
-            }
-            Err(_) => {
-                return Err(StoreError::unavailable(format!(
-                    "no connection to {} within {:?}: is the server there, and is the port its \
-                     service port?",
-                    settings.named(),
-                    settings.connect_timeout,
-                )));
-            }
-        };
-        let (read, write) = policies(settings.timeout);
-        Ok(AerospikeStore {
+    }
+
+    /// Tests what the store relies on and cannot see, within the connect time-out.
+    pub(crate) async fn must_be_fit(&self) -> Result<(), StoreError> {
+        let silent = || StoreError::unavailable("the cluster fell silent while it was tested");
+        timeout(self.patience, self.test_clock()).await.unwrap_or_else(|_| Err(silent()))
+    }
+
+    fn on(client: Client, settings: &AerospikeSettings) -> Self {
+        let (read, write) = policies(settings.access.timeout);
+        AerospikeStore {
+            patience: settings.access.connect_timeout,
             client,
             namespace: settings.namespace.as_str().into(),
             set: settings.set.as_str().into(),
@@ -166,7 +203,7 @@ impl AerospikeStore {
             },
             read,
             write,
-        })
+        }
     }
 }
 

@@ -11,9 +11,13 @@ mod conditions;
 mod connect;
 mod diagnose;
 mod template;
+#[cfg(feature = "tls")]
+mod tls;
+mod trouble;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use aerospike::operations::exp::{ExpReadFlags, read_exp};
 use aerospike::operations::{Operation, get_bin};
@@ -53,6 +57,8 @@ pub use connect::AerospikeSettings;
 /// ```
 pub struct AerospikeStore {
     client: Client,
+    /// How long connecting, and testing what was connected to, may take.
+    patience: Duration,
     namespace: Arc<str>,
     set: Arc<str>,
     read: ReadPolicy,
