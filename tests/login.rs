@@ -17,7 +17,7 @@ use genfence::{Cache, Error};
 use genfence_wire::{Action, Clock, Code, Config, Kind, Rule, Server, User};
 
 /// Generous: the machine may be busy.
-const BOUND: Duration = Duration::from_secs(10);
+const BOUND: Duration = Duration::from_secs(60);
 const PASSWORD: &str = "open sesame";
 /// How it stands in a URL.
 const ENCODED: &str = "open%20sesame";
@@ -55,25 +55,35 @@ async fn secured() -> Server {
 }
 
 async fn connect(server: &Server, login: &str, options: &str) -> Result<Cache, Error> {
-    let url = format!("aerospike://{login}{}/test/cache?{options}", server.address());
+    let url =
+        format!("aerospike://{login}{}/test/cache?connect_timeout=1m&{options}", server.address());
     Cache::connect(&url).await
 }
 
-/// What is said, within the bound, when it cannot be connected.
+fn settings(server: &Server) -> AerospikeSettings {
+    AerospikeSettings::new("test", "cache")
+        .host("127.0.0.1", server.address().port())
+        .connect_timeout(BOUND)
+}
+
+/// What is said when it cannot be connected.
 async fn refused(server: &Server, login: &str, options: &str) -> String {
-    let start = Instant::now();
     let error = connect(server, login, options).await.map(drop).unwrap_err();
-    assert!(start.elapsed() < BOUND, "{error}");
     assert!(!format!("{error:?}").contains("sesame"), "{error:?}");
     assert!(matches!(error, Error::Store(_)), "{error:?}");
     assert!(error.to_string().contains(&server.address().to_string()), "{error}");
     error.to_string()
 }
 
+/// Where the machine is busy, or connections were lost, the cache is bypassed for a while.
 async fn use_it(cache: &Cache) {
-    let value = cache.get_or_fill("k", async || Ok::<_, Infallible>("v")).await.unwrap();
-    assert_eq!(value.unwrap(), "v");
-    assert!(cache.get("k").await.unwrap().is_some());
+    let load = async || Ok::<_, Infallible>("v");
+    let used = async {
+        while cache.get("k").await.unwrap().is_none() {
+            assert_eq!(cache.get_or_fill("k", load).await.unwrap().unwrap(), "v");
+        }
+    };
+    tokio::time::timeout(BOUND, used).await.expect("the cache holds the value");
 }
 
 fn ada() -> String {
@@ -85,13 +95,11 @@ async fn who_logs_in_uses_the_cache() {
     let server = secured().await;
     use_it(&connect(&server, &ada(), "").await.unwrap()).await;
     use_it(&connect(&server, &ada(), "auth=internal").await.unwrap()).await;
-    let port = server.address().port();
-    let settings = AerospikeSettings::new("test", "cache").host("127.0.0.1", port);
-    let store = AerospikeStore::connect(&settings.login("ada", PASSWORD)).await.unwrap();
+    let store = AerospikeStore::connect(&settings(&server).login("ada", PASSWORD)).await.unwrap();
     use_it(&Cache::builder().build(store).unwrap()).await;
     let builder = Cache::builder().login("ada", PASSWORD);
-    use_it(&builder.connect(&format!("aerospike://127.0.0.1:{port}/test/cache")).await.unwrap())
-        .await;
+    let url = format!("aerospike://{}/test/cache?connect_timeout=1m", server.address());
+    use_it(&builder.connect(&url).await.unwrap()).await;
 }
 
 #[tokio::test]
@@ -145,7 +153,9 @@ async fn a_user_who_may_not_write_is_told_so_when_connecting() {
 async fn a_login_that_is_never_answered_is_an_error_within_the_bound() {
     let server = secured().await;
     server.faults().add(Rule::new(Action::Stall).on(Kind::Admin).always());
+    let start = Instant::now();
     let error = refused(&server, &ada(), "connect_timeout=300ms").await;
+    assert!(start.elapsed() < BOUND, "{error}");
     assert!(error.contains("within 300ms"), "{error}");
 }
 
@@ -153,16 +163,12 @@ async fn a_login_that_is_never_answered_is_an_error_within_the_bound() {
 #[tokio::test]
 async fn a_session_that_is_over_is_begun_anew() {
     let server = secured().await;
-    let cache = connect(&server, &ada(), "unreachable_read=error").await.unwrap();
+    let cache = connect(&server, &ada(), "").await.unwrap();
     use_it(&cache).await;
     server.clock().advance(Duration::from_secs(2 * 86400));
     server.restart();
     let logins = server.requests(Kind::Admin);
-    let deadline = Instant::now() + BOUND;
-    while let Err(error) = cache.get("k").await {
-        assert!(Instant::now() < deadline, "{error}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    use_it(&cache).await;
     assert!(server.requests(Kind::Admin) > logins, "nobody logged in again");
 }
 
@@ -193,8 +199,7 @@ async fn a_certificate_alone_logs_in() {
     let users = vec![User::certified("ada", client.der.clone())];
     let tls = Some(authority.certify(["127.0.0.1"]).shown_to(&authority));
     let server = start(Config { users, tls, ..Config::default() }).await;
-    let settings = AerospikeSettings::new("test", "cache")
-        .host("127.0.0.1", server.address().port())
+    let settings = settings(&server)
         .tls_ca(authority.ca())
         .tls_certificate(authority.file("ada.pem", &client.chain))
         .tls_key(authority.file("ada.key", &client.key))
@@ -233,9 +238,7 @@ async fn a_login_that_cannot_be_is_refused_before_anything_is_sent() {
 #[tokio::test]
 async fn a_password_is_never_printed_or_logged() {
     let server = secured().await;
-    let settings = AerospikeSettings::new("test", "cache")
-        .host("127.0.0.1", server.address().port())
-        .login("ada", PASSWORD);
+    let settings = settings(&server).login("ada", PASSWORD);
     let builder = Cache::builder().login("ada", PASSWORD);
     let cache = connect(&server, &ada(), "").await.unwrap();
     let store = AerospikeStore::connect(&settings).await.unwrap();

@@ -383,6 +383,16 @@ async fn a_server_that_never_answers_is_an_error_within_the_bound() {
 }
 
 #[tokio::test]
+async fn a_server_that_answers_no_command_is_an_error_within_the_bound() {
+    let server = start(Clock::system()).await;
+    server.faults().add(data(Rule::new(Action::DropRequest(Then::Silence)).always()));
+    let start = Instant::now();
+    let error = connect(&server, "connect_timeout=300ms&timeout=1m").await.unwrap_err();
+    assert!(start.elapsed() < Duration::from_secs(10));
+    assert!(error.to_string().contains("within 300ms"), "{error}");
+}
+
+#[tokio::test]
 async fn a_namespace_that_is_not_there_is_an_error_that_says_so() {
     let server = start(Clock::system()).await;
     let url = format!("aerospike://{}/nowhere/cache?connect_timeout=2s", server.address());
