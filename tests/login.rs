@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 #[cfg(feature = "tls")]
 use certificates::Authority;
-use genfence::store::{AerospikeSettings, AerospikeStore, Auth};
+use genfence::store::{AerospikeSettings, AerospikeStore};
 use genfence::{Cache, Error};
 use genfence_wire::{Action, Clock, Code, Config, Kind, Rule, Server, User};
 
@@ -203,7 +203,7 @@ async fn a_certificate_alone_logs_in() {
         .tls_ca(authority.ca())
         .tls_certificate(authority.file("ada.pem", &client.chain))
         .tls_key(authority.file("ada.key", &client.key))
-        .auth(Auth::Pki);
+        .auth(genfence::store::Auth::Pki);
     let store = AerospikeStore::connect(&settings).await.unwrap();
     use_it(&Cache::builder().build(store).unwrap()).await;
     let stranger = authority.certify(["eve"]);

@@ -236,6 +236,9 @@ async fn a_bad_file_is_named_before_anything_is_sent() {
     let cut = authority.file("cut.pem", pem(secret).replace("END", "end"));
     let garbled = authority.file("garbled.pem", pem(&format!("{secret}!")));
     let hollow = authority.file("hollow.pem", pem("AAAA"));
+    let odd = authority.file("odd.pem", format!("-----BEGIN {secret}\n"));
+    let locked = pem(secret).replace("PRIVATE", "ENCRYPTED PRIVATE");
+    let locked = authority.file("locked.pem", locked);
     for (field, [ca, chain, key], problem) in [
         ("tls_ca", [&*missing, &chain, &key], "cannot be read"),
         ("tls_ca", [folder, &chain, &key], "is no file"),
@@ -243,6 +246,7 @@ async fn a_bad_file_is_named_before_anything_is_sent() {
         ("tls_ca", [&noise, &chain, &key], "holds no certificate"),
         ("tls_ca", [&cut, &chain, &key], "a section has no end"),
         ("tls_ca", [&garbled, &chain, &key], "a section is not Base64"),
+        ("tls_ca", [&odd, &chain, &key], "is no PEM"),
         ("tls_ca", [&hollow, &chain, &key], "a certificate that cannot be used"),
         ("tls_certificate", [&ca, &missing, &key], "cannot be read"),
         ("tls_certificate", [&ca, &key, &key], "holds no certificate"),
@@ -250,6 +254,7 @@ async fn a_bad_file_is_named_before_anything_is_sent() {
         ("tls_key", [&ca, &chain, &missing], "cannot be read"),
         ("tls_key", [&ca, &chain, &chain], "holds no private key"),
         ("tls_key", [&ca, &chain, &noise], "holds no private key"),
+        ("tls_key", [&ca, &chain, &locked], "holds no private key that is not encrypted"),
         ("tls_key", [&ca, &chain, &garbled], "a section is not Base64"),
         ("tls_key", [&ca, &chain, &hollow], "is not the key of `tls_certificate`"),
         ("tls_key", [&ca, &chain, &stranger], "is not the key of `tls_certificate`"),

@@ -72,14 +72,12 @@ fn refused(access: &Access, hosts: &str, code: ResultCode) -> String {
 fn hint(access: &Access, told: &str) -> Option<&'static str> {
     const CLOSED: &[&str] =
         &["eof", "fill whole buffer", "reset by peer", "forcibly closed", "Broken pipe"];
-    const PLAIN: &[(&[&str], &str)] = &[
-        // A server that asks for a login does not even tell its name without.
-        (
-            &["Missing node name"],
+    // A server that asks for a login does not even tell its name without.
+    if told.contains("Missing node name") && access.login.is_none() {
+        return Some(
             "it asks for a login: give user and password, in a URL as user:password@ before the host",
-        ),
-        (CLOSED, "it hung up on what it was asked: if it speaks TLS, give `tls_ca` or `tls`"),
-    ];
+        );
+    }
     let authority = match access.tls_ca {
         Some(_) => "its certificate is of no authority that `tls_ca` names",
         None => "its certificate is of no authority that this system trusts: give `tls_ca`",
@@ -97,18 +95,18 @@ fn hint(access: &Access, told: &str) -> Option<&'static str> {
     };
     let name = "its certificate has another name: if that is right, give it as `tls_name`";
     let encrypted: &[(&[&str], &str)] = &[
-        PLAIN[0],
         (&["UnknownIssuer", "BadSignature"], authority),
         (&["not valid for name", "UnrecognisedName"], name),
         (&["certificate expired"], "its certificate has expired: renew it there"),
         (&["not valid yet"], "its certificate is not valid yet: is a clock wrong?"),
         (&["peer certificate"], "its certificate cannot be accepted"),
-        (&["CertificateRequired", "HandshakeFailure", "UnknownCA", "Certificate"], unwelcome),
+        (&["HandshakeFailure", "UnknownCA", "Certificate"], unwelcome),
         (&["corrupt message"], "does it speak TLS on this port?"),
         (CLOSED, closed),
     ];
-    let table = if access.is_encrypted() { encrypted } else { PLAIN };
-    table
-        .iter()
-        .find_map(|(words, hint)| words.iter().any(|words| told.contains(words)).then_some(*hint))
+    let plain: &[(&[&str], &str)] =
+        &[(CLOSED, "it hung up on what it was asked: if it speaks TLS, give `tls_ca` or `tls`")];
+    let table = if access.is_encrypted() { encrypted } else { plain };
+    let is_told = |words: &[&str]| words.iter().any(|words| told.contains(words));
+    table.iter().find_map(|(words, hint)| is_told(words).then_some(*hint))
 }

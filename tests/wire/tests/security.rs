@@ -1,4 +1,4 @@
-//! Who may come: TLS, logging in, and sessions.
+//! Who may come: logging in, and sessions.
 
 use std::io;
 use std::time::Duration;
