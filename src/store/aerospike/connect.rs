@@ -184,8 +184,15 @@ impl AerospikeStore {
 
     /// Tests what the store relies on and cannot see, within the connect time-out.
     pub(crate) async fn must_be_fit(&self) -> Result<(), StoreError> {
-        let silent = || StoreError::unavailable("the cluster fell silent while it was tested");
-        timeout(self.patience, self.test_clock()).await.unwrap_or_else(|_| Err(silent()))
+        let silent = |_| {
+            let nodes = self.client.nodes();
+            let named: Vec<&str> = nodes.iter().map(|node| node.address()).collect();
+            Err(StoreError::unavailable(format!(
+                "{} let us in and then fell silent: is the server overloaded?",
+                named.join(", ")
+            )))
+        };
+        timeout(self.patience, self.test_clock()).await.unwrap_or_else(silent)
     }
 
     fn on(client: Client, settings: &AerospikeSettings) -> Self {
