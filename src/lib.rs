@@ -51,12 +51,16 @@
 //! * `aerospike` (default): the store on Aerospike.
 //! * `tls` (default): TLS for it, by rustls.
 //! * `serde`: `Cache::typed`, for values of the caller's own types, as JSON.
+//! * `capi`: the C interface, for `cargo cinstall` or a library of crate type `cdylib` or
+//!   `staticlib`; of no use to Rust.
 //! * `cli`: the command-line tool `genfence`.
 
 pub mod protocol;
 pub mod store;
 
 mod cache;
+#[cfg(feature = "capi")]
+pub mod ffi;
 mod sync;
 
 pub use cache::*;

@@ -388,7 +388,7 @@ async fn a_server_that_answers_no_command_is_an_error_within_the_bound() {
     server.faults().add(data(Rule::new(Action::DropRequest(Then::Silence)).always()));
     let start = Instant::now();
     let error = connect(&server, "connect_timeout=300ms&timeout=1m").await.unwrap_err();
-    assert!(start.elapsed() < Duration::from_secs(10));
+    assert!(start.elapsed() < Duration::from_secs(20), "it hangs");
     assert!(error.to_string().contains("within 300ms"), "{error}");
 }
 

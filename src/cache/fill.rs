@@ -129,34 +129,61 @@ impl Cache {
         Ok(asked.iter().map(|key| batch.values[key].clone()).collect())
     }
 
-    /// Finds what is there, takes what leases there are, and waits for nobody: a batch that waited
-    /// while it holds leases could wait for one that waits for it.
-    async fn look_up_batch(&self, asked: &[Bytes], batch: &mut Batch) -> Result<(), Error> {
-        let mut keys: Vec<&Bytes> = asked.iter().collect();
-        keys.sort_unstable();
-        keys.dedup();
+    /// Looks several keys up with one read for all of them, and waits for nobody: a call that waited
+    /// while it holds leases could wait for one that waits for it. In the order of `keys`; `None` for
+    /// a key that another caller is filling, in this process or elsewhere, and for the second place of
+    /// a key that this call leases: fill what was leased, then look it up again.
+    ///
+    /// # Errors
+    /// As [`lookup`](Cache::lookup), for any of the keys; leases that were taken are given back.
+    ///
+    /// # Example
+    /// ```
+    /// use genfence::Lookup;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), genfence::Error> {
+    /// let cache = genfence::Cache::connect("memory://").await?;
+    /// for (key, lookup) in ["1", "2"].iter().zip(cache.lookup_many(&["1", "2"]).await?) {
+    ///     if let Some(Lookup::Lease(lease)) = lookup {
+    ///         lease.fill(format!("what the source has of {key}")).await?;
+    ///     }
+    /// }
+    /// assert!(cache.get("2").await?.is_some());
+    /// # Ok(()) }
+    /// ```
+    pub async fn lookup_many<K: AsRef<[u8]>>(
+        &self,
+        keys: &[K],
+    ) -> Result<Vec<Option<Lookup>>, Error> {
         let full = keys
             .iter()
-            .map(|key| Ok(Bytes::copy_from_slice(&self.key(key)?)))
+            .map(|key| Ok(Bytes::copy_from_slice(&self.key(key.as_ref())?)))
             .collect::<Result<Vec<_>, Error>>()?;
-        let found = self.read_many(&full).await?;
-        let lookups = found.into_iter().zip(&full).map(|(found, full)| async move {
-            match found {
+        let read = self.read_many(&full).await?;
+        let lookups = read.into_iter().zip(&full).map(|(seen, full)| async move {
+            match seen {
                 Seen::Found(found) => Some(found.into_lookup()),
                 Seen::Nothing(claimed) => self.lookup_now(full, claimed).await,
             }
         });
-        for (key, lookup) in keys.into_iter().zip(join_all(lookups).await) {
-            match lookup.transpose()? {
-                Some(Lookup::Hit(hit)) => drop(batch.values.insert(key.clone(), hit.value)),
-                Some(Lookup::Lease(lease)) => {
-                    batch.to_load.insert(key.clone(), Some(lease));
-                }
-                Some(Lookup::Bypass(_)) => {
-                    self.0.counters.bypasses.add();
-                    batch.to_load.insert(key.clone(), None);
-                }
-                None => batch.held_by_others.push(key.clone()),
+        let lookups = join_all(lookups).await.into_iter().map(Option::transpose);
+        let lookups = lookups.collect::<Result<Vec<_>, Error>>()?;
+        let bypassed = |lookup: &&Option<Lookup>| matches!(lookup, Some(Lookup::Bypass(_)));
+        lookups.iter().filter(bypassed).for_each(|_| self.0.counters.bypasses.add());
+        Ok(lookups)
+    }
+
+    async fn look_up_batch(&self, asked: &[Bytes], batch: &mut Batch) -> Result<(), Error> {
+        let mut keys: Vec<&Bytes> = asked.iter().collect();
+        keys.sort_unstable();
+        keys.dedup();
+        for (key, lookup) in keys.iter().zip(self.lookup_many(&keys).await?) {
+            let key = Bytes::clone(key);
+            match lookup {
+                Some(Lookup::Hit(hit)) => drop(batch.values.insert(key, hit.value)),
+                Some(Lookup::Lease(lease)) => drop(batch.to_load.insert(key, Some(lease))),
+                Some(Lookup::Bypass(_)) => drop(batch.to_load.insert(key, None)),
+                None => batch.held_by_others.push(key),
             }
         }
         Ok(())

@@ -257,6 +257,21 @@ impl Cache {
         if self.0.closed.load(Relaxed) { Err(Error::ShutDown) } else { Ok(()) }
     }
 
+    /// Whether a key is within its bounds.
+    #[cfg(feature = "capi")]
+    pub(crate) fn check_key(&self, key: &[u8]) -> Result<(), Error> {
+        self.key(key).map(drop)
+    }
+
+    /// A hit that needs no waiting, as the embedded store is asked without it. `None` says nothing.
+    #[cfg(feature = "capi")]
+    pub(crate) fn hit_at_once(&self, key: &[u8]) -> Option<Hit> {
+        let Backend::Memory(store) = &self.0.store else { return None };
+        let hit = store.read(&self.key(key).ok()?).hit()?;
+        self.0.counters.hits.add();
+        Some(hit)
+    }
+
     /// Checks a key and puts the prefix before it.
     #[inline]
     fn key<'k>(&self, key: &'k [u8]) -> Result<Cow<'k, [u8]>, Error> {

@@ -20,6 +20,7 @@ pub struct StoreError {
     message: String,
     in_doubt: bool,
     retry: bool,
+    server_code: Option<i32>,
     #[source]
     cause: Option<Cause>,
 }
@@ -27,17 +28,35 @@ pub struct StoreError {
 impl StoreError {
     /// The command was certainly not applied and never will be; another try may reach the store.
     pub fn unavailable(message: impl Into<String>) -> Self {
-        StoreError { message: message.into(), in_doubt: false, retry: true, cause: None }
+        StoreError {
+            message: message.into(),
+            in_doubt: false,
+            retry: true,
+            server_code: None,
+            cause: None,
+        }
     }
 
     /// The command may have been applied, or may still be; another try may tell.
     pub fn doubtful(message: impl Into<String>) -> Self {
-        StoreError { message: message.into(), in_doubt: true, retry: true, cause: None }
+        StoreError {
+            message: message.into(),
+            in_doubt: true,
+            retry: true,
+            server_code: None,
+            cause: None,
+        }
     }
 
     /// The store will not do this, now or later: too large a record, say, or no permission.
     pub fn refused(message: impl Into<String>) -> Self {
-        StoreError { message: message.into(), in_doubt: false, retry: false, cause: None }
+        StoreError {
+            message: message.into(),
+            in_doubt: false,
+            retry: false,
+            server_code: None,
+            cause: None,
+        }
     }
 
     /// Names what lies behind the error.
@@ -45,6 +64,19 @@ impl StoreError {
     pub fn because(mut self, cause: impl std::error::Error + Send + Sync + 'static) -> Self {
         self.cause = Some(Arc::new(cause));
         self
+    }
+
+    /// Names the number that the server answered with.
+    #[must_use]
+    pub fn answered(mut self, server_code: i32) -> Self {
+        self.server_code = Some(server_code);
+        self
+    }
+
+    /// The number that the server answered with, if it did answer.
+    #[must_use]
+    pub fn server_code(&self) -> Option<i32> {
+        self.server_code
     }
 
     /// Whether the command may have been applied, or may still be.

@@ -89,7 +89,7 @@ pub(super) fn failure(error: Error, write: bool) -> Failure {
         }
         other => StoreError::refused(format!("the server answered: {other:?}")),
     };
-    Failure::Error(told.because(error))
+    Failure::Error(told.answered(u8::from(code).into()).because(error))
 }
 
 /// The error at the end of the chain: what it began with.

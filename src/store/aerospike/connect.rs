@@ -188,8 +188,9 @@ impl AerospikeStore {
             let nodes = self.client.nodes();
             let named: Vec<&str> = nodes.iter().map(|node| node.address()).collect();
             Err(StoreError::unavailable(format!(
-                "{} let us in and then fell silent: is the server overloaded?",
-                named.join(", ")
+                "{} let us in, and then answered no command within {:?}: is the server overloaded?",
+                named.join(", "),
+                self.patience
             )))
         };
         timeout(self.patience, self.test_clock()).await.unwrap_or_else(silent)

@@ -1,0 +1,1041 @@
+/*
+ * genfence: a cache in front of a database that never serves a stale value.
+ *
+ * A writer reserves a key, changes the source, and commits; a reader that misses takes a lease, reads
+ * the source, and fills. Who loses a race stores nothing: the cache is then empty for that key, never
+ * wrong.
+ *
+ *     #include <genfence.h>
+ *     #include <stdio.h>
+ *
+ *     int main(void) {
+ *       gf_cache *cache = NULL;
+ *       gf_error *error = NULL;
+ *       if (gf_open("memory://?ttl=5m", NULL, &cache, &error) != GF_DONE) {
+ *         fprintf(stderr, "%s\n", error->message);
+ *         gf_error_free(error);
+ *         return 1;
+ *       }
+ *       gf_slice key = {(const uint8_t *)"user:1", 6};
+ *       gf_entry fresh = {{(const uint8_t *)"Ada", 3}, 0, 0, 0, 0};
+ *       gf_result found, done;
+ *       if (gf_lookup(cache, key, &found) == GF_LEASED) {
+ *         fresh.value.len = 3;  // read the source now, after the lease came
+ *         gf_fill(cache, found.lease, fresh, &done);
+ *         gf_result_free(&done);
+ *       }
+ *       gf_result_free(&found);
+ *       gf_close(cache, 1000);
+ *       gf_free(cache);
+ *       return 0;
+ *     }
+ *
+ * OWNERSHIP. What a call takes (slices, entries, operations, URLs) stays the caller's and is copied
+ * before it returns. What a call gives in a gf_result belongs to the caller until gf_result_free; handles
+ * and errors may be taken out of it, by setting the field to NULL, and are then freed by their own
+ * function. Using a handle after it was freed is undefined; using a closed cache or a used-up lease is an
+ * error.
+ *
+ * THREADS. A parameter `const T *` may be used by many threads at once, `T *` by one at a time. This
+ * library has threads of its own and runs no code of the host's on them, but for the log's one thread.
+ *
+ * FORK. Open caches after a fork, not before: threads do not survive it.
+ *
+ * ERRORS. Statuses below zero come with a gf_error. A lost race is an outcome, zero or above.
+ *
+ * ABI. The major version changes when a program must be compiled anew; structs that may grow begin with
+ * their size, or their size is an argument; numbers are never given another meaning.
+ */
+
+
+#ifndef GENFENCE_H
+#define GENFENCE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* The version of this header. */
+#define GF_VERSION "0.1.0"
+#define GF_VERSION_MAJOR 0
+#define GF_VERSION_MINOR 1
+#define GF_VERSION_PATCH 0
+
+/*
+ The major version of this interface: it changes when a program must be compiled anew.
+ */
+#define GF_ABI_MAJOR 1
+
+/*
+ The minor version of this interface: it grows with what is added.
+ */
+#define GF_ABI_MINOR 0
+
+/*
+ Done.
+ */
+#define GF_DONE 0
+
+/*
+ There is a value: gf_result.value, or GF_FLAG_NOTHING where the source is known to have nothing.
+ */
+#define GF_HIT 1
+
+/*
+ The cache holds no value of this key.
+ */
+#define GF_MISS 2
+
+/*
+ The caller, and nobody else in all processes, should read the source and fill: gf_result.lease.
+ */
+#define GF_LEASED 3
+
+/*
+ Read the source, and store nothing. gf_result.detail says why: GF_BYPASS_*.
+ */
+#define GF_BYPASS 4
+
+/*
+ Of gf_lookup_many: somebody else fills this key. Fill what this call leased, then look it up again.
+ */
+#define GF_PENDING 5
+
+/*
+ The value is in the cache.
+ */
+#define GF_STORED 6
+
+/*
+ A fill lost its race: nothing was stored.
+ */
+#define GF_REJECTED 7
+
+/*
+ The caller may change the source now: gf_result.reservation.
+ */
+#define GF_RESERVED 8
+
+/*
+ The key is empty, and the next reader fills it.
+ */
+#define GF_PURGED 9
+
+/*
+ A renew came too late: roll back, or release after the change.
+ */
+#define GF_LOST 10
+
+/*
+ A replace lost its race: nothing was stored.
+ */
+#define GF_CONFLICT 11
+
+/*
+ A writer holds the key: a set stored nothing.
+ */
+#define GF_BUSY 12
+
+/*
+ Nobody answered. What was sent may have been applied, or may still be; it is safe either way.
+ */
+#define GF_IN_DOUBT 13
+
+/*
+ Of gf_queue_wait: the time is up, and nothing is there yet.
+ */
+#define GF_TIMED_OUT 14
+
+/*
+ An argument is out of bounds, NULL, of another size, or no UTF-8. Nothing was sent.
+ */
+#define GF_E_INVALID -1
+
+/*
+ The store gave no answer, or refused for good.
+ */
+#define GF_E_STORE -2
+
+/*
+ The cache or the queue was closed.
+ */
+#define GF_E_SHUT_DOWN -3
+
+/*
+ A fault of this library's, stopped at the boundary. Please report it.
+ */
+#define GF_E_PANIC -4
+
+/*
+ The program was compiled for another version of this interface.
+ */
+#define GF_E_ABI -5
+
+/*
+ Of GF_BYPASS: a writer holds the key.
+ */
+#define GF_BYPASS_RESERVED 1
+
+/*
+ Of GF_BYPASS: somebody else's fill takes longer than the option `wait`.
+ */
+#define GF_BYPASS_SLOW 2
+
+/*
+ Of GF_BYPASS: the store gave no answer.
+ */
+#define GF_BYPASS_UNREACHABLE 3
+
+/*
+ Of a value, there or back: the source has nothing for this key. There are no bytes.
+ */
+#define GF_FLAG_NOTHING 1
+
+/*
+ Of a value, there or back: `version` counts.
+ */
+#define GF_FLAG_VERSION 2
+
+/*
+ key
+ */
+#define GF_OP_GET 1
+
+/*
+ key
+ */
+#define GF_OP_LOOKUP 2
+
+/*
+ lease, value, flags, version, ttl_ms. Uses the lease up.
+ */
+#define GF_OP_FILL 3
+
+/*
+ key
+ */
+#define GF_OP_RESERVE 4
+
+/*
+ reservation, value, flags, version, ttl_ms. Uses the reservation up.
+ */
+#define GF_OP_COMMIT 5
+
+/*
+ reservation, flags, version. Uses the reservation up.
+ */
+#define GF_OP_RELEASE 6
+
+/*
+ reservation. Uses the reservation up.
+ */
+#define GF_OP_ABORT 7
+
+/*
+ reservation
+ */
+#define GF_OP_RENEW 8
+
+/*
+ key, value, flags, ttl_ms
+ */
+#define GF_OP_SET 9
+
+/*
+ key, stamp, value, flags, ttl_ms
+ */
+#define GF_OP_REPLACE 10
+
+/*
+ key, flags, version
+ */
+#define GF_OP_INVALIDATE 11
+
+/*
+ key, ttl_ms
+ */
+#define GF_OP_TOUCH 12
+
+/*
+ Nothing.
+ */
+#define GF_OP_DIAGNOSE 13
+
+/*
+ Log nothing.
+ */
+#define GF_LOG_OFF 0
+
+/*
+ What somebody should mend.
+ */
+#define GF_LOG_ERROR 1
+
+/*
+ What went wrong and was survived.
+ */
+#define GF_LOG_WARN 2
+
+/*
+ What is worth knowing.
+ */
+#define GF_LOG_INFO 3
+
+/*
+ Each lost race, each bypass.
+ */
+#define GF_LOG_DEBUG 4
+
+/*
+ An open cache. All calls may be made from many threads at once, but for gf_free.
+ */
+typedef struct gf_cache gf_cache;
+
+/*
+ The permission to fill one key. Used up by a fill; freeing it unused gives the permission back, or
+ hands it to another caller of this process. One thread at a time.
+ */
+typedef struct gf_lease gf_lease;
+
+/*
+ What keeps the bytes of a value. Opaque.
+ */
+typedef struct gf_owner gf_owner;
+
+/*
+ Where submitted operations complete. Any number of threads may submit to it and wait on it.
+ */
+typedef struct gf_queue gf_queue;
+
+/*
+ A writer's claim on one key. Used up by a commit, a release or an abort; freeing it unused leaves it
+ to expire, as nobody but the caller knows what became of the source. One thread at a time, but for
+ gf_remaining_ms.
+ */
+typedef struct gf_reservation gf_reservation;
+
+/*
+ Why a call failed. Freed by gf_result_free or gf_error_free; until then its texts are there.
+ */
+typedef struct gf_error {
+  /*
+   GF_E_*
+   */
+  int32_t status;
+  /*
+   What the Aerospike server answered, or 0 if it did not answer, or was not asked.
+   */
+  int32_t server_code;
+  /*
+   What is wrong and what to do, in UTF-8, ending in a zero byte. Holds no secret.
+   */
+  const char *message;
+  /*
+   Of GF_E_INVALID: the argument, option or field. Else empty.
+   */
+  const char *field;
+  /*
+   Zero.
+   */
+  uint64_t reserved[2];
+} gf_error;
+
+/*
+ Bytes that this library owns until gf_result_free.
+ */
+typedef struct gf_bytes {
+  /*
+   The first byte; not NULL where there is a value, also an empty one.
+   */
+  const uint8_t *data;
+  /*
+   How many there are.
+   */
+  size_t len;
+  /*
+   What keeps them. Not for the caller.
+   */
+  struct gf_owner *owner;
+} gf_bytes;
+
+/*
+ What a call came to. What it owns is freed by gf_result_free; what the caller takes out of it, it
+ sets to NULL there.
+ */
+typedef struct gf_result {
+  /*
+   As it was submitted.
+   */
+  uint64_t user_data;
+  /*
+   GF_* above.
+   */
+  int32_t status;
+  /*
+   More about it: GF_BYPASS_*.
+   */
+  int32_t detail;
+  /*
+   GF_FLAG_*
+   */
+  uint32_t flags;
+  /*
+   Zero.
+   */
+  uint32_t reserved;
+  /*
+   Of a hit; of a diagnosis: JSON.
+   */
+  struct gf_bytes value;
+  /*
+   Of a hit, where the flags say GF_FLAG_VERSION.
+   */
+  uint64_t version;
+  /*
+   Of a hit: names this stored value, for a replace.
+   */
+  uint64_t stamp;
+  /*
+   Of a reservation: what was left of it in milliseconds when this was made.
+   */
+  uint64_t remaining_ms;
+  /*
+   Owned. Of GF_LEASED.
+   */
+  struct gf_lease *lease;
+  /*
+   Owned. Of GF_RESERVED.
+   */
+  struct gf_reservation *reservation;
+  /*
+   Owned. Of an error.
+   */
+  struct gf_error *error;
+} gf_result;
+
+/*
+ What this process holds of this library: all zero when everything was freed.
+ */
+typedef struct gf_live {
+  /*
+   Caches: gf_open, gf_free.
+   */
+  int64_t caches;
+  /*
+   Queues: gf_queue_new, gf_queue_free.
+   */
+  int64_t queues;
+  /*
+   Leases that were not freed, used up or not.
+   */
+  int64_t leases;
+  /*
+   Reservations that were not freed, used up or not.
+   */
+  int64_t reservations;
+  /*
+   Errors.
+   */
+  int64_t errors;
+  /*
+   Values in results.
+   */
+  int64_t values;
+  /*
+   Their bytes.
+   */
+  int64_t value_bytes;
+  /*
+   Submitted operations whose completion was not taken out of its queue.
+   */
+  int64_t pending;
+} gf_live;
+
+/*
+ Bytes that belong to the caller, and need only be there until the call returns. NULL goes with a
+ length of 0 only.
+ */
+typedef struct gf_slice {
+  /*
+   The first byte.
+   */
+  const uint8_t *data;
+  /*
+   How many there are.
+   */
+  size_t len;
+} gf_slice;
+
+/*
+ How to open a cache. Fill it with gf_options_init first: what is added later is zero then.
+ */
+typedef struct gf_options {
+  /*
+   sizeof(gf_options), as the program was compiled.
+   */
+  uint32_t struct_size;
+  /*
+   GF_ABI_MAJOR, as the program was compiled.
+   */
+  uint32_t abi_major;
+  /*
+   GF_ABI_MINOR, as the program was compiled.
+   */
+  uint32_t abi_minor;
+  /*
+   Threads of this library's own, for all caches of the process: what the first gf_open says.
+   0: one for each processor, at most 8. At most 256.
+   */
+  uint32_t worker_threads;
+  /*
+   What every key begins with, where it is no UTF-8 and so cannot stand in the URL. Empty: as
+   the URL says.
+   */
+  struct gf_slice prefix;
+  /*
+   Zero.
+   */
+  uint64_t reserved[6];
+} gf_options;
+
+/*
+ A value to be stored.
+ */
+typedef struct gf_entry {
+  /*
+   The bytes, unless the flags say GF_FLAG_NOTHING.
+   */
+  struct gf_slice value;
+  /*
+   Its version from the source, where the flags say GF_FLAG_VERSION: at most 2^63 - 1.
+   */
+  uint64_t version;
+  /*
+   How long to keep it in milliseconds, rounded up to whole seconds. 0: the cache's own time.
+   */
+  uint64_t ttl_ms;
+  /*
+   GF_FLAG_*
+   */
+  uint32_t flags;
+  /*
+   Zero.
+   */
+  uint32_t reserved;
+} gf_entry;
+
+/*
+ One operation to be submitted.
+ */
+typedef struct gf_op {
+  /*
+   GF_OP_*
+   */
+  uint32_t op;
+  /*
+   GF_FLAG_*
+   */
+  uint32_t flags;
+  /*
+   Comes back with the completion. This library does not look at it.
+   */
+  uint64_t user_data;
+  /*
+   The key, 1 byte to the option `max_key_bytes` (prefix included).
+   */
+  struct gf_slice key;
+  /*
+   The value, at most the option `max_value_bytes`.
+   */
+  struct gf_slice value;
+  /*
+   As in gf_entry.
+   */
+  uint64_t version;
+  /*
+   As in gf_entry.
+   */
+  uint64_t ttl_ms;
+  /*
+   Of a replace: the stamp of the hit that is to be replaced.
+   */
+  uint64_t stamp;
+  /*
+   Of a fill.
+   */
+  struct gf_lease *lease;
+  /*
+   Of a commit, a release, an abort, a renew.
+   */
+  struct gf_reservation *reservation;
+  /*
+   Zero.
+   */
+  uint64_t reserved[2];
+} gf_op;
+
+/*
+ What a cache has done since it was opened: counts.
+ */
+typedef struct gf_stats {
+  /*
+   sizeof(gf_stats), as the program was compiled: set it before the call.
+   */
+  uint64_t struct_size;
+  /*
+   Reads that found a value.
+   */
+  uint64_t hits;
+  /*
+   Reads that found none.
+   */
+  uint64_t misses;
+  /*
+   Misses that took the value from another caller's fill in this process.
+   */
+  uint64_t shared;
+  /*
+   Leases that were granted.
+   */
+  uint64_t leases;
+  /*
+   Leases that were prolonged for their holder.
+   */
+  uint64_t extensions;
+  /*
+   Leases that were given back unused.
+   */
+  uint64_t leases_returned;
+  /*
+   Lookups that ended in a bypass.
+   */
+  uint64_t bypasses;
+  /*
+   Fills that stored.
+   */
+  uint64_t fills_stored;
+  /*
+   Fills that lost a race and stored nothing.
+   */
+  uint64_t fills_rejected;
+  /*
+   Loaded values that were too large to store.
+   */
+  uint64_t oversized;
+  /*
+   Reservations that were taken.
+   */
+  uint64_t reservations;
+  /*
+   Reservations that were left to expire.
+   */
+  uint64_t reservations_left;
+  /*
+   Commits that stored.
+   */
+  uint64_t commits_stored;
+  /*
+   Commits that could not store, and releases: they left their key empty.
+   */
+  uint64_t purges;
+  /*
+   Changes that nobody answered.
+   */
+  uint64_t in_doubt;
+  /*
+   Commands that failed after all tries.
+   */
+  uint64_t failures;
+} gf_stats;
+
+/*
+ Takes a line of the log: its level, and a text that lives as long as the call.
+ */
+typedef void (*gf_log_fn)(int32_t level, const char *message, void *user_data);
+
+#ifdef __cplusplus
+extern "C" {
+#endif // __cplusplus
+
+/*
+ A number of the version of this library's interface: the major version times 65536, and the minor.
+ A program that was compiled for major M and minor m can use it if the major is M and the minor is
+ at least m; gf_open checks that.
+ */
+uint32_t gf_abi_version(void);
+
+/*
+ The version of this library, as text that lives as long as the process.
+ */
+const char *gf_version(void);
+
+/*
+ Frees an error. NULL is allowed.
+
+ SAFETY:
+ `error` is NULL or was given by this library and not freed yet.
+ */
+void gf_error_free(struct gf_error *error);
+
+/*
+ Frees what a result owns, and forgets it: freeing a result twice is harmless. A lease that is
+ still in it is given back, a reservation is left to expire. NULL is allowed.
+
+ SAFETY:
+ `result` is NULL or was filled by this library.
+ */
+void gf_result_free(struct gf_result *result);
+
+/*
+ Frees the results of an array, as gf_result_free does with one.
+
+ SAFETY:
+ `results` is NULL or an array of `count` results that this library filled.
+ */
+void gf_results_free(struct gf_result *results, size_t count);
+
+/*
+ Frees a lease. One that was not used is given back, so that another caller may fill. NULL is
+ allowed.
+
+ SAFETY:
+ `lease` is NULL or was given by this library and not freed yet.
+ */
+void gf_lease_free(struct gf_lease *lease);
+
+/*
+ Frees a reservation. One that was not used is left to expire: the key is bypassed until then. NULL
+ is allowed.
+
+ SAFETY:
+ `reservation` is NULL or was given by this library and not freed yet.
+ */
+void gf_reservation_free(struct gf_reservation *reservation);
+
+/*
+ How many milliseconds are left to change the source under this reservation: the transaction must
+ be over by then, so bound it. 0 if it is too late, and for NULL. Any thread.
+
+ SAFETY:
+ `reservation` is NULL or was given by this library and not freed yet.
+ */
+uint64_t gf_remaining_ms(const struct gf_reservation *reservation);
+
+/*
+ Counts what is alive.
+
+ SAFETY:
+ `live` is NULL (then nothing is done) or may be written.
+ */
+void gf_live_count(struct gf_live *live);
+
+/*
+ Fills options with what they are by default.
+
+ SAFETY:
+ `options` is NULL (then nothing is done) or may be written.
+ */
+void gf_options_init(struct gf_options *options);
+
+/*
+ Opens a cache: `memory://?options`, or `aerospike://host:port/namespace/set?options`. Takes at most
+ the option `connect_timeout` (5 s), and as long again to test the cluster. `url` is UTF-8 and ends in
+ a zero byte; `options` may be NULL.
+
+ Returns GF_DONE and sets `cache`, which the caller closes and frees; or an error, and then `error`,
+ if it is not NULL, is set to a gf_error that the caller frees. Never repeats the URL, which may hold
+ a password.
+
+ SAFETY:
+ `url` is NULL or a text; `options` is NULL or filled by gf_options_init; `cache` may be written;
+ `error` is NULL or may be written.
+ */
+int32_t gf_open(const char *url,
+                const struct gf_options *options,
+                struct gf_cache **cache,
+                struct gf_error **error);
+
+/*
+ Closes a cache: from now on every call on it ends with GF_E_SHUT_DOWN. What is under way gets
+ `within_ms` to end; submitted operations that are not done by then complete with GF_E_SHUT_DOWN.
+ Leases and reservations that are out can still be used. Any thread, also twice.
+
+ Returns GF_DONE if all ended by itself, else GF_TIMED_OUT; GF_E_INVALID for NULL.
+
+ SAFETY:
+ `cache` is NULL or was given by gf_open and not freed yet.
+ */
+int32_t gf_close(const struct gf_cache *cache, uint64_t within_ms);
+
+/*
+ Frees a cache. One that was not closed is closed, with no time to end for what is under way. No other
+ thread may be in a call with it. NULL is allowed.
+
+ SAFETY:
+ `cache` is NULL or was given by gf_open and not freed yet.
+ */
+void gf_free(struct gf_cache *cache);
+
+/*
+ The value of a key, if the cache holds one: GF_HIT or GF_MISS. Takes no lease, waits for nobody.
+
+ SAFETY:
+ `cache` is NULL or alive; `key` is readable; `result` may be written.
+ */
+int32_t gf_get(const struct gf_cache *cache, struct gf_slice key, struct gf_result *result);
+
+/*
+ Looks a key up: GF_HIT; GF_LEASED: read the source now, then gf_fill; or GF_BYPASS: read the source
+ and store nothing. Waits, at most for the option `wait`, while another caller fills.
+
+ SAFETY:
+ `cache` is NULL or alive; `key` is readable; `result` may be written.
+ */
+int32_t gf_lookup(const struct gf_cache *cache, struct gf_slice key, struct gf_result *result);
+
+/*
+ Looks several keys up, with one read for all of them: results[i] is that of keys[i], as gf_lookup's,
+ or GF_PENDING where another caller fills the key: this call waits for nobody, as two that hold
+ leases could wait for each other. Fill what was leased, then look those up again. A key that stands
+ there twice has the same answer, and its lease the first time only; then GF_PENDING.
+
+ Returns GF_DONE, and every result is set; or an error, which stands in results[0], and the others are
+ empty.
+
+ SAFETY:
+ `cache` is NULL or alive; `keys` is an array of `count` readable slices; `results` has room for
+ `count` results of `result_size` bytes each (sizeof(gf_result)).
+ */
+int32_t gf_lookup_many(const struct gf_cache *cache,
+                       const struct gf_slice *keys,
+                       size_t count,
+                       struct gf_result *results,
+                       size_t result_size);
+
+/*
+ Fills the key that was leased: GF_STORED, GF_REJECTED (the race was lost) or GF_IN_DOUBT. The value
+ is what the source was read to have **after** the lease came. Uses the lease up, also where the
+ value is refused as out of bounds after the call began; it must still be freed.
+
+ SAFETY:
+ `cache`, `lease` are NULL or alive; `entry` is readable; `result` may be written.
+ */
+int32_t gf_fill(const struct gf_cache *cache,
+                struct gf_lease *lease,
+                struct gf_entry entry,
+                struct gf_result *result);
+
+/*
+ Reserves a key, before its source is changed: GF_RESERVED. From now until the commit, the release or
+ the abort no reader is served a cached value. The change must be over within gf_remaining_ms.
+
+ SAFETY:
+ `cache` is NULL or alive; `key` is readable; `result` may be written.
+ */
+int32_t gf_reserve(const struct gf_cache *cache,
+                   struct gf_slice key,
+                   struct gf_result *result);
+
+/*
+ The source was changed and committed, and the key now has this value: GF_STORED; GF_PURGED if
+ another writer was there too, and the key is empty; or GF_IN_DOUBT. With GF_FLAG_VERSION the source's
+ own order decides among crossing writers. Uses the reservation up; it must still be freed.
+
+ SAFETY:
+ `cache`, `reservation` are NULL or alive; `entry` is readable; `result` may be written.
+ */
+int32_t gf_commit(const struct gf_cache *cache,
+                  struct gf_reservation *reservation,
+                  struct gf_entry entry,
+                  struct gf_result *result);
+
+/*
+ The source was changed and committed, and the value is not at hand: GF_PURGED or GF_IN_DOUBT.
+ `version` counts where `flags` say GF_FLAG_VERSION. Uses the reservation up; it must still be freed.
+
+ SAFETY:
+ `cache`, `reservation` are NULL or alive; `result` may be written.
+ */
+int32_t gf_release(const struct gf_cache *cache,
+                   struct gf_reservation *reservation,
+                   uint64_t version,
+                   uint32_t flags,
+                   struct gf_result *result);
+
+/*
+ The source was certainly not changed, and will not be: GF_DONE. Where you do not know what became of
+ a COMMIT, free the reservation instead, and it expires. Uses the reservation up; it must still be
+ freed.
+
+ SAFETY:
+ `cache`, `reservation` are NULL or alive; `result` may be written.
+ */
+int32_t gf_abort(const struct gf_cache *cache,
+                 struct gf_reservation *reservation,
+                 struct gf_result *result);
+
+/*
+ More time for a reservation: GF_DONE, or GF_LOST if it came too late; then roll back, or release
+ after the change.
+
+ SAFETY:
+ `cache`, `reservation` are NULL or alive; `result` may be written.
+ */
+int32_t gf_renew(const struct gf_cache *cache,
+                 struct gf_reservation *reservation,
+                 struct gf_result *result);
+
+/*
+ Stores a value without asking the source; the last one wins: GF_STORED, GF_BUSY (a writer holds the
+ key) or GF_IN_DOUBT. Outside the guarantee.
+
+ SAFETY:
+ `cache` is NULL or alive; `key` and `entry` are readable; `result` may be written.
+ */
+int32_t gf_set(const struct gf_cache *cache,
+               struct gf_slice key,
+               struct gf_entry entry,
+               struct gf_result *result);
+
+/*
+ Stores a value if the cache still holds the one that a hit had this `stamp` of: GF_STORED,
+ GF_CONFLICT or GF_IN_DOUBT. Outside the guarantee.
+
+ SAFETY:
+ `cache` is NULL or alive; `key` and `entry` are readable; `result` may be written.
+ */
+int32_t gf_replace(const struct gf_cache *cache,
+                   struct gf_slice key,
+                   uint64_t stamp,
+                   struct gf_entry entry,
+                   struct gf_result *result);
+
+/*
+ Says that somebody who did not reserve it changed the source of a key: GF_DONE. Removes the value, and
+ ends every fill under way. With a version (GF_FLAG_VERSION) older fills are refused from now on too,
+ and a value that is at least that new stays.
+
+ SAFETY:
+ `cache` is NULL or alive; `key` is readable; `result` may be written.
+ */
+int32_t gf_invalidate(const struct gf_cache *cache,
+                      struct gf_slice key,
+                      uint64_t version,
+                      uint32_t flags,
+                      struct gf_result *result);
+
+/*
+ Sets the time to live of a value anew, in milliseconds, rounded up to whole seconds: GF_DONE or
+ GF_MISS.
+
+ SAFETY:
+ `cache` is NULL or alive; `key` is readable; `result` may be written.
+ */
+int32_t gf_touch(const struct gf_cache *cache,
+                 struct gf_slice key,
+                 uint64_t ttl_ms,
+                 struct gf_result *result);
+
+/*
+ Looks at what the cache stands on: GF_DONE, and gf_result.value is JSON: {"findings": [{"check",
+ "level" (ok, warning, error), "found", "why", "advice"}]}. Takes some seconds at most.
+
+ SAFETY:
+ `cache` is NULL or alive; `result` may be written.
+ */
+int32_t gf_diagnose(const struct gf_cache *cache, struct gf_result *result);
+
+/*
+ A new queue, owned by the caller. Never NULL.
+ */
+struct gf_queue *gf_queue_new(void);
+
+/*
+ Closes a queue: nothing more can be submitted to it. What was accepted still completes, and
+ gf_queue_wait gives it out; after the last of it, it answers GF_E_SHUT_DOWN. Threads that wait
+ are woken. Any thread, also twice. NULL is allowed.
+
+ SAFETY:
+ `queue` is NULL or was given by gf_queue_new and not freed yet.
+ */
+void gf_queue_close(const struct gf_queue *queue);
+
+/*
+ Closes and frees a queue, and all that is in it or would still come: leases in it are given back,
+ reservations are left to expire. Waits for nothing. No thread may be in gf_queue_wait or gf_submit with
+ it. NULL is allowed.
+
+ SAFETY:
+ `queue` is NULL or was given by gf_queue_new and not freed yet.
+ */
+void gf_queue_free(struct gf_queue *queue);
+
+/*
+ Submits operations, all of them or none. What the operations point to is copied before this
+ returns, and the leases and reservations they name may be freed then. For each accepted
+ operation exactly one completion comes out of the queue, in whatever order, also if the cache is
+ closed meanwhile; for a refused submit there is none. Any thread.
+
+ Returns GF_DONE, or an error that names the operation; then `error`, if it is not NULL, is set to a
+ gf_error that the caller frees, else to NULL.
+
+ SAFETY:
+ `cache` and `queue` are alive; `ops` is an array of `count` operations of `op_size` bytes each
+ (sizeof(gf_op)), whose slices are readable and whose handles are alive; `error` is NULL or may be
+ written.
+ */
+int32_t gf_submit(const struct gf_cache *cache,
+                  const struct gf_queue *queue,
+                  const struct gf_op *ops,
+                  size_t count,
+                  size_t op_size,
+                  struct gf_error **error);
+
+/*
+ Takes completions out of a queue: waits until there is at least one, `timeout_ms` is over (below
+ zero: as long as it takes), or the queue is closed and empty. Fills at most `capacity` results, owned
+ by the caller, and sets `count`.
+
+ Returns GF_DONE; GF_TIMED_OUT or GF_E_SHUT_DOWN, and `count` is 0; GF_E_INVALID or GF_E_ABI for bad
+ arguments.
+
+ SAFETY:
+ `queue` is alive; `results` has room for `capacity` results of `result_size` bytes each
+ (sizeof(gf_result)); `count` may be written.
+ */
+int32_t gf_queue_wait(const struct gf_queue *queue,
+                      struct gf_result *results,
+                      size_t capacity,
+                      size_t result_size,
+                      int64_t timeout_ms,
+                      size_t *count);
+
+/*
+ Counts. Any thread. Returns GF_DONE, GF_E_INVALID for NULL, GF_E_ABI where `struct_size` is not one
+ that this library knows.
+
+ SAFETY:
+ `cache` is NULL or alive; `stats` is NULL or may be read and written for `struct_size` bytes.
+ */
+int32_t gf_stats_read(const struct gf_cache *cache, struct gf_stats *stats);
+
+/*
+ Sends what the library logs, up to `level`, to `write`, on one thread of its own that does nothing
+ else; a slow host loses lines, which a later line says, and never slows the cache. With GF_LOG_OFF
+ or a NULL `write` it stops: when this returns, `write` is called no more. Process-wide; the last call
+ counts. Not from within `write`.
+
+ Returns GF_DONE, or GF_E_INVALID: the level is none, or the process has a tracing subscriber of its
+ own already.
+
+ SAFETY:
+ `write` may be called with `user_data` from another thread until this is called again.
+ */
+int32_t gf_log_set(int32_t level,
+                   gf_log_fn write,
+                   void *user_data);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif  // __cplusplus
+
+#endif  /* GENFENCE_H */

@@ -1,0 +1,257 @@
+//! What crosses the boundary: flat structs, and numbers with names. Numbers are append-only.
+
+use libc::{c_char, size_t};
+
+use super::error::gf_error;
+use super::handles::{gf_lease, gf_reservation};
+
+/// The major version of this interface: it changes when a program must be compiled anew.
+pub const GF_ABI_MAJOR: u32 = 1;
+/// The minor version of this interface: it grows with what is added.
+pub const GF_ABI_MINOR: u32 = 0;
+
+/* What a call came to. Zero and above are outcomes, below zero are errors: then there is a
+gf_error with a message. A lost race is an outcome. */
+
+/// Done.
+pub const GF_DONE: i32 = 0;
+/// There is a value: gf_result.value, or GF_FLAG_NOTHING where the source is known to have nothing.
+pub const GF_HIT: i32 = 1;
+/// The cache holds no value of this key.
+pub const GF_MISS: i32 = 2;
+/// The caller, and nobody else in all processes, should read the source and fill: gf_result.lease.
+pub const GF_LEASED: i32 = 3;
+/// Read the source, and store nothing. gf_result.detail says why: GF_BYPASS_*.
+pub const GF_BYPASS: i32 = 4;
+/// Of gf_lookup_many: somebody else fills this key. Fill what this call leased, then look it up again.
+pub const GF_PENDING: i32 = 5;
+/// The value is in the cache.
+pub const GF_STORED: i32 = 6;
+/// A fill lost its race: nothing was stored.
+pub const GF_REJECTED: i32 = 7;
+/// The caller may change the source now: gf_result.reservation.
+pub const GF_RESERVED: i32 = 8;
+/// The key is empty, and the next reader fills it.
+pub const GF_PURGED: i32 = 9;
+/// A renew came too late: roll back, or release after the change.
+pub const GF_LOST: i32 = 10;
+/// A replace lost its race: nothing was stored.
+pub const GF_CONFLICT: i32 = 11;
+/// A writer holds the key: a set stored nothing.
+pub const GF_BUSY: i32 = 12;
+/// Nobody answered. What was sent may have been applied, or may still be; it is safe either way.
+pub const GF_IN_DOUBT: i32 = 13;
+/// Of gf_queue_wait: the time is up, and nothing is there yet.
+pub const GF_TIMED_OUT: i32 = 14;
+
+/// An argument is out of bounds, NULL, of another size, or no UTF-8. Nothing was sent.
+pub const GF_E_INVALID: i32 = -1;
+/// The store gave no answer, or refused for good.
+pub const GF_E_STORE: i32 = -2;
+/// The cache or the queue was closed.
+pub const GF_E_SHUT_DOWN: i32 = -3;
+/// A fault of this library's, stopped at the boundary. Please report it.
+pub const GF_E_PANIC: i32 = -4;
+/// The program was compiled for another version of this interface.
+pub const GF_E_ABI: i32 = -5;
+
+/// Of GF_BYPASS: a writer holds the key.
+pub const GF_BYPASS_RESERVED: i32 = 1;
+/// Of GF_BYPASS: somebody else's fill takes longer than the option `wait`.
+pub const GF_BYPASS_SLOW: i32 = 2;
+/// Of GF_BYPASS: the store gave no answer.
+pub const GF_BYPASS_UNREACHABLE: i32 = 3;
+
+/// Of a value, there or back: the source has nothing for this key. There are no bytes.
+pub const GF_FLAG_NOTHING: u32 = 1;
+/// Of a value, there or back: `version` counts.
+pub const GF_FLAG_VERSION: u32 = 2;
+
+/* What gf_submit is asked to do. Beside each: the fields of gf_op that count. */
+
+/// key
+pub const GF_OP_GET: u32 = 1;
+/// key
+pub const GF_OP_LOOKUP: u32 = 2;
+/// lease, value, flags, version, ttl_ms. Uses the lease up.
+pub const GF_OP_FILL: u32 = 3;
+/// key
+pub const GF_OP_RESERVE: u32 = 4;
+/// reservation, value, flags, version, ttl_ms. Uses the reservation up.
+pub const GF_OP_COMMIT: u32 = 5;
+/// reservation, flags, version. Uses the reservation up.
+pub const GF_OP_RELEASE: u32 = 6;
+/// reservation. Uses the reservation up.
+pub const GF_OP_ABORT: u32 = 7;
+/// reservation
+pub const GF_OP_RENEW: u32 = 8;
+/// key, value, flags, ttl_ms
+pub const GF_OP_SET: u32 = 9;
+/// key, stamp, value, flags, ttl_ms
+pub const GF_OP_REPLACE: u32 = 10;
+/// key, flags, version
+pub const GF_OP_INVALIDATE: u32 = 11;
+/// key, ttl_ms
+pub const GF_OP_TOUCH: u32 = 12;
+/// Nothing.
+pub const GF_OP_DIAGNOSE: u32 = 13;
+
+/// Bytes that belong to the caller, and need only be there until the call returns. NULL goes with a
+/// length of 0 only.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct gf_slice {
+    /// The first byte.
+    pub data: *const u8,
+    /// How many there are.
+    pub len: size_t,
+}
+
+/// Bytes that this library owns until gf_result_free.
+#[repr(C)]
+pub struct gf_bytes {
+    /// The first byte; not NULL where there is a value, also an empty one.
+    pub data: *const u8,
+    /// How many there are.
+    pub len: size_t,
+    /// What keeps them. Not for the caller.
+    pub owner: *mut gf_owner,
+}
+
+/// What keeps the bytes of a value. Opaque.
+pub struct gf_owner(pub(super) bytes::Bytes);
+
+/// How to open a cache. Fill it with gf_options_init first: what is added later is zero then.
+#[repr(C)]
+pub struct gf_options {
+    /// sizeof(gf_options), as the program was compiled.
+    pub struct_size: u32,
+    /// GF_ABI_MAJOR, as the program was compiled.
+    pub abi_major: u32,
+    /// GF_ABI_MINOR, as the program was compiled.
+    pub abi_minor: u32,
+    /// Threads of this library's own, for all caches of the process: what the first gf_open says.
+    /// 0: one for each processor, at most 8. At most 256.
+    pub worker_threads: u32,
+    /// What every key begins with, where it is no UTF-8 and so cannot stand in the URL. Empty: as
+    /// the URL says.
+    pub prefix: gf_slice,
+    /// Zero.
+    pub reserved: [u64; 6],
+}
+
+/// A value to be stored.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct gf_entry {
+    /// The bytes, unless the flags say GF_FLAG_NOTHING.
+    pub value: gf_slice,
+    /// Its version from the source, where the flags say GF_FLAG_VERSION: at most 2^63 - 1.
+    pub version: u64,
+    /// How long to keep it in milliseconds, rounded up to whole seconds. 0: the cache's own time.
+    pub ttl_ms: u64,
+    /// GF_FLAG_*
+    pub flags: u32,
+    /// Zero.
+    pub reserved: u32,
+}
+
+/// One operation to be submitted.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct gf_op {
+    /// GF_OP_*
+    pub op: u32,
+    /// GF_FLAG_*
+    pub flags: u32,
+    /// Comes back with the completion. This library does not look at it.
+    pub user_data: u64,
+    /// The key, 1 byte to the option `max_key_bytes` (prefix included).
+    pub key: gf_slice,
+    /// The value, at most the option `max_value_bytes`.
+    pub value: gf_slice,
+    /// As in gf_entry.
+    pub version: u64,
+    /// As in gf_entry.
+    pub ttl_ms: u64,
+    /// Of a replace: the stamp of the hit that is to be replaced.
+    pub stamp: u64,
+    /// Of a fill.
+    pub lease: *mut gf_lease,
+    /// Of a commit, a release, an abort, a renew.
+    pub reservation: *mut gf_reservation,
+    /// Zero.
+    pub reserved: [u64; 2],
+}
+
+/// What a call came to. What it owns is freed by gf_result_free; what the caller takes out of it, it
+/// sets to NULL there.
+#[repr(C)]
+pub struct gf_result {
+    /// As it was submitted.
+    pub user_data: u64,
+    /// GF_* above.
+    pub status: i32,
+    /// More about it: GF_BYPASS_*.
+    pub detail: i32,
+    /// GF_FLAG_*
+    pub flags: u32,
+    /// Zero.
+    pub reserved: u32,
+    /// Of a hit; of a diagnosis: JSON.
+    pub value: gf_bytes,
+    /// Of a hit, where the flags say GF_FLAG_VERSION.
+    pub version: u64,
+    /// Of a hit: names this stored value, for a replace.
+    pub stamp: u64,
+    /// Of a reservation: what was left of it in milliseconds when this was made.
+    pub remaining_ms: u64,
+    /// Owned. Of GF_LEASED.
+    pub lease: *mut gf_lease,
+    /// Owned. Of GF_RESERVED.
+    pub reservation: *mut gf_reservation,
+    /// Owned. Of an error.
+    pub error: *mut gf_error,
+}
+
+impl gf_slice {
+    pub(super) const EMPTY: gf_slice = gf_slice { data: std::ptr::null(), len: 0 };
+}
+
+impl gf_bytes {
+    pub(super) const NONE: gf_bytes =
+        gf_bytes { data: std::ptr::null(), len: 0, owner: std::ptr::null_mut() };
+}
+
+impl gf_result {
+    pub(super) fn new(status: i32) -> Self {
+        gf_result {
+            user_data: 0,
+            status,
+            detail: 0,
+            flags: 0,
+            reserved: 0,
+            value: gf_bytes::NONE,
+            version: 0,
+            stamp: 0,
+            remaining_ms: 0,
+            lease: std::ptr::null_mut(),
+            reservation: std::ptr::null_mut(),
+            error: std::ptr::null_mut(),
+        }
+    }
+}
+
+/// A number of the version of this library's interface: the major version times 65536, and the minor.
+/// A program that was compiled for major M and minor m can use it if the major is M and the minor is
+/// at least m; gf_open checks that.
+#[unsafe(no_mangle)]
+pub extern "C" fn gf_abi_version() -> u32 {
+    GF_ABI_MAJOR << 16 | GF_ABI_MINOR
+}
+
+/// The version of this library, as text that lives as long as the process.
+#[unsafe(no_mangle)]
+pub extern "C" fn gf_version() -> *const c_char {
+    concat!(env!("CARGO_PKG_VERSION"), "\0").as_ptr().cast()
+}

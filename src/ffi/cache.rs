@@ -1,0 +1,208 @@
+//! Opening and closing a cache, and what it says of itself.
+
+use std::mem::{offset_of, size_of};
+use std::time::Duration;
+
+use libc::c_char;
+
+use super::abi::*;
+use super::error::{Failure, gf_error};
+use super::guard::guarded;
+use super::handles::gf_cache;
+use super::op::bytes_of;
+use super::runtime;
+use crate::Cache;
+
+/// Fills options with what they are by default.
+///
+/// # Safety
+/// `options` is NULL (then nothing is done) or may be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn gf_options_init(options: *mut gf_options) {
+    let fresh = gf_options {
+        struct_size: u32::try_from(size_of::<gf_options>()).unwrap_or(u32::MAX),
+        abi_major: GF_ABI_MAJOR,
+        abi_minor: GF_ABI_MINOR,
+        worker_threads: 0,
+        prefix: gf_slice::EMPTY,
+        reserved: [0; 6],
+    };
+    if !options.is_null() {
+        // SAFETY: by the function's own contract.
+        unsafe { options.write(fresh) };
+    }
+}
+
+/// Opens a cache: `memory://?options`, or `aerospike://host:port/namespace/set?options`. Takes at most
+/// the option `connect_timeout` (5 s), and as long again to test the cluster. `url` is UTF-8 and ends in
+/// a zero byte; `options` may be NULL.
+///
+/// Returns GF_DONE and sets `cache`, which the caller closes and frees; or an error, and then `error`,
+/// if it is not NULL, is set to a gf_error that the caller frees. Never repeats the URL, which may hold
+/// a password.
+///
+/// # Safety
+/// `url` is NULL or a text; `options` is NULL or filled by gf_options_init; `cache` may be written;
+/// `error` is NULL or may be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn gf_open(
+    url: *const c_char,
+    options: *const gf_options,
+    cache: *mut *mut gf_cache,
+    error: *mut *mut gf_error,
+) -> i32 {
+    let opened = guarded(|| {
+        if cache.is_null() {
+            return Err(Failure::invalid("cache", "is NULL"));
+        }
+        // SAFETY: by the function's own contract.
+        let (url, options) = unsafe { (text_of(url)?, read(options)?) };
+        let runtime = runtime::get_or_start(options.worker_threads)?;
+        let mut builder = Cache::builder();
+        // SAFETY: by the function's own contract.
+        let prefix = unsafe { bytes_of("prefix", options.prefix) }?;
+        if !prefix.is_empty() {
+            builder = builder.prefix(prefix);
+        }
+        let opened = runtime::wait(runtime, Box::pin(builder.connect(url)))?;
+        Ok(gf_cache::new(opened, runtime))
+    });
+    // SAFETY: each is NULL or may be written.
+    unsafe { hand_over(opened, cache, error) }
+}
+
+/// Writes what a call made, or its error, where the caller wants it.
+///
+/// # Safety
+/// Each is NULL or may be written.
+unsafe fn hand_over<T>(
+    made: Result<*mut T, Failure>,
+    out: *mut *mut T,
+    error: *mut *mut gf_error,
+) -> i32 {
+    let (status, handle, failed) = match made {
+        Ok(handle) => (GF_DONE, handle, None),
+        Err(failure) => (failure.status, std::ptr::null_mut(), Some(failure)),
+    };
+    // SAFETY: by the function's own contract.
+    unsafe {
+        if !out.is_null() {
+            out.write(handle);
+        }
+        if !error.is_null() {
+            error.write(failed.map_or(std::ptr::null_mut(), Failure::into_raw));
+        }
+    }
+    status
+}
+
+/// # Safety
+/// `text` is NULL or a text that lives as long as it is used.
+unsafe fn text_of<'t>(text: *const c_char) -> Result<&'t str, Failure> {
+    if text.is_null() {
+        return Err(Failure::invalid("url", "is NULL"));
+    }
+    // SAFETY: not NULL, and a text by the caller's word.
+    let text = unsafe { std::ffi::CStr::from_ptr(text) };
+    text.to_str().map_err(|_| Failure::invalid("url", "is no UTF-8"))
+}
+
+/// Reads options of this size or of an older, smaller one.
+///
+/// # Safety
+/// NULL, or readable for as many bytes as it says.
+unsafe fn read(given: *const gf_options) -> Result<gf_options, Failure> {
+    let mut options = gf_options {
+        struct_size: 0,
+        abi_major: GF_ABI_MAJOR,
+        abi_minor: GF_ABI_MINOR,
+        worker_threads: 0,
+        prefix: gf_slice::EMPTY,
+        reserved: [0; 6],
+    };
+    if given.is_null() {
+        return Ok(options);
+    }
+    // SAFETY: the size stands first in every version.
+    let size = unsafe { (&raw const (*given).struct_size).read() } as usize;
+    let least = offset_of!(gf_options, prefix);
+    if size < least || size > size_of::<gf_options>() {
+        let most = size_of::<gf_options>();
+        return Err(Failure::abi(format!(
+            "struct_size of gf_options: {size} bytes, must be {least} to {most}: call gf_options_init"
+        )));
+    }
+    // SAFETY: both are at least this long.
+    unsafe {
+        std::ptr::copy_nonoverlapping(given.cast::<u8>(), (&raw mut options).cast::<u8>(), size);
+    }
+    if options.abi_major != GF_ABI_MAJOR || options.abi_minor > GF_ABI_MINOR {
+        return Err(Failure::abi(format!(
+            "the program was compiled for version {}.{} of the interface, and this library has \
+             {GF_ABI_MAJOR}.{GF_ABI_MINOR}",
+            options.abi_major, options.abi_minor
+        )));
+    }
+    if options.worker_threads > 256 {
+        let given = options.worker_threads;
+        return Err(Failure::invalid("worker_threads", format!("{given}, must be 0 to 256")));
+    }
+    if options.reserved != [0; 6] {
+        return Err(Failure::invalid("reserved", "must be 0"));
+    }
+    Ok(options)
+}
+
+/// Closes a cache: from now on every call on it ends with GF_E_SHUT_DOWN. What is under way gets
+/// `within_ms` to end; submitted operations that are not done by then complete with GF_E_SHUT_DOWN.
+/// Leases and reservations that are out can still be used. Any thread, also twice.
+///
+/// Returns GF_DONE if all ended by itself, else GF_TIMED_OUT; GF_E_INVALID for NULL.
+///
+/// # Safety
+/// `cache` is NULL or was given by gf_open and not freed yet.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn gf_close(cache: *const gf_cache, within_ms: u64) -> i32 {
+    let closed = guarded(|| {
+        // SAFETY: by the function's own contract.
+        let cache = unsafe { cache.as_ref() };
+        let cache = cache.ok_or_else(|| Failure::invalid("cache", "is NULL"))?;
+        let within = Duration::from_millis(within_ms);
+        Ok(runtime::wait(cache.runtime, async {
+            let start = std::time::Instant::now();
+            let ended = cache.cache.close(within).await;
+            cache.submitted.close();
+            let left = within.saturating_sub(start.elapsed());
+            let done = tokio::time::timeout(left, cache.submitted.wait()).await.is_ok();
+            cache.cut.cancel();
+            cache.submitted.wait().await;
+            ended && done
+        }))
+    });
+    match closed {
+        Ok(true) => GF_DONE,
+        Ok(false) => GF_TIMED_OUT,
+        Err(failure) => failure.status,
+    }
+}
+
+/// Frees a cache. One that was not closed is closed, with no time to end for what is under way. No other
+/// thread may be in a call with it. NULL is allowed.
+///
+/// # Safety
+/// `cache` is NULL or was given by gf_open and not freed yet.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn gf_free(cache: *mut gf_cache) {
+    if cache.is_null() {
+        return;
+    }
+    // SAFETY: alive, by the function's own contract.
+    unsafe {
+        gf_close(cache, 0);
+        let cache = Box::from_raw(cache);
+        let _stopped = guarded(|| {
+            drop(cache);
+            Ok(())
+        });
+    }
+}

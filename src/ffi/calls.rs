@@ -1,0 +1,316 @@
+//! The synchronous calls: each waits on the caller's thread until it is done.
+//!
+//! All take a gf_result to fill. What stood there is overwritten, not freed. They return its status.
+
+use super::abi::*;
+use super::error::Failure;
+use super::guard;
+use super::handles::{gf_cache, gf_lease, gf_reservation};
+use super::op::{self, bytes_of};
+use super::runtime;
+
+/// Checks, runs and waits for one operation.
+///
+/// # Safety
+/// As the exported call says.
+unsafe fn call(cache: *const gf_cache, op: &gf_op, out: *mut gf_result) -> i32 {
+    // SAFETY: by the function's own contract.
+    unsafe {
+        guard::into(out, || {
+            let cache = cache.as_ref().ok_or_else(|| Failure::invalid("cache", "is NULL"))?;
+            op.check(&cache.cache)?;
+            let taken = op.take()?;
+            Ok(runtime::wait(cache.runtime, taken.run(&cache.cache)))
+        })
+    }
+}
+
+/// Nothing but the number of the operation.
+fn only(op: u32) -> gf_op {
+    gf_op {
+        op,
+        flags: 0,
+        user_data: 0,
+        key: gf_slice::EMPTY,
+        value: gf_slice::EMPTY,
+        version: 0,
+        ttl_ms: 0,
+        stamp: 0,
+        lease: std::ptr::null_mut(),
+        reservation: std::ptr::null_mut(),
+        reserved: [0; 2],
+    }
+}
+
+/// The operation with a value of the host's. Its reserved place is checked here, as gf_op has none.
+fn with_entry(op: gf_op, entry: gf_entry) -> gf_op {
+    let gf_entry { value, version, ttl_ms, flags, reserved } = entry;
+    gf_op { value, version, ttl_ms, flags, reserved: [reserved.into(), 0], ..op }
+}
+
+/// The value of a key, if the cache holds one: GF_HIT or GF_MISS. Takes no lease, waits for nobody.
+///
+/// # Safety
+/// `cache` is NULL or alive; `key` is readable; `result` may be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn gf_get(
+    cache: *const gf_cache,
+    key: gf_slice,
+    result: *mut gf_result,
+) -> i32 {
+    // SAFETY: by the function's own contract.
+    unsafe { call(cache, &gf_op { key, ..only(GF_OP_GET) }, result) }
+}
+
+/// Looks a key up: GF_HIT; GF_LEASED: read the source now, then gf_fill; or GF_BYPASS: read the source
+/// and store nothing. Waits, at most for the option `wait`, while another caller fills.
+///
+/// # Safety
+/// `cache` is NULL or alive; `key` is readable; `result` may be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn gf_lookup(
+    cache: *const gf_cache,
+    key: gf_slice,
+    result: *mut gf_result,
+) -> i32 {
+    // SAFETY: by the function's own contract.
+    unsafe { call(cache, &gf_op { key, ..only(GF_OP_LOOKUP) }, result) }
+}
+
+/// Looks several keys up, with one read for all of them: results[i] is that of keys[i], as gf_lookup's,
+/// or GF_PENDING where another caller fills the key: this call waits for nobody, as two that hold
+/// leases could wait for each other. Fill what was leased, then look those up again. A key that stands
+/// there twice has the same answer, and its lease the first time only; then GF_PENDING.
+///
+/// Returns GF_DONE, and every result is set; or an error, which stands in results[0], and the others are
+/// empty.
+///
+/// # Safety
+/// `cache` is NULL or alive; `keys` is an array of `count` readable slices; `results` has room for
+/// `count` results of `result_size` bytes each (sizeof(gf_result)).
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn gf_lookup_many(
+    cache: *const gf_cache,
+    keys: *const gf_slice,
+    count: libc::size_t,
+    results: *mut gf_result,
+    result_size: libc::size_t,
+) -> i32 {
+    let looked_up = guard::guarded(|| {
+        if result_size != size_of::<gf_result>() {
+            return Err(Failure::abi("result_size is not that of this library"));
+        }
+        if count == 0 {
+            return Ok(Vec::new());
+        }
+        if keys.is_null() || results.is_null() {
+            return Err(Failure::invalid("keys", "keys or results is NULL"));
+        }
+        // SAFETY: by the function's own contract.
+        let (cache, keys) = unsafe { (cache.as_ref(), std::slice::from_raw_parts(keys, count)) };
+        let cache = cache.ok_or_else(|| Failure::invalid("cache", "is NULL"))?;
+        // SAFETY: by the function's own contract.
+        let keys = keys.iter().map(|key| unsafe { bytes_of("keys", *key) });
+        let keys: Vec<&[u8]> = keys.collect::<Result<_, _>>()?;
+        let looked_up = runtime::wait(cache.runtime, cache.cache.lookup_many(&keys))?;
+        let result =
+            |lookup: Option<_>| lookup.map_or_else(|| gf_result::new(GF_PENDING), op::found);
+        Ok(looked_up.into_iter().map(result).collect::<Vec<gf_result>>())
+    });
+    let (status, mut filled) = match looked_up {
+        Ok(filled) => (GF_DONE, filled),
+        Err(failure) => (failure.status, vec![gf_result::from(failure)]),
+    };
+    if results.is_null() || result_size != size_of::<gf_result>() || count == 0 {
+        for result in &mut filled {
+            // SAFETY: just made, and nobody else's.
+            unsafe { super::handles::gf_result_free(result) };
+        }
+        return status;
+    }
+    let rest = (filled.len()..count).map(|_| gf_result::new(status));
+    for (index, result) in filled.into_iter().chain(rest).enumerate() {
+        // SAFETY: there is room for `count`, and there are as many.
+        unsafe { results.add(index).write(result) };
+    }
+    status
+}
+
+/// Fills the key that was leased: GF_STORED, GF_REJECTED (the race was lost) or GF_IN_DOUBT. The value
+/// is what the source was read to have **after** the lease came. Uses the lease up, also where the
+/// value is refused as out of bounds after the call began; it must still be freed.
+///
+/// # Safety
+/// `cache`, `lease` are NULL or alive; `entry` is readable; `result` may be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn gf_fill(
+    cache: *const gf_cache,
+    lease: *mut gf_lease,
+    entry: gf_entry,
+    result: *mut gf_result,
+) -> i32 {
+    let op = with_entry(gf_op { lease, ..only(GF_OP_FILL) }, entry);
+    // SAFETY: by the function's own contract.
+    unsafe { call(cache, &op, result) }
+}
+
+/// Reserves a key, before its source is changed: GF_RESERVED. From now until the commit, the release or
+/// the abort no reader is served a cached value. The change must be over within gf_remaining_ms.
+///
+/// # Safety
+/// `cache` is NULL or alive; `key` is readable; `result` may be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn gf_reserve(
+    cache: *const gf_cache,
+    key: gf_slice,
+    result: *mut gf_result,
+) -> i32 {
+    // SAFETY: by the function's own contract.
+    unsafe { call(cache, &gf_op { key, ..only(GF_OP_RESERVE) }, result) }
+}
+
+/// The source was changed and committed, and the key now has this value: GF_STORED; GF_PURGED if
+/// another writer was there too, and the key is empty; or GF_IN_DOUBT. With GF_FLAG_VERSION the source's
+/// own order decides among crossing writers. Uses the reservation up; it must still be freed.
+///
+/// # Safety
+/// `cache`, `reservation` are NULL or alive; `entry` is readable; `result` may be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn gf_commit(
+    cache: *const gf_cache,
+    reservation: *mut gf_reservation,
+    entry: gf_entry,
+    result: *mut gf_result,
+) -> i32 {
+    let op = with_entry(gf_op { reservation, ..only(GF_OP_COMMIT) }, entry);
+    // SAFETY: by the function's own contract.
+    unsafe { call(cache, &op, result) }
+}
+
+/// The source was changed and committed, and the value is not at hand: GF_PURGED or GF_IN_DOUBT.
+/// `version` counts where `flags` say GF_FLAG_VERSION. Uses the reservation up; it must still be freed.
+///
+/// # Safety
+/// `cache`, `reservation` are NULL or alive; `result` may be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn gf_release(
+    cache: *const gf_cache,
+    reservation: *mut gf_reservation,
+    version: u64,
+    flags: u32,
+    result: *mut gf_result,
+) -> i32 {
+    let op = gf_op { flags, version, reservation, ..only(GF_OP_RELEASE) };
+    // SAFETY: by the function's own contract.
+    unsafe { call(cache, &op, result) }
+}
+
+/// The source was certainly not changed, and will not be: GF_DONE. Where you do not know what became of
+/// a COMMIT, free the reservation instead, and it expires. Uses the reservation up; it must still be
+/// freed.
+///
+/// # Safety
+/// `cache`, `reservation` are NULL or alive; `result` may be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn gf_abort(
+    cache: *const gf_cache,
+    reservation: *mut gf_reservation,
+    result: *mut gf_result,
+) -> i32 {
+    // SAFETY: by the function's own contract.
+    unsafe { call(cache, &gf_op { reservation, ..only(GF_OP_ABORT) }, result) }
+}
+
+/// More time for a reservation: GF_DONE, or GF_LOST if it came too late; then roll back, or release
+/// after the change.
+///
+/// # Safety
+/// `cache`, `reservation` are NULL or alive; `result` may be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn gf_renew(
+    cache: *const gf_cache,
+    reservation: *mut gf_reservation,
+    result: *mut gf_result,
+) -> i32 {
+    // SAFETY: by the function's own contract.
+    unsafe { call(cache, &gf_op { reservation, ..only(GF_OP_RENEW) }, result) }
+}
+
+/// Stores a value without asking the source; the last one wins: GF_STORED, GF_BUSY (a writer holds the
+/// key) or GF_IN_DOUBT. Outside the guarantee.
+///
+/// # Safety
+/// `cache` is NULL or alive; `key` and `entry` are readable; `result` may be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn gf_set(
+    cache: *const gf_cache,
+    key: gf_slice,
+    entry: gf_entry,
+    result: *mut gf_result,
+) -> i32 {
+    // SAFETY: by the function's own contract.
+    unsafe { call(cache, &with_entry(gf_op { key, ..only(GF_OP_SET) }, entry), result) }
+}
+
+/// Stores a value if the cache still holds the one that a hit had this `stamp` of: GF_STORED,
+/// GF_CONFLICT or GF_IN_DOUBT. Outside the guarantee.
+///
+/// # Safety
+/// `cache` is NULL or alive; `key` and `entry` are readable; `result` may be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn gf_replace(
+    cache: *const gf_cache,
+    key: gf_slice,
+    stamp: u64,
+    entry: gf_entry,
+    result: *mut gf_result,
+) -> i32 {
+    // SAFETY: by the function's own contract.
+    unsafe { call(cache, &with_entry(gf_op { key, stamp, ..only(GF_OP_REPLACE) }, entry), result) }
+}
+
+/// Says that somebody who did not reserve it changed the source of a key: GF_DONE. Removes the value, and
+/// ends every fill under way. With a version (GF_FLAG_VERSION) older fills are refused from now on too,
+/// and a value that is at least that new stays.
+///
+/// # Safety
+/// `cache` is NULL or alive; `key` is readable; `result` may be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn gf_invalidate(
+    cache: *const gf_cache,
+    key: gf_slice,
+    version: u64,
+    flags: u32,
+    result: *mut gf_result,
+) -> i32 {
+    let op = gf_op { flags, key, version, ..only(GF_OP_INVALIDATE) };
+    // SAFETY: by the function's own contract.
+    unsafe { call(cache, &op, result) }
+}
+
+/// Sets the time to live of a value anew, in milliseconds, rounded up to whole seconds: GF_DONE or
+/// GF_MISS.
+///
+/// # Safety
+/// `cache` is NULL or alive; `key` is readable; `result` may be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn gf_touch(
+    cache: *const gf_cache,
+    key: gf_slice,
+    ttl_ms: u64,
+    result: *mut gf_result,
+) -> i32 {
+    // SAFETY: by the function's own contract.
+    unsafe { call(cache, &gf_op { key, ttl_ms, ..only(GF_OP_TOUCH) }, result) }
+}
+
+/// Looks at what the cache stands on: GF_DONE, and gf_result.value is JSON: {"findings": [{"check",
+/// "level" (ok, warning, error), "found", "why", "advice"}]}. Takes some seconds at most.
+///
+/// # Safety
+/// `cache` is NULL or alive; `result` may be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn gf_diagnose(cache: *const gf_cache, result: *mut gf_result) -> i32 {
+    // SAFETY: by the function's own contract.
+    unsafe { call(cache, &only(GF_OP_DIAGNOSE), result) }
+}

@@ -1,0 +1,110 @@
+//! Errors as C sees them.
+
+use std::ffi::CString;
+
+use libc::c_char;
+
+use super::abi::{GF_E_ABI, GF_E_INVALID, GF_E_SHUT_DOWN, GF_E_STORE, gf_result};
+use super::live::{self, Kind};
+use crate::Error;
+
+/// Why a call failed. Freed by gf_result_free or gf_error_free; until then its texts are there.
+#[repr(C)]
+pub struct gf_error {
+    /// GF_E_*
+    pub status: i32,
+    /// What the Aerospike server answered, or 0 if it did not answer, or was not asked.
+    pub server_code: i32,
+    /// What is wrong and what to do, in UTF-8, ending in a zero byte. Holds no secret.
+    pub message: *const c_char,
+    /// Of GF_E_INVALID: the argument, option or field. Else empty.
+    pub field: *const c_char,
+    /// Zero.
+    pub reserved: [u64; 2],
+}
+
+/// An error within this library, before it crosses.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub status: i32,
+    pub server_code: i32,
+    pub field: &'static str,
+    pub message: String,
+}
+
+impl Failure {
+    pub fn invalid(field: &'static str, problem: impl Into<String>) -> Self {
+        let message = format!("{field}: {}", problem.into());
+        Failure { status: GF_E_INVALID, server_code: 0, field, message }
+    }
+
+    pub fn abi(message: impl Into<String>) -> Self {
+        Failure { status: GF_E_ABI, server_code: 0, field: "", message: message.into() }
+    }
+
+    pub fn with(status: i32, message: impl Into<String>) -> Self {
+        Failure { status, server_code: 0, field: "", message: message.into() }
+    }
+
+    /// As a gf_error that the caller owns.
+    pub fn into_raw(self) -> *mut gf_error {
+        let text = |text: &str| {
+            // A zero byte would end the text early; none of ours has one, but a path of the caller's may.
+            let text = CString::new(text.replace('\0', "\u{fffd}")).unwrap_or_default();
+            text.into_raw().cast_const()
+        };
+        live::add(Kind::Error, 1);
+        Box::into_raw(Box::new(gf_error {
+            status: self.status,
+            server_code: self.server_code,
+            message: text(&self.message),
+            field: text(self.field),
+            reserved: [0; 2],
+        }))
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let message = error.to_string();
+        match error {
+            Error::Invalid { field, .. } => {
+                Failure { status: GF_E_INVALID, server_code: 0, field, message }
+            }
+            Error::Store(store) => {
+                let server_code = store.server_code().unwrap_or(0);
+                Failure { status: GF_E_STORE, server_code, field: "", message }
+            }
+            Error::ShutDown => Failure::with(GF_E_SHUT_DOWN, message),
+            // Only a batch loader in Rust can answer for a key of its own.
+            Error::UnexpectedKey => {
+                Failure { status: GF_E_INVALID, server_code: 0, field: "", message }
+            }
+        }
+    }
+}
+
+impl From<Failure> for gf_result {
+    fn from(failure: Failure) -> Self {
+        let status = failure.status;
+        gf_result { error: failure.into_raw(), ..gf_result::new(status) }
+    }
+}
+
+/// Frees an error. NULL is allowed.
+///
+/// # Safety
+/// `error` is NULL or was given by this library and not freed yet.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn gf_error_free(error: *mut gf_error) {
+    if error.is_null() {
+        return;
+    }
+    // SAFETY: it is a box of ours, and its texts are of ours.
+    unsafe {
+        let error = Box::from_raw(error);
+        drop(CString::from_raw(error.message.cast_mut()));
+        drop(CString::from_raw(error.field.cast_mut()));
+    }
+    live::sub(Kind::Error, 1);
+}

@@ -1,0 +1,46 @@
+//! No panic crosses the boundary.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::abi::{GF_E_PANIC, gf_result};
+use super::error::Failure;
+
+/// Runs an export's body. A panic ends as an error; what was locked is not poisoned
+/// (`parking_lot`), and what was half done is dropped, which is safe for every handle there is.
+pub(super) fn guarded<T>(body: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
+    catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|panic| Err(of_panic(&*panic)))
+}
+
+/// The same, for an export that fills a result. Returns its status.
+///
+/// # Safety
+/// `out` is NULL or may be written.
+pub(super) unsafe fn into(
+    out: *mut gf_result,
+    body: impl FnOnce() -> Result<gf_result, Failure>,
+) -> i32 {
+    let result = guarded(body).unwrap_or_else(gf_result::from);
+    let status = result.status;
+    if out.is_null() {
+        drop_result(result);
+    } else {
+        // SAFETY: the caller says that it may be written. What stood there is not freed.
+        unsafe { out.write(result) };
+    }
+    status
+}
+
+fn drop_result(mut result: gf_result) {
+    // SAFETY: it was just made, and all that it owns is its own.
+    unsafe { super::handles::gf_result_free(&raw mut result) };
+}
+
+pub(super) fn of_panic(panic: &(dyn Any + Send)) -> Failure {
+    let said = panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("without a message");
+    Failure::with(GF_E_PANIC, format!("a fault of genfence's own, please report it: {said}"))
+}

@@ -1,0 +1,35 @@
+//! The C boundary: the only place with `extern "C"`. Its header is `include/genfence.h`.
+//!
+//! * Every export stops panics; numbers and flags are range-checked, so no host value is undefined
+//!   behaviour; what the host passes is checked before anything is sent.
+//! * What is submitted completes exactly once, through a queue that the host's own thread waits on.
+//! * Who owns what stands at every function.
+#![allow(unsafe_code, reason = "this is the boundary: raw pointers come and go here")]
+#![allow(non_camel_case_types, reason = "these are the names that C sees")]
+#![allow(missing_debug_implementations, clippy::missing_safety_doc, reason = "C has neither")]
+#![allow(clippy::wildcard_imports, reason = "the numbers of the interface are many")]
+
+mod abi;
+mod cache;
+mod calls;
+mod error;
+mod guard;
+mod handles;
+mod live;
+mod log;
+mod op;
+mod queue;
+mod runtime;
+mod stats;
+#[cfg(feature = "capi-test")]
+mod test;
+
+pub use abi::*;
+pub use cache::*;
+pub use calls::*;
+pub use error::{gf_error, gf_error_free};
+pub use handles::*;
+pub use live::*;
+pub use log::*;
+pub use queue::*;
+pub use stats::*;

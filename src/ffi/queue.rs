@@ -1,0 +1,363 @@
+//! The completion queue: what was submitted completes there, exactly once, and the host's own thread
+//! takes it out. No code of the host's ever runs on a thread of this library.
+
+use std::collections::VecDeque;
+use std::mem::size_of;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use libc::size_t;
+use parking_lot::{Condvar, Mutex};
+
+use super::abi::*;
+use super::error::{Failure, gf_error};
+use super::guard::{guarded, of_panic};
+use super::handles::{gf_cache, gf_result_free};
+use super::live::{self, Kind};
+use super::op::Op;
+
+/// Where submitted operations complete. Any number of threads may submit to it and wait on it.
+pub struct gf_queue(Arc<Queue>);
+
+struct Queue {
+    state: Mutex<State>,
+    arrived: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    completed: VecDeque<Completion>,
+    /// Accepted, and not completed yet.
+    pending: usize,
+    waiting: usize,
+    closed: bool,
+}
+
+/// A result on its way. What it owns is nobody else's, so it may change threads.
+struct Completion(gf_result);
+
+// SAFETY: the handles it points to are boxes of ours that only this result knows of, and what is in
+// them may be sent (a lease, a reservation, bytes, text).
+unsafe impl Send for Completion {}
+
+impl Drop for Completion {
+    fn drop(&mut self) {
+        // SAFETY: filled by this library; what was taken out is not in it any more.
+        unsafe { gf_result_free(&raw mut self.0) };
+    }
+}
+
+impl Completion {
+    fn into_result(mut self) -> gf_result {
+        std::mem::replace(&mut self.0, gf_result::new(GF_DONE))
+    }
+}
+
+/// An accepted operation. However it ends, its completion arrives: also when its task is dropped.
+struct Ticket {
+    queue: Arc<Queue>,
+    user_data: u64,
+    open: bool,
+}
+
+impl Ticket {
+    fn complete(mut self, result: gf_result) {
+        self.open = false;
+        self.queue.push(self.user_data, result);
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        if !self.open {
+            return;
+        }
+        let failure =
+            if std::thread::panicking() { of_panic(&"a task ended early") } else { shut_down() };
+        self.queue.push(self.user_data, failure.into());
+    }
+}
+
+fn shut_down() -> Failure {
+    Failure::with(
+        GF_E_SHUT_DOWN,
+        "the cache was closed before this was done; it may have been applied, which is safe",
+    )
+}
+
+impl Queue {
+    fn push(&self, user_data: u64, mut result: gf_result) {
+        result.user_data = user_data;
+        let mut state = self.state.lock();
+        state.pending -= 1;
+        state.completed.push_back(Completion(result));
+        let waiting = state.waiting > 0;
+        drop(state);
+        if waiting {
+            self.arrived.notify_one();
+        }
+    }
+
+    /// Takes the places of a batch, or none where the queue is closed.
+    fn accept(&self, count: usize) -> Result<(), Failure> {
+        let mut state = self.state.lock();
+        if state.closed {
+            return Err(Failure::with(GF_E_SHUT_DOWN, "the queue is closed; open a new one"));
+        }
+        state.pending += count;
+        live::add(Kind::Pending, count);
+        Ok(())
+    }
+
+    /// Operations that were done at once complete together.
+    fn push_all(&self, done: Vec<Completion>) {
+        if done.is_empty() {
+            return;
+        }
+        let mut state = self.state.lock();
+        state.pending -= done.len();
+        state.completed.extend(done);
+        let waiting = state.waiting > 0;
+        drop(state);
+        if waiting {
+            self.arrived.notify_one();
+        }
+    }
+
+    /// Waits until there is something, the time is up, or nothing can come any more.
+    fn wait(&self, capacity: usize, timeout: Option<Duration>) -> Result<Vec<Completion>, i32> {
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let mut state = self.state.lock();
+        loop {
+            if !state.completed.is_empty() {
+                let count = state.completed.len().min(capacity);
+                let taken = state.completed.drain(..count).collect();
+                if !state.completed.is_empty() && state.waiting > 0 {
+                    self.arrived.notify_one();
+                }
+                return Ok(taken);
+            }
+            if state.closed && state.pending == 0 {
+                return Err(GF_E_SHUT_DOWN);
+            }
+            state.waiting += 1;
+            let late = match deadline {
+                Some(deadline) => self.arrived.wait_until(&mut state, deadline).timed_out(),
+                None if timeout.is_some() => false,
+                None => {
+                    self.arrived.wait(&mut state);
+                    false
+                }
+            };
+            state.waiting -= 1;
+            if late && state.completed.is_empty() {
+                return Err(GF_TIMED_OUT);
+            }
+        }
+    }
+
+    fn close(&self) {
+        self.state.lock().closed = true;
+        self.arrived.notify_all();
+    }
+}
+
+/// A new queue, owned by the caller. Never NULL.
+#[unsafe(no_mangle)]
+pub extern "C" fn gf_queue_new() -> *mut gf_queue {
+    live::add(Kind::Queue, 1);
+    let queue = Queue { state: Mutex::default(), arrived: Condvar::new() };
+    Box::into_raw(Box::new(gf_queue(Arc::new(queue))))
+}
+
+/// Closes a queue: nothing more can be submitted to it. What was accepted still completes, and
+/// gf_queue_wait gives it out; after the last of it, it answers GF_E_SHUT_DOWN. Threads that wait
+/// are woken. Any thread, also twice. NULL is allowed.
+///
+/// # Safety
+/// `queue` is NULL or was given by gf_queue_new and not freed yet.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn gf_queue_close(queue: *const gf_queue) {
+    // SAFETY: by the function's own contract.
+    if let Some(queue) = unsafe { queue.as_ref() } {
+        queue.0.close();
+    }
+}
+
+/// Closes and frees a queue, and all that is in it or would still come: leases in it are given back,
+/// reservations are left to expire. Waits for nothing. No thread may be in gf_queue_wait or gf_submit with
+/// it. NULL is allowed.
+///
+/// # Safety
+/// `queue` is NULL or was given by gf_queue_new and not freed yet.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn gf_queue_free(queue: *mut gf_queue) {
+    if queue.is_null() {
+        return;
+    }
+    // SAFETY: a box of ours, by the function's own contract.
+    let queue = unsafe { Box::from_raw(queue) };
+    queue.0.close();
+    let left = std::mem::take(&mut queue.0.state.lock().completed);
+    live::sub(Kind::Pending, left.len());
+    drop(left);
+    live::sub(Kind::Queue, 1);
+}
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        // What completed after gf_queue_free.
+        live::sub(Kind::Pending, self.state.get_mut().completed.len());
+    }
+}
+
+/// Submits operations, all of them or none. What the operations point to is copied before this
+/// returns, and the leases and reservations they name may be freed then. For each accepted
+/// operation exactly one completion comes out of the queue, in whatever order, also if the cache is
+/// closed meanwhile; for a refused submit there is none. Any thread.
+///
+/// Returns GF_DONE, or an error that names the operation; then `error`, if it is not NULL, is set to a
+/// gf_error that the caller frees, else to NULL.
+///
+/// # Safety
+/// `cache` and `queue` are alive; `ops` is an array of `count` operations of `op_size` bytes each
+/// (sizeof(gf_op)), whose slices are readable and whose handles are alive; `error` is NULL or may be
+/// written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn gf_submit(
+    cache: *const gf_cache,
+    queue: *const gf_queue,
+    ops: *const gf_op,
+    count: size_t,
+    op_size: size_t,
+    error: *mut *mut gf_error,
+) -> i32 {
+    let submitted = guarded(|| {
+        // SAFETY: each is NULL or as the caller says.
+        let (cache, queue) = unsafe { (cache.as_ref(), queue.as_ref()) };
+        let cache = cache.ok_or_else(|| Failure::invalid("cache", "is NULL"))?;
+        let queue = queue.ok_or_else(|| Failure::invalid("queue", "is NULL"))?;
+        if op_size != size_of::<gf_op>() {
+            let expected = size_of::<gf_op>();
+            return Err(Failure::abi(format!("op_size: {op_size}, this library has {expected}")));
+        }
+        if ops.is_null() {
+            return if count == 0 { Ok(()) } else { Err(Failure::invalid("ops", "is NULL")) };
+        }
+        // SAFETY: not NULL, and of this length by the caller's word.
+        let ops = unsafe { std::slice::from_raw_parts(ops, count) };
+        submit(cache, &queue.0, ops)
+    });
+    let (status, failed) = match submitted {
+        Ok(()) => (GF_DONE, std::ptr::null_mut()),
+        Err(failure) => (
+            failure.status,
+            if error.is_null() { std::ptr::null_mut() } else { failure.into_raw() },
+        ),
+    };
+    if !error.is_null() {
+        // SAFETY: it may be written.
+        unsafe { error.write(failed) };
+    }
+    status
+}
+
+fn submit(cache: &gf_cache, queue: &Arc<Queue>, ops: &[gf_op]) -> Result<(), Failure> {
+    for (index, op) in ops.iter().enumerate() {
+        // SAFETY: by the contract of gf_submit.
+        if let Err(failure) = unsafe { op.check(&cache.cache) } {
+            let message = format!("ops[{index}]: {}", failure.message);
+            return Err(Failure { message, ..failure });
+        }
+    }
+    if cache.cut.is_cancelled() {
+        return Err(shut_down());
+    }
+    queue.accept(ops.len())?;
+    let mut done = Vec::new();
+    for op in ops {
+        // SAFETY: it was checked just now. What is wrong now all the same, as another thread used the
+        // same handle, is a completion: the batch was accepted.
+        let finished = match unsafe { op.take() } {
+            Err(failure) => Some(gf_result::from(failure)),
+            Ok(taken) => match taken.at_once(&cache.cache) {
+                Ok(result) => Some(result),
+                Err(taken) => {
+                    spawn(cache, queue, op.user_data, taken);
+                    None
+                }
+            },
+        };
+        if let Some(mut result) = finished {
+            result.user_data = op.user_data;
+            done.push(Completion(result));
+        }
+    }
+    queue.push_all(done);
+    Ok(())
+}
+
+fn spawn(cache: &gf_cache, queue: &Arc<Queue>, user_data: u64, op: Op) {
+    let ticket = Ticket { queue: Arc::clone(queue), user_data, open: true };
+    let (core, cut) = (cache.cache.clone(), cache.cut.clone());
+    let task = async move {
+        // A result is made and handed over in one step, so none is lost in between.
+        let done = cut.run_until_cancelled(async { Completion(op.run(&core).await) }).await;
+        match done {
+            Some(done) => ticket.complete(done.into_result()),
+            None => drop(ticket),
+        }
+    };
+    cache.submitted.spawn_on(task, cache.runtime);
+}
+
+/// Takes completions out of a queue: waits until there is at least one, `timeout_ms` is over (below
+/// zero: as long as it takes), or the queue is closed and empty. Fills at most `capacity` results, owned
+/// by the caller, and sets `count`.
+///
+/// Returns GF_DONE; GF_TIMED_OUT or GF_E_SHUT_DOWN, and `count` is 0; GF_E_INVALID or GF_E_ABI for bad
+/// arguments.
+///
+/// # Safety
+/// `queue` is alive; `results` has room for `capacity` results of `result_size` bytes each
+/// (sizeof(gf_result)); `count` may be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn gf_queue_wait(
+    queue: *const gf_queue,
+    results: *mut gf_result,
+    capacity: size_t,
+    result_size: size_t,
+    timeout_ms: i64,
+    count: *mut size_t,
+) -> i32 {
+    let waited = guarded(|| {
+        if count.is_null() || results.is_null() || capacity == 0 {
+            return Err(Failure::invalid("results", "results or count is NULL, or capacity 0"));
+        }
+        // SAFETY: it may be written.
+        unsafe { count.write(0) };
+        if result_size != size_of::<gf_result>() {
+            return Err(Failure::abi("result_size is not that of this library"));
+        }
+        // SAFETY: NULL or alive.
+        let queue = unsafe { queue.as_ref() };
+        let queue = queue.ok_or_else(|| Failure::invalid("queue", "is NULL"))?;
+        let timeout = u64::try_from(timeout_ms).ok().map(Duration::from_millis);
+        Ok(queue.0.wait(capacity, timeout))
+    });
+    match waited {
+        Ok(Ok(completed)) => {
+            let taken = completed.len();
+            live::sub(Kind::Pending, taken);
+            for (index, completion) in completed.into_iter().enumerate() {
+                // SAFETY: there is room for `capacity`, and there are no more than that.
+                unsafe { results.add(index).write(completion.into_result()) };
+            }
+            // SAFETY: it may be written.
+            unsafe { count.write(taken) };
+            GF_DONE
+        }
+        Ok(Err(status)) => status,
+        Err(failure) => failure.status,
+    }
+}

@@ -1,0 +1,45 @@
+//! The process's one runtime, and how a call of the host's own thread waits for it.
+
+use std::future::Future;
+use std::task::{Context, Poll, Waker};
+use std::thread::available_parallelism;
+
+use once_cell::sync::OnceCell;
+use tokio::runtime::{Builder, Handle, Runtime};
+
+use super::error::Failure;
+
+static RUNTIME: OnceCell<Runtime> = OnceCell::new();
+
+/// More threads than this rarely serve one process's cache better.
+const MOST_BY_DEFAULT: usize = 8;
+
+/// The runtime, started by whoever comes first. It lives as long as the process.
+pub(super) fn get_or_start(threads: u32) -> Result<&'static Handle, Failure> {
+    let threads = match threads {
+        0 => available_parallelism().map_or(1, usize::from).min(MOST_BY_DEFAULT),
+        threads => usize::try_from(threads).unwrap_or(MOST_BY_DEFAULT),
+    };
+    let start = || {
+        let mut builder = Builder::new_multi_thread();
+        builder.worker_threads(threads).thread_name("genfence").enable_all().build()
+    };
+    let runtime = RUNTIME.get_or_try_init(start).map_err(|error| {
+        Failure::invalid("worker_threads", format!("{threads} threads cannot be started: {error}"))
+    })?;
+    Ok(runtime.handle())
+}
+
+/// Waits on the caller's thread, which is none of the runtime's: no code of the host's runs there.
+/// What is ready at once, as a hit of the embedded store is, does not cost a park.
+pub(super) fn wait<T>(runtime: &Handle, future: impl Future<Output = T>) -> T {
+    let mut future = std::pin::pin!(future);
+    {
+        let _inside = runtime.enter();
+        let mut context = Context::from_waker(Waker::noop());
+        if let Poll::Ready(value) = future.as_mut().poll(&mut context) {
+            return value;
+        }
+    }
+    runtime.block_on(future)
+}
