@@ -47,9 +47,12 @@ impl Plan {
 
     /// Ends with a read of what is left: all the bins there are. Without it the client would have
     /// the server answer each operation by itself.
-    fn operate(policy: &WritePolicy, ttl: Option<Ttl>, mut operations: Vec<Operation>) -> Self {
-        operations.push(get());
-        Plan::new(policy, ttl, Work::Operate(operations))
+    fn operate(
+        policy: &WritePolicy,
+        ttl: Option<Ttl>,
+        operations: impl IntoIterator<Item = Operation>,
+    ) -> Self {
+        Plan::new(policy, ttl, Work::Operate(operations.into_iter().chain([get()]).collect()))
     }
 
     /// Only if this holds; a record that does not exist fulfils it.
@@ -75,7 +78,7 @@ impl Plan {
 pub(super) fn claim(claim: &Claim, policy: &WritePolicy) -> Plan {
     match *claim {
         Claim::Lease { token, ref previous, time, ttl } => {
-            let operations = vec![
+            let operations = [
                 put(&int(LEASE_TOKEN, bins::token(token))),
                 write(LEASE_DEADLINE, when::from_now(time)),
                 put(&none(RESERVATIONS)),
@@ -84,7 +87,7 @@ pub(super) fn claim(claim: &Claim, policy: &WritePolicy) -> Plan {
             Plan::operate(policy, Some(ttl), operations).filter(when::is_free(previous))
         }
         Claim::Extend { token, deadline, time, ttl } => {
-            let operations = vec![write(LEASE_DEADLINE, when::from_now(time))];
+            let operations = [write(LEASE_DEADLINE, when::from_now(time))];
             Plan::operate(policy, Some(ttl), operations)
                 .filter(when::leases(token, deadline))
                 .update()
@@ -95,10 +98,10 @@ pub(super) fn claim(claim: &Claim, policy: &WritePolicy) -> Plan {
                 write(RESERVATIONS, when::reserved(token, previous, time)),
             ];
             let gone = NO_VALUE.into_iter().chain(NO_LEASE).map(|bin| put(&none(bin)));
-            Plan::operate(policy, Some(ttl), operations.into_iter().chain(gone).collect())
+            Plan::operate(policy, Some(ttl), operations.into_iter().chain(gone))
         }
         Claim::Renew { token, deadline, time, ttl } => {
-            let operations = vec![write(RESERVATIONS, when::renewed(token, time))];
+            let operations = [write(RESERVATIONS, when::renewed(token, time))];
             Plan::operate(policy, Some(ttl), operations)
                 .filter(when::reserves_still(token, deadline))
                 .update()
@@ -136,7 +139,7 @@ pub(super) fn change(change: &Change, policy: &WritePolicy) -> Plan {
         Change::Release { token, version, ttl } => release(token, version, ttl, policy),
         Change::Abort { token, ref previous } => {
             let own: Vec<Token> = previous.iter().copied().chain([token]).collect();
-            let operations = vec![
+            let operations = [
                 write_or_leave(RESERVATIONS, when::without(&own)),
                 drop_or_leave(RESERVATIONS, when::nothing_if_left(0)),
                 drop_or_leave(ALONE, when::nothing_if_alone(&own)),
@@ -147,8 +150,8 @@ pub(super) fn change(change: &Change, policy: &WritePolicy) -> Plan {
             Plan::put(policy, None, emptied().map(none).collect()).update()
         }
         Change::Invalidate { version: Some(version), ttl } => {
-            let mut operations: Vec<Operation> = emptied().map(|bin| put(&none(bin))).collect();
-            operations.push(write(FLOOR, when::raised_floor(version)));
+            let emptied = emptied().map(|bin| put(&none(bin)));
+            let operations = emptied.chain([write(FLOOR, when::raised_floor(version))]);
             Plan::operate(policy, Some(ttl), operations).filter(when::is_outdated_by(version))
         }
         Change::Set { token, ref value, ttl } => {
@@ -168,17 +171,21 @@ pub(super) fn change(change: &Change, policy: &WritePolicy) -> Plan {
 }
 
 fn release(token: Token, version: Option<Version>, ttl: Ttl, policy: &WritePolicy) -> Plan {
-    let mut operations: Vec<Operation> = emptied().map(|bin| put(&none(bin))).collect();
+    let emptied = emptied().map(|bin| put(&none(bin)));
     match version {
         None => {
-            operations.push(write(RESERVATIONS, when::with_tombstone(token)));
-            operations.push(drop_or_leave(RESERVATIONS, when::nothing_if_left(1)));
+            let operations = emptied.chain([
+                write(RESERVATIONS, when::with_tombstone(token)),
+                drop_or_leave(RESERVATIONS, when::nothing_if_left(1)),
+            ]);
             Plan::operate(policy, None, operations).update()
         }
         Some(version) => {
-            operations.push(write_or_leave(RESERVATIONS, when::without(&[token])));
-            operations.push(drop_or_leave(RESERVATIONS, when::nothing_if_left(0)));
-            operations.push(write(FLOOR, when::raised_floor(version)));
+            let operations = emptied.chain([
+                write_or_leave(RESERVATIONS, when::without(&[token])),
+                drop_or_leave(RESERVATIONS, when::nothing_if_left(0)),
+                write(FLOOR, when::raised_floor(version)),
+            ]);
             Plan::operate(policy, Some(ttl), operations)
         }
     }
