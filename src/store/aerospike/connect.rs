@@ -197,7 +197,10 @@ impl AerospikeStore {
     }
 
     fn on(client: Client, settings: &AerospikeSettings) -> Self {
-        let (read, write) = policies(settings.access.timeout);
+        let (read, mut write) = policies(settings.access.timeout);
+        // Where consistency is strong a record that a write leaves empty must leave a tombstone: the
+        // server forbids a delete that a node which was away could undo.
+        write.durable_delete = client.is_strong_consistency(&settings.namespace) == Some(true);
         AerospikeStore {
             patience: settings.access.connect_timeout,
             client,
@@ -215,7 +218,8 @@ impl AerospikeStore {
     }
 }
 
-/// Reads go to the master, and see what a write that was answered has done. Writes wait for all
+/// Reads go to the master, and see what a write that was answered has done: there is no preference for
+/// a rack, as every read of a cache must be fresh. Writes wait for all
 /// replicas and are sent once: a retry under the same token is the cache's matter.
 fn policies(timeout: Duration) -> (ReadPolicy, WritePolicy) {
     let mut write = WritePolicy { commit_level: CommitLevel::CommitAll, ..WritePolicy::default() };

@@ -68,7 +68,7 @@ fn read(store: &Store, digest: &Digest, message: &Message, now: u64) -> Result<R
 /// A delete. A real server of the Community Edition does not look whether the record has expired.
 fn delete(store: &mut Store, digest: &Digest, message: &Message, now: u64) -> Result<Reply, Code> {
     namespace(&store.config, message)?;
-    durability(message)?;
+    durability(&store.config, message)?;
     let record = store.records.get(digest).ok_or(Code::NOT_FOUND)?;
     if !message.fields.set.is_empty() {
         same_set(record, message)?;
@@ -113,7 +113,7 @@ fn write(store: &mut Store, digest: &Digest, message: &Message, now: u64) -> Res
         if !existed {
             return Err(Code::NOT_FOUND);
         }
-        durability(message)?;
+        durability(config, message)?;
         records.remove(digest);
         return Ok(Reply { results, ..Reply::default() });
     }
@@ -391,6 +391,12 @@ fn same_key(record: &Record, message: &Message) -> Result<(), Code> {
     }
 }
 
-fn durability(message: &Message) -> Result<(), Code> {
-    if message.info2 & info2::DURABLE_DELETE == 0 { Ok(()) } else { Err(Code::ENTERPRISE_ONLY) }
+/// Whether a record may be removed in this way. The Community Edition knows no durable deletes, and
+/// where consistency is strong the Enterprise Edition forbids any other.
+fn durability(config: &Config, message: &Message) -> Result<(), Code> {
+    match (config.strong_consistency, message.info2 & info2::DURABLE_DELETE != 0) {
+        (false, true) => Err(Code::ENTERPRISE_ONLY),
+        (true, false) => Err(Code::FORBIDDEN),
+        _ => Ok(()),
+    }
 }

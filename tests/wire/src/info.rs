@@ -91,7 +91,7 @@ fn configuration(config: &Config) -> String {
         ("max-record-size", config.max_record_size.to_string()),
         ("nsup-period", config.nsup_period.to_string()),
         ("replication-factor", config.replication_factor.to_string()),
-        ("strong-consistency", "false".to_owned()),
+        ("strong-consistency", config.strong_consistency.to_string()),
     ]
     .map(|(name, value)| format!("{name}={value}"))
     .join(";")
@@ -127,10 +127,11 @@ fn one_set(store: &Store, set: &str) -> String {
     )
 }
 
-/// All partitions are this node's: regime 0, one replica, a bitmap of ones in Base64.
+/// All partitions are this node's: a regime (0 unless consistency is strong, which is how a client
+/// knows), one replica, a bitmap of ones in Base64.
 fn replicas(config: &Config) -> String {
     let bytes = PARTITIONS / 8;
     // Three bytes of ones are four times `/`; two left over are `//8=`.
     let bitmap = "////".repeat(bytes / 3) + "//8=";
-    format!("{}:0,1,{bitmap}", config.namespace)
+    format!("{}:{},1,{bitmap}", config.namespace, u8::from(config.strong_consistency))
 }

@@ -118,6 +118,8 @@ pub struct Config {
     pub replication_factor: u32,
     /// What wins after a split: `generation` or `last-update-time`.
     pub conflict_resolution_policy: String,
+    /// Whether consistency is strong, as only the Enterprise Edition has it: a delete must be durable.
+    pub strong_consistency: bool,
     /// The generation that a new record gets.
     pub first_generation: u16,
     /// Answers to info commands by their full text, over what the server would answer itself: for
@@ -144,6 +146,7 @@ impl Default for Config {
             stop_writes: false,
             replication_factor: 1,
             conflict_resolution_policy: "generation".to_owned(),
+            strong_consistency: false,
             first_generation: 1,
             info: BTreeMap::new(),
             tls: None,

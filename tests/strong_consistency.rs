@@ -1,0 +1,46 @@
+//! A namespace with strong consistency, as the wire test server plays it: there a record that a command
+//! leaves empty may only go by a durable delete.
+#![cfg(feature = "aerospike")]
+
+use genfence::store::Level;
+use genfence::{Cache, Commit, Fill, Lookup, Release};
+use genfence_wire::{Clock, Config, Kind, Server};
+
+async fn start(strong_consistency: bool) -> (Server, Cache) {
+    let config = Config { strong_consistency, replication_factor: 2, ..Config::default() };
+    let server = Server::start_with(config, Clock::system(), 0).await.unwrap();
+    let url = format!("aerospike://{}/test/cache", server.address());
+    let cache = Cache::connect(&url).await.unwrap();
+    (server, cache)
+}
+
+#[tokio::test]
+async fn commands_that_empty_a_record_are_not_forbidden() {
+    for strong in [false, true] {
+        let (server, cache) = start(strong).await;
+        assert!(server.records().is_empty(), "connecting left something behind");
+
+        cache.reserve("aborted").await.unwrap().abort().await;
+        let released = cache.reserve("released").await.unwrap().release(None).await.unwrap();
+        assert_eq!(released, Release::Purged);
+        let Lookup::Lease(lease) = cache.lookup("given back").await.unwrap() else { panic!() };
+        drop(lease);
+        let _ = cache.set("invalidated", "v").await.unwrap();
+        cache.invalidate("invalidated", None).await.unwrap();
+        cache.close(std::time::Duration::from_secs(5)).await;
+        assert!(server.records().is_empty(), "{strong}: {:?}", server.records());
+        assert_eq!(server.requests(Kind::Delete), 0, "each is one command");
+    }
+}
+
+#[tokio::test]
+async fn values_are_stored_and_the_diagnosis_says_that_consistency_is_strong() {
+    let (_server, cache) = start(true).await;
+    let Lookup::Lease(lease) = cache.lookup("k").await.unwrap() else { panic!() };
+    assert_eq!(lease.fill("v").await.unwrap(), Fill::Stored);
+    let reservation = cache.reserve("k").await.unwrap();
+    assert_eq!(reservation.commit("w").await.unwrap(), Commit::Stored);
+    assert_eq!(cache.get("k").await.unwrap().unwrap().value.unwrap(), "w");
+    let diagnosis = cache.diagnose().await.unwrap();
+    assert_eq!(diagnosis.level(), Level::Ok, "{diagnosis:?}");
+}
