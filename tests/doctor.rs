@@ -106,7 +106,7 @@ async fn what_changes_while_the_cache_is_open_is_found() {
                     "get-config:context=xdr;dc=north;namespace=test",
                     "ship-only-specified-sets=false;ignored-sets=cache",
                 ),
-                ("statistics", "cluster_clock_skew_ms=700"),
+                ("statistics", "cluster_size=3;cluster_clock_skew_ms=700"),
             ]
             .map(|(asked, told)| (asked.to_owned(), told.to_owned())),
         );
@@ -115,6 +115,11 @@ async fn what_changes_while_the_cache_is_open_is_found() {
     let xdr = of(&diagnosis, "xdr");
     assert_eq!((xdr.level, &*xdr.found), (Level::Error, "ships this set to west"));
     assert_eq!(of(&diagnosis, "clock-skew").level, Level::Warning);
+    let nodes = of(&diagnosis, "nodes");
+    assert_eq!(
+        (nodes.level, &*nodes.found),
+        (Level::Error, "1 of the cluster's 3 can be reached from here")
+    );
     assert_eq!(of(&diagnosis, "stop-writes").level, Level::Ok);
 
     cache.close(Duration::from_secs(1)).await;

@@ -19,7 +19,8 @@ const CANARIES: usize = 4;
 
 const CLOCK: &str = "deadlines rest on an operation seeing the time of its own command, which \
     Aerospike does not document";
-const NODES: &str = "what a node does not tell could not be checked";
+const NODES: &str = "keys of a node that cannot be reached are not cached, and what a node does not tell \
+    could not be checked";
 
 impl AerospikeStore {
     /// Looks at the cluster, and tests its clocks. Changes nothing but records of its own.
@@ -41,7 +42,7 @@ impl AerospikeStore {
                 "no node answered: {named}; is the server there?"
             )));
         }
-        let mut findings = vec![heard_of(told.len(), &silent), self.clocks(nodes.len()).await];
+        let mut findings = vec![heard_of(&told, &silent), self.clocks(nodes.len()).await];
         findings.extend(checks::all(&told, &self.set, needs));
         Ok(Diagnosis { findings })
     }
@@ -112,12 +113,21 @@ impl AerospikeStore {
     }
 }
 
-fn heard_of(told: usize, silent: &[String]) -> Finding {
+fn heard_of(told: &[Facts], silent: &[String]) -> Finding {
     let (check, why) = ("nodes", NODES);
-    if silent.is_empty() {
-        return Finding { check, level: Level::Ok, found: format!("{told}"), why, advice: None };
-    }
-    let found = format!("{told} answered, {} did not: {}", silent.len(), silent.join("; "));
-    let advice = Some("see why these nodes do not answer, then look again".to_owned());
-    Finding { check, level: Level::Error, found, why, advice }
+    let (known, answered) = (told.len() + silent.len(), told.len());
+    let members = told.iter().filter_map(|node| node.statistics.number("cluster_size")).max();
+    let (found, advice) = if !silent.is_empty() {
+        let found = format!("{answered} answered, {} did not: {}", silent.len(), silent.join("; "));
+        (found, "see why these nodes do not answer, then look again")
+    } else if members.is_some_and(|members| members > known as u64) {
+        let members = members.unwrap_or_default();
+        (
+            format!("{known} of the cluster's {members} can be reached from here"),
+            "set access-address on each node to one that clients reach, and open the way to it",
+        )
+    } else {
+        return Finding { check, level: Level::Ok, found: known.to_string(), why, advice: None };
+    };
+    Finding { check, level: Level::Error, found, why, advice: Some(advice.to_owned()) }
 }
