@@ -126,6 +126,7 @@ impl Queue {
 
     /// Waits until there is something, the time is up, or nothing can come any more.
     fn wait(&self, capacity: usize, timeout: Option<Duration>) -> Result<Vec<Completion>, i32> {
+        // A time that no clock reaches is as long as it takes.
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         let mut state = self.state.lock();
         loop {
@@ -143,7 +144,6 @@ impl Queue {
             state.waiting += 1;
             let late = match deadline {
                 Some(deadline) => self.arrived.wait_until(&mut state, deadline).timed_out(),
-                None if timeout.is_some() => false,
                 None => {
                     self.arrived.wait(&mut state);
                     false
