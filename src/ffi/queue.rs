@@ -142,13 +142,11 @@ impl Queue {
                 return Err(GF_E_SHUT_DOWN);
             }
             state.waiting += 1;
-            let late = match deadline {
-                Some(deadline) => self.arrived.wait_until(&mut state, deadline).timed_out(),
-                None => {
-                    self.arrived.wait(&mut state);
-                    false
-                }
-            };
+            let late = deadline
+                .is_some_and(|deadline| self.arrived.wait_until(&mut state, deadline).timed_out());
+            if deadline.is_none() {
+                self.arrived.wait(&mut state);
+            }
             state.waiting -= 1;
             if late && state.completed.is_empty() {
                 return Err(GF_TIMED_OUT);
