@@ -22,7 +22,10 @@ fn header() {
     let mut part = || parts.next().unwrap_or("0").to_owned();
     config.after_includes = Some(format!(
         "\n/* The version of this header. */\n#define GF_VERSION \"{version}\"\n\
-         #define GF_VERSION_MAJOR {}\n#define GF_VERSION_MINOR {}\n#define GF_VERSION_PATCH {}",
+         #define GF_VERSION_MAJOR {}\n#define GF_VERSION_MINOR {}\n#define GF_VERSION_PATCH {}\n\n\
+         /* Options as they are by default: gf_options options = GF_OPTIONS_INIT; */\n\
+         #define GF_OPTIONS_INIT \\\n  \
+         {{sizeof(gf_options), GF_ABI_MAJOR, GF_ABI_MINOR, 0, {{NULL, 0}}, {{0, 0, 0, 0, 0, 0}}}}",
         part(),
         part(),
         part()

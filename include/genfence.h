@@ -60,6 +60,10 @@
 #define GF_VERSION_MINOR 1
 #define GF_VERSION_PATCH 0
 
+/* Options as they are by default: gf_options options = GF_OPTIONS_INIT; */
+#define GF_OPTIONS_INIT \
+  {sizeof(gf_options), GF_ABI_MAJOR, GF_ABI_MINOR, 0, {NULL, 0}, {0, 0, 0, 0, 0, 0}}
+
 /*
  The major version of this interface: it changes when a program must be compiled anew.
  */
@@ -466,7 +470,8 @@ typedef struct gf_slice {
 } gf_slice;
 
 /*
- How to open a cache. Fill it with gf_options_init first: what is added later is zero then.
+ How to open a cache. Begin with GF_OPTIONS_INIT: what is added later, in the reserved place, is zero
+ then.
  */
 typedef struct gf_options {
   /*
@@ -729,7 +734,8 @@ uint64_t gf_remaining_ms(const struct gf_reservation *reservation);
 void gf_live_count(struct gf_live *live);
 
 /*
- Fills options with what they are by default.
+ Fills options with what they are by default, and with the size and the version of this library. A
+ program in C takes GF_OPTIONS_INIT instead, which has those that it was compiled with.
 
  SAFETY:
  `options` is NULL (then nothing is done) or may be written.
@@ -746,7 +752,7 @@ void gf_options_init(struct gf_options *options);
  a password.
 
  SAFETY:
- `url` is NULL or a text; `options` is NULL or filled by gf_options_init; `cache` may be written;
+ `url` is NULL or a text; `options` is NULL or initialised; `cache` may be written;
  `error` is NULL or may be written.
  */
 int32_t gf_open(const char *url,
@@ -757,14 +763,17 @@ int32_t gf_open(const char *url,
 /*
  Closes a cache: from now on every call on it ends with GF_E_SHUT_DOWN. What is under way gets
  `within_ms` to end; submitted operations that are not done by then complete with GF_E_SHUT_DOWN.
- Leases and reservations that are out can still be used. Any thread, also twice.
+ A lease that is out is under way, as it is kept alive: fill or free it first, or the whole time
+ passes. Leases and reservations that are out can still be used, by the calls that are not submitted.
+ Any thread, also twice.
 
  Returns GF_DONE if all ended by itself, else GF_TIMED_OUT; GF_E_INVALID for NULL.
 
  SAFETY:
  `cache` is NULL or was given by gf_open and not freed yet.
  */
-int32_t gf_close(const struct gf_cache *cache, uint64_t within_ms);
+int32_t gf_close(const struct gf_cache *cache,
+                 uint64_t within_ms);
 
 /*
  Frees a cache. One that was not closed is closed, with no time to end for what is under way. No other
@@ -798,8 +807,8 @@ int32_t gf_lookup(const struct gf_cache *cache, struct gf_slice key, struct gf_r
  leases could wait for each other. Fill what was leased, then look those up again. A key that stands
  there twice has the same answer, and its lease the first time only; then GF_PENDING.
 
- Returns GF_DONE, and every result is set; or an error, which stands in the first result, and the others are
- empty.
+ Returns GF_DONE, and every result is set; or an error, which stands in the first result, and the
+  others have its status alone. Where `results` is NULL or `result_size` is another, nothing is written.
 
  SAFETY:
  `cache` is NULL or alive; `keys` is an array of `count` readable slices; `results` has room for
@@ -973,7 +982,9 @@ void gf_queue_free(struct gf_queue *queue);
  Submits operations, all of them or none. What the operations point to is copied before this
  returns, and the leases and reservations they name may be freed then. For each accepted
  operation exactly one completion comes out of the queue, in whatever order, also if the cache is
- closed meanwhile; for a refused submit there is none. Any thread.
+ closed meanwhile; for a refused submit there is none. Where two operations of a batch use up the
+ same handle, the second completes with GF_E_INVALID. Once gf_close has returned every submit is
+ refused, with GF_E_SHUT_DOWN. Any thread.
 
  Returns GF_DONE, or an error that names the operation; then `error`, if it is not NULL, is set to a
  gf_error that the caller frees, else to NULL.
@@ -1021,11 +1032,11 @@ int32_t gf_stats_read(const struct gf_cache *cache, struct gf_stats *stats);
 /*
  Sends what the library logs, up to `level`, to `write`, on one thread of its own that does nothing
  else; a slow host loses lines, which a later line says, and never slows the cache. With GF_LOG_OFF
- or a NULL `write` it stops: when this returns, `write` is called no more. Process-wide; the last call
- counts. Not from within `write`.
+ or a NULL `write` it stops: what waits is written, and when this returns, `write` is called no more.
+ Process-wide; the last call counts.
 
- Returns GF_DONE, or GF_E_INVALID: the level is none, or the process has a tracing subscriber of its
- own already.
+ Returns GF_DONE, or GF_E_INVALID: the level is none, this was called from within `write`, or the
+ process has a tracing subscriber of its own already.
 
  SAFETY:
  `write` may be called with `user_data` from another thread until this is called again.

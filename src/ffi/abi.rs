@@ -121,7 +121,8 @@ pub struct gf_bytes {
 /// What keeps the bytes of a value. Opaque.
 pub struct gf_owner(pub(super) bytes::Bytes);
 
-/// How to open a cache. Fill it with gf_options_init first: what is added later is zero then.
+/// How to open a cache. Begin with GF_OPTIONS_INIT: what is added later, in the reserved place, is zero
+/// then.
 #[repr(C)]
 pub struct gf_options {
     /// sizeof(gf_options), as the program was compiled.

@@ -13,7 +13,8 @@ use super::op::bytes_of;
 use super::runtime;
 use crate::Cache;
 
-/// Fills options with what they are by default.
+/// Fills options with what they are by default, and with the size and the version of this library. A
+/// program in C takes GF_OPTIONS_INIT instead, which has those that it was compiled with.
 ///
 /// # Safety
 /// `options` is NULL (then nothing is done) or may be written.
@@ -42,7 +43,7 @@ pub unsafe extern "C" fn gf_options_init(options: *mut gf_options) {
 /// a password.
 ///
 /// # Safety
-/// `url` is NULL or a text; `options` is NULL or filled by gf_options_init; `cache` may be written;
+/// `url` is NULL or a text; `options` is NULL or initialised; `cache` may be written;
 /// `error` is NULL or may be written.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn gf_open(
@@ -126,10 +127,13 @@ unsafe fn read(given: *const gf_options) -> Result<gf_options, Failure> {
     // SAFETY: the size stands first in every version.
     let size = unsafe { (&raw const (*given).struct_size).read() } as usize;
     let least = offset_of!(gf_options, prefix);
-    if size < least || size > size_of::<gf_options>() {
+    // No field is cut in two.
+    if size < least || size > size_of::<gf_options>() || size % align_of::<gf_options>() != 0 {
         let most = size_of::<gf_options>();
         return Err(Failure::abi(format!(
-            "struct_size of gf_options: {size} bytes, must be {least} to {most}: call gf_options_init"
+            "struct_size of gf_options: {size} bytes, must be {least} to {most} in steps of {}: begin \
+             with GF_OPTIONS_INIT",
+            align_of::<gf_options>()
         )));
     }
     // SAFETY: both are at least this long.
@@ -155,7 +159,9 @@ unsafe fn read(given: *const gf_options) -> Result<gf_options, Failure> {
 
 /// Closes a cache: from now on every call on it ends with GF_E_SHUT_DOWN. What is under way gets
 /// `within_ms` to end; submitted operations that are not done by then complete with GF_E_SHUT_DOWN.
-/// Leases and reservations that are out can still be used. Any thread, also twice.
+/// A lease that is out is under way, as it is kept alive: fill or free it first, or the whole time
+/// passes. Leases and reservations that are out can still be used, by the calls that are not submitted.
+/// Any thread, also twice.
 ///
 /// Returns GF_DONE if all ended by itself, else GF_TIMED_OUT; GF_E_INVALID for NULL.
 ///

@@ -6,7 +6,7 @@ use super::abi::*;
 use super::error::Failure;
 use super::guard;
 use super::handles::{gf_cache, gf_lease, gf_reservation};
-use super::op::{self, bytes_of};
+use super::op::{self, bytes_of, fits};
 use super::runtime;
 
 /// Checks, runs and waits for one operation.
@@ -82,8 +82,8 @@ pub unsafe extern "C" fn gf_lookup(
 /// leases could wait for each other. Fill what was leased, then look those up again. A key that stands
 /// there twice has the same answer, and its lease the first time only; then GF_PENDING.
 ///
-/// Returns GF_DONE, and every result is set; or an error, which stands in the first result, and the others are
-/// empty.
+/// Returns GF_DONE, and every result is set; or an error, which stands in the first result, and the
+/// others have its status alone. Where `results` is NULL or `result_size` is another, nothing is written.
 ///
 /// # Safety
 /// `cache` is NULL or alive; `keys` is an array of `count` readable slices; `results` has room for
@@ -97,6 +97,10 @@ pub unsafe extern "C" fn gf_lookup_many(
     result_size: libc::size_t,
 ) -> i32 {
     let looked_up = guard::guarded(|| {
+        // SAFETY: by the function's own contract.
+        let cache = unsafe { cache.as_ref() };
+        let cache = cache.ok_or_else(|| Failure::invalid("cache", "is NULL"))?;
+        fits::<gf_result>("count", count)?;
         if result_size != size_of::<gf_result>() {
             return Err(Failure::abi("result_size is not that of this library"));
         }
@@ -107,8 +111,7 @@ pub unsafe extern "C" fn gf_lookup_many(
             return Err(Failure::invalid("keys", "keys or results is NULL"));
         }
         // SAFETY: by the function's own contract.
-        let (cache, keys) = unsafe { (cache.as_ref(), std::slice::from_raw_parts(keys, count)) };
-        let cache = cache.ok_or_else(|| Failure::invalid("cache", "is NULL"))?;
+        let keys = unsafe { std::slice::from_raw_parts(keys, count) };
         // SAFETY: by the function's own contract.
         let keys = keys.iter().map(|key| unsafe { bytes_of("keys", *key) });
         let keys: Vec<&[u8]> = keys.collect::<Result<_, _>>()?;
@@ -121,7 +124,8 @@ pub unsafe extern "C" fn gf_lookup_many(
         Ok(filled) => (GF_DONE, filled),
         Err(failure) => (failure.status, vec![gf_result::from(failure)]),
     };
-    if results.is_null() || result_size != size_of::<gf_result>() || count == 0 {
+    let room = result_size == size_of::<gf_result>() && fits::<gf_result>("count", count).is_ok();
+    if results.is_null() || count == 0 || !room {
         for result in &mut filled {
             // SAFETY: just made, and nobody else's.
             unsafe { super::handles::gf_result_free(result) };

@@ -1,5 +1,6 @@
 //! What the library logs, for a host that has no tracing subscriber of its own.
 
+use std::cell::Cell;
 use std::ffi::CString;
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering::SeqCst};
@@ -10,6 +11,7 @@ use libc::{c_char, c_void};
 use parking_lot::{Mutex, RwLock};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
+use tracing::subscriber::Interest;
 use tracing::{Event, Level, Metadata, Subscriber};
 
 use super::abi::{GF_DONE, GF_E_INVALID};
@@ -41,11 +43,11 @@ static WRITER: Mutex<Option<JoinHandle<()>>> = Mutex::new(None);
 
 /// Sends what the library logs, up to `level`, to `write`, on one thread of its own that does nothing
 /// else; a slow host loses lines, which a later line says, and never slows the cache. With GF_LOG_OFF
-/// or a NULL `write` it stops: when this returns, `write` is called no more. Process-wide; the last call
-/// counts. Not from within `write`.
+/// or a NULL `write` it stops: what waits is written, and when this returns, `write` is called no more.
+/// Process-wide; the last call counts.
 ///
-/// Returns GF_DONE, or GF_E_INVALID: the level is none, or the process has a tracing subscriber of its
-/// own already.
+/// Returns GF_DONE, or GF_E_INVALID: the level is none, this was called from within `write`, or the
+/// process has a tracing subscriber of its own already.
 ///
 /// # Safety
 /// `write` may be called with `user_data` from another thread until this is called again.
@@ -54,6 +56,9 @@ pub unsafe extern "C" fn gf_log_set(level: i32, write: gf_log_fn, user_data: *mu
     let set = guarded(|| {
         if !(GF_LOG_OFF..=GF_LOG_DEBUG).contains(&level) {
             return Err(Failure::invalid("level", "must be GF_LOG_OFF to GF_LOG_DEBUG"));
+        }
+        if WRITING.get() {
+            return Err(Failure::invalid("write", "this thread cannot wait for its own end"));
         }
         let mut writer = WRITER.lock();
         LEVEL.store(GF_LOG_OFF, SeqCst);
@@ -85,6 +90,11 @@ fn subscribed() -> bool {
     *OURS.get_or_init(|| tracing::subscriber::set_global_default(ToHost).is_ok())
 }
 
+thread_local! {
+    /// Whether this is the log's own thread.
+    static WRITING: Cell<bool> = const { Cell::new(false) };
+}
+
 struct Host {
     write: unsafe extern "C" fn(i32, *const c_char, *mut c_void),
     user_data: *mut c_void,
@@ -95,6 +105,7 @@ unsafe impl Send for Host {}
 
 impl Host {
     fn write_all(self, lines: &Receiver<(i32, String)>) {
+        WRITING.set(true);
         while let Ok((level, line)) = lines.recv() {
             self.write(level, &line);
             let dropped = DROPPED.swap(0, SeqCst);
@@ -123,12 +134,19 @@ fn number(level: Level) -> i32 {
     }
 }
 
+fn is_ours(metadata: &Metadata<'_>) -> bool {
+    metadata.is_event() && metadata.target().starts_with("genfence")
+}
+
 /// Only what this library says, and no spans: it has none.
 impl Subscriber for ToHost {
+    /// What is asked once a place is not the level, which may change.
+    fn register_callsite(&self, metadata: &'static Metadata<'static>) -> Interest {
+        if is_ours(metadata) { Interest::sometimes() } else { Interest::never() }
+    }
+
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.is_event()
-            && metadata.target().starts_with("genfence")
-            && number(*metadata.level()) <= LEVEL.load(SeqCst)
+        is_ours(metadata) && number(*metadata.level()) <= LEVEL.load(SeqCst)
     }
 
     fn event(&self, event: &Event<'_>) {

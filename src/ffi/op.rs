@@ -50,11 +50,22 @@ pub(super) unsafe fn bytes_of<'s>(
     Ok(unsafe { std::slice::from_raw_parts(slice.data, slice.len) })
 }
 
-/// A value of the host's, copied.
-///
+/// Whether memory can hold so many.
+pub(super) fn fits<T>(field: &'static str, count: usize) -> Result<(), Failure> {
+    let bytes = count.checked_mul(size_of::<T>());
+    if bytes.is_some_and(|bytes| isize::try_from(bytes).is_ok()) {
+        Ok(())
+    } else {
+        Err(Failure::invalid(field, format!("{count}, which no memory holds")))
+    }
+}
+
+/// What a host's entry says, not copied yet: the value, its version, its time to live.
+type Parts<'e> = (Option<&'e [u8]>, Option<u64>, Option<Duration>);
+
 /// # Safety
 /// As [`bytes_of`].
-pub(super) unsafe fn fresh(entry: &gf_entry) -> Result<Fresh, Failure> {
+unsafe fn parts<'e>(entry: gf_entry) -> Result<Parts<'e>, Failure> {
     flags(entry.flags, GF_FLAG_NOTHING | GF_FLAG_VERSION)?;
     if entry.reserved != 0 {
         return Err(Failure::invalid("reserved", "must be 0"));
@@ -65,17 +76,28 @@ pub(super) unsafe fn fresh(entry: &gf_entry) -> Result<Fresh, Failure> {
     if nothing && !value.is_empty() {
         return Err(Failure::invalid("value", "has bytes, and the flags say GF_FLAG_NOTHING"));
     }
-    let mut fresh = if nothing { Fresh::nothing() } else { Fresh::from(value) };
-    if let Some(version) = version(entry.flags, entry.version)? {
+    let ttl = (entry.ttl_ms != 0).then(|| Duration::from_millis(entry.ttl_ms));
+    Ok(((!nothing).then_some(value), version(entry.flags, entry.version)?, ttl))
+}
+
+/// A value of the host's, copied.
+///
+/// # Safety
+/// As [`bytes_of`].
+unsafe fn fresh(entry: gf_entry) -> Result<Fresh, Failure> {
+    // SAFETY: by the function's own contract.
+    let (value, version, ttl) = unsafe { parts(entry) }?;
+    let mut fresh = Fresh::from(value);
+    if let Some(version) = version {
         fresh = fresh.version(version);
     }
-    if entry.ttl_ms != 0 {
-        fresh = fresh.ttl(Duration::from_millis(entry.ttl_ms));
+    if let Some(ttl) = ttl {
+        fresh = fresh.ttl(ttl);
     }
     Ok(fresh)
 }
 
-pub(super) fn version(flags: u32, version: u64) -> Result<Option<u64>, Failure> {
+fn version(flags: u32, version: u64) -> Result<Option<u64>, Failure> {
     match (flags & GF_FLAG_VERSION != 0, version) {
         (true, version) => Ok(Some(version)),
         (false, 0) => Ok(None),
@@ -123,7 +145,7 @@ impl gf_op {
                     given::<gf_reservation>("reservation", self.reservation)?.0.is_unused()?;
                 }
                 // SAFETY: by the function's own contract.
-                unsafe { fresh(&self.entry()) }.map(drop)
+                unsafe { parts(self.entry()) }.map(drop)
             }
             GF_OP_RELEASE | GF_OP_ABORT | GF_OP_RENEW => {
                 given::<gf_reservation>("reservation", self.reservation)?.0.is_unused()?;
@@ -152,7 +174,7 @@ impl gf_op {
         // SAFETY: by the function's own contract.
         let key = || unsafe { bytes_of("key", self.key) }.map(Bytes::copy_from_slice);
         // SAFETY: by the function's own contract.
-        let fresh = || unsafe { fresh(&self.entry()) };
+        let fresh = || unsafe { fresh(self.entry()) };
         let claimed = || Ok::<_, Failure>(Arc::clone(&given("reservation", self.reservation)?.0));
         let used_up = || {
             let claimed = claimed()?;

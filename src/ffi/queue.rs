@@ -14,7 +14,7 @@ use super::error::{Failure, gf_error};
 use super::guard::{guarded, of_panic};
 use super::handles::{gf_cache, gf_result_free};
 use super::live::{self, Kind};
-use super::op::Op;
+use super::op::fits;
 
 /// Where submitted operations complete. Any number of threads may submit to it and wait on it.
 pub struct gf_queue(Arc<Queue>);
@@ -31,6 +31,8 @@ struct State {
     pending: usize,
     waiting: usize,
     closed: bool,
+    /// Nobody can wait any more: what still arrives is dropped.
+    freed: bool,
 }
 
 /// A result on its way. What it owns is nobody else's, so it may change threads.
@@ -88,14 +90,7 @@ fn shut_down() -> Failure {
 impl Queue {
     fn push(&self, user_data: u64, mut result: gf_result) {
         result.user_data = user_data;
-        let mut state = self.state.lock();
-        state.pending -= 1;
-        state.completed.push_back(Completion(result));
-        let waiting = state.waiting > 0;
-        drop(state);
-        if waiting {
-            self.arrived.notify_one();
-        }
+        self.push_all(std::iter::once(Completion(result)));
     }
 
     /// Takes the places of a batch, or none where the queue is closed.
@@ -110,16 +105,25 @@ impl Queue {
     }
 
     /// Operations that were done at once complete together.
-    fn push_all(&self, done: Vec<Completion>) {
-        if done.is_empty() {
+    fn push_all(&self, done: impl ExactSizeIterator<Item = Completion>) {
+        let count = done.len();
+        if count == 0 {
             return;
         }
         let mut state = self.state.lock();
-        state.pending -= done.len();
+        state.pending -= count;
+        if state.freed {
+            drop(state);
+            live::sub(Kind::Pending, count);
+            return;
+        }
         state.completed.extend(done);
-        let waiting = state.waiting > 0;
+        let (waiting, last) = (state.waiting > 0, state.closed && state.pending == 0);
         drop(state);
-        if waiting {
+        if last {
+            // Nothing comes any more: one takes these, and the others must learn that it is over.
+            self.arrived.notify_all();
+        } else if waiting {
             self.arrived.notify_one();
         }
     }
@@ -196,23 +200,22 @@ pub unsafe extern "C" fn gf_queue_free(queue: *mut gf_queue) {
     // SAFETY: a box of ours, by the function's own contract.
     let queue = unsafe { Box::from_raw(queue) };
     queue.0.close();
-    let left = std::mem::take(&mut queue.0.state.lock().completed);
+    let left = {
+        let mut state = queue.0.state.lock();
+        state.freed = true;
+        std::mem::take(&mut state.completed)
+    };
     live::sub(Kind::Pending, left.len());
     drop(left);
     live::sub(Kind::Queue, 1);
 }
 
-impl Drop for Queue {
-    fn drop(&mut self) {
-        // What completed after gf_queue_free.
-        live::sub(Kind::Pending, self.state.get_mut().completed.len());
-    }
-}
-
 /// Submits operations, all of them or none. What the operations point to is copied before this
 /// returns, and the leases and reservations they name may be freed then. For each accepted
 /// operation exactly one completion comes out of the queue, in whatever order, also if the cache is
-/// closed meanwhile; for a refused submit there is none. Any thread.
+/// closed meanwhile; for a refused submit there is none. Where two operations of a batch use up the
+/// same handle, the second completes with GF_E_INVALID. Once gf_close has returned every submit is
+/// refused, with GF_E_SHUT_DOWN. Any thread.
 ///
 /// Returns GF_DONE, or an error that names the operation; then `error`, if it is not NULL, is set to a
 /// gf_error that the caller frees, else to NULL.
@@ -242,6 +245,7 @@ pub unsafe extern "C" fn gf_submit(
         if ops.is_null() {
             return if count == 0 { Ok(()) } else { Err(Failure::invalid("ops", "is NULL")) };
         }
+        fits::<gf_op>("count", count)?;
         // SAFETY: not NULL, and of this length by the caller's word.
         let ops = unsafe { std::slice::from_raw_parts(ops, count) };
         submit(cache, &queue.0, ops)
@@ -269,44 +273,59 @@ fn submit(cache: &gf_cache, queue: &Arc<Queue>, ops: &[gf_op]) -> Result<(), Fai
         }
     }
     if cache.cut.is_cancelled() {
-        return Err(shut_down());
+        return Err(crate::Error::ShutDown.into());
     }
     queue.accept(ops.len())?;
     let mut done = Vec::new();
     for op in ops {
-        // SAFETY: it was checked just now. What is wrong now all the same, as another thread used the
-        // same handle, is a completion: the batch was accepted.
-        let finished = match unsafe { op.take() } {
-            Err(failure) => Some(gf_result::from(failure)),
-            Ok(taken) => match taken.at_once(&cache.cache) {
-                Ok(result) => Some(result),
-                Err(taken) => {
-                    spawn(cache, queue, op.user_data, taken);
-                    None
-                }
-            },
+        // SAFETY: it was checked just now. What is wrong now all the same (another operation used the
+        // same handle, a panic) is a completion: the batch was accepted.
+        let begun = guarded(|| Ok(unsafe { op.take() }?.at_once(&cache.cache)));
+        let mut result = match begun {
+            Ok(Ok(result)) => result,
+            Ok(Err(taken)) => {
+                let core = cache.cache.clone();
+                // A result is made and handed over in one step, so none is lost in between.
+                let run = async move { Completion(taken.run(&core).await) };
+                spawn(cache, queue, op.user_data, run);
+                continue;
+            }
+            Err(failure) => failure.into(),
         };
-        if let Some(mut result) = finished {
-            result.user_data = op.user_data;
-            done.push(Completion(result));
-        }
+        result.user_data = op.user_data;
+        done.push(Completion(result));
     }
-    queue.push_all(done);
+    queue.push_all(done.into_iter());
     Ok(())
 }
 
-fn spawn(cache: &gf_cache, queue: &Arc<Queue>, user_data: u64, op: Op) {
+fn spawn(
+    cache: &gf_cache,
+    queue: &Arc<Queue>,
+    user_data: u64,
+    run: impl Future<Output = Completion> + Send + 'static,
+) {
     let ticket = Ticket { queue: Arc::clone(queue), user_data, open: true };
-    let (core, cut) = (cache.cache.clone(), cache.cut.clone());
+    let cut = cache.cut.clone();
     let task = async move {
-        // A result is made and handed over in one step, so none is lost in between.
-        let done = cut.run_until_cancelled(async { Completion(op.run(&core).await) }).await;
-        match done {
+        match cut.run_until_cancelled(run).await {
             Some(done) => ticket.complete(done.into_result()),
             None => drop(ticket),
         }
     };
     cache.submitted.spawn_on(task, cache.runtime);
+}
+
+/// Submits what panics in its task.
+#[cfg(feature = "capi-test")]
+pub(super) fn submit_panic(
+    cache: &gf_cache,
+    queue: &gf_queue,
+    user_data: u64,
+) -> Result<(), Failure> {
+    queue.0.accept(1)?;
+    spawn(cache, &queue.0, user_data, async { panic!("on purpose") });
+    Ok(())
 }
 
 /// Takes completions out of a queue: waits until there is at least one, `timeout_ms` is over (below

@@ -8,7 +8,9 @@ use super::abi::*;
 use super::error::gf_error;
 use super::gf_stats;
 use super::guard;
+use super::handles::gf_cache;
 use super::live::gf_live;
+use super::queue::{gf_queue, submit_panic};
 
 /// Panics within the library: the caller sees GF_E_PANIC.
 ///
@@ -18,6 +20,22 @@ use super::live::gf_live;
 pub unsafe extern "C" fn gf_test_panic(result: *mut gf_result) -> i32 {
     // SAFETY: by the function's own contract.
     unsafe { guard::into(result, || panic!("on purpose")) }
+}
+
+/// Submits an operation that panics within its task: it completes with GF_E_PANIC.
+///
+/// # Safety
+/// `cache` and `queue` are alive.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn gf_test_submit_panic(
+    cache: *const gf_cache,
+    queue: *const gf_queue,
+    user_data: u64,
+) -> i32 {
+    // SAFETY: by the function's own contract.
+    let (cache, queue) = unsafe { (&*cache, &*queue) };
+    let submitted = guard::guarded(|| submit_panic(cache, queue, user_data));
+    submitted.map_or_else(|failure| failure.status, |()| GF_DONE)
 }
 
 macro_rules! layout {
