@@ -1,0 +1,133 @@
+/* One operation, by its synchronous call or submitted: every test of outcomes runs both ways. */
+#ifndef BOTH_H
+#define BOTH_H
+
+#include "check.h"
+
+/* NULL: synchronous calls. */
+static gf_queue *through;
+
+static inline int32_t called(const gf_cache *cache, const gf_op *op, gf_result *result) {
+  gf_entry fresh = {op->value, op->version, op->ttl_ms, op->flags, 0};
+  switch (op->op) {
+    case GF_OP_GET: return gf_get(cache, op->key, result);
+    case GF_OP_LOOKUP: return gf_lookup(cache, op->key, result);
+    case GF_OP_FILL: return gf_fill(cache, op->lease, fresh, result);
+    case GF_OP_RESERVE: return gf_reserve(cache, op->key, result);
+    case GF_OP_COMMIT: return gf_commit(cache, op->reservation, fresh, result);
+    case GF_OP_RELEASE: return gf_release(cache, op->reservation, op->version, op->flags, result);
+    case GF_OP_ABORT: return gf_abort(cache, op->reservation, result);
+    case GF_OP_RENEW: return gf_renew(cache, op->reservation, result);
+    case GF_OP_SET: return gf_set(cache, op->key, fresh, result);
+    case GF_OP_REPLACE: return gf_replace(cache, op->key, op->stamp, fresh, result);
+    case GF_OP_INVALIDATE: return gf_invalidate(cache, op->key, op->version, op->flags, result);
+    case GF_OP_TOUCH: return gf_touch(cache, op->key, op->ttl_ms, result);
+    case GF_OP_DIAGNOSE: return gf_diagnose(cache, result);
+    default: CHECK(!"an operation with a call of its own"); return 0;
+  }
+}
+
+/* A refused submit looks like a refused call: its error stands in the result. */
+static inline int32_t submitted(const gf_cache *cache, const gf_op *op, gf_result *result) {
+  static uint64_t next = 1;
+  gf_op copy = *op;
+  gf_error *error = (gf_error *)&next; /* must be overwritten */
+  size_t count = 99;
+  copy.user_data = next++;
+  int32_t status = gf_submit(cache, through, &copy, 1, sizeof copy, &error);
+  if (status != GF_DONE) {
+    memset(result, 0, sizeof *result);
+    result->status = status;
+    result->error = error;
+    SAME(gf_queue_wait(through, result, 1, sizeof *result, 0, &count), GF_TIMED_OUT);
+    SAME(count, 0);
+    return status;
+  }
+  CHECK(error == NULL);
+  SAME(gf_queue_wait(through, result, 1, sizeof *result, 20000, &count), GF_DONE);
+  SAME(count, 1);
+  CHECK(result->user_data == copy.user_data);
+  return result->status;
+}
+
+static inline int32_t done(const gf_cache *cache, gf_op op, gf_result *result) {
+  memset(result, 0x5a, sizeof *result);
+  int32_t status = through == NULL ? called(cache, &op, result) : submitted(cache, &op, result);
+  SAME(status, result->status);
+  SAME(result->reserved, 0);
+  CHECK((status < 0) == (result->error != NULL));
+  CHECK((status == GF_LEASED) == (result->lease != NULL));
+  CHECK((status == GF_RESERVED) == (result->reservation != NULL));
+  return status;
+}
+
+/* For outcomes that own nothing the caller wants. */
+static inline int32_t status_of(const gf_cache *cache, gf_op op) {
+  gf_result result;
+  int32_t status = done(cache, op, &result);
+  if (status < 0) fprintf(stderr, "(%s)\n", result.error->message);
+  gf_result_free(&result);
+  gf_result_free(&result); /* harmless */
+  return status;
+}
+
+static inline gf_op keyed(uint32_t what, const char *key) {
+  gf_op op;
+  memset(&op, 0, sizeof op);
+  op.op = what;
+  op.key = text(key);
+  return op;
+}
+
+static inline gf_op with(gf_op op, const char *value) {
+  op.value = text(value);
+  return op;
+}
+
+static inline gf_op versioned(gf_op op, uint64_t version) {
+  op.version = version;
+  op.flags |= GF_FLAG_VERSION;
+  return op;
+}
+
+static inline gf_op leased(gf_lease *lease, const char *value) {
+  gf_op op = keyed(GF_OP_FILL, "");
+  op.lease = lease;
+  return with(op, value);
+}
+
+static inline gf_op reserved(uint32_t what, gf_reservation *reservation) {
+  gf_op op = keyed(what, "");
+  op.reservation = reservation;
+  return op;
+}
+
+static inline gf_lease *lease(const gf_cache *cache, const char *key) {
+  gf_result result;
+  SAME(done(cache, keyed(GF_OP_LOOKUP, key), &result), GF_LEASED);
+  return result.lease;
+}
+
+static inline gf_reservation *reserve(const gf_cache *cache, const char *key) {
+  gf_result result;
+  SAME(done(cache, keyed(GF_OP_RESERVE, key), &result), GF_RESERVED);
+  CHECK(result.remaining_ms <= gf_remaining_ms(result.reservation) + 1000);
+  return result.reservation;
+}
+
+/* Runs the test by its calls, then by a queue. */
+static inline int both(void (*test)(void)) {
+  gf_result last;
+  size_t count;
+  test();
+  nothing_left();
+  through = gf_queue_new();
+  test();
+  gf_queue_close(through);
+  SAME(gf_queue_wait(through, &last, 1, sizeof last, -1, &count), GF_E_SHUT_DOWN);
+  gf_queue_free(through);
+  nothing_left();
+  return 0;
+}
+
+#endif

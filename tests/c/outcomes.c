@@ -1,0 +1,320 @@
+/* Every call and each of its outcomes that `memory://` has; those that need a network are in wire.c. */
+#include "both.h"
+
+#include <time.h>
+
+static gf_cache *cache;
+
+static void sleep_ms(long ms) {
+  struct timespec time = {ms / 1000, ms % 1000 * 1000000};
+  nanosleep(&time, NULL);
+}
+
+/* A hit has this value, and no version. Returns its stamp. */
+static uint64_t hit(const char *key, const char *value) {
+  gf_result by_get, by_lookup;
+  SAME(done(cache, keyed(GF_OP_GET, key), &by_get), GF_HIT);
+  SAME(done(cache, keyed(GF_OP_LOOKUP, key), &by_lookup), GF_HIT);
+  CHECK(holds(&by_get, value) && holds(&by_lookup, value));
+  SAME(by_get.flags, 0);
+  SAME(by_get.detail, 0);
+  CHECK(by_get.stamp != 0 && by_get.stamp == by_lookup.stamp);
+  uint64_t stamp = by_get.stamp;
+  gf_result_free(&by_get);
+  gf_result_free(&by_lookup);
+  return stamp;
+}
+
+static void bypassed(const char *key, int32_t why) {
+  gf_result result;
+  SAME(done(cache, keyed(GF_OP_LOOKUP, key), &result), GF_BYPASS);
+  SAME(result.detail, why);
+  gf_result_free(&result);
+}
+
+static void fills(void) {
+  SAME(status_of(cache, keyed(GF_OP_GET, "fills")), GF_MISS);
+  gf_lease *first = lease(cache, "fills");
+  SAME(status_of(cache, leased(first, "value")), GF_STORED);
+  gf_result again;
+  SAME(done(cache, leased(first, "value"), &again), GF_E_INVALID); /* used up */
+  REFUSED(again.error, GF_E_INVALID, "lease");
+  gf_result_free(&again);
+  gf_lease_free(first);
+  hit("fills", "value");
+
+  /* A lease that is freed unused goes to the next. */
+  gf_lease_free(lease(cache, "given back"));
+  gf_lease_free(lease(cache, "given back"));
+
+  gf_lease *empty = lease(cache, "empty");
+  SAME(status_of(cache, leased(empty, "")), GF_STORED);
+  gf_lease_free(empty);
+  hit("empty", "");
+
+  gf_result nothing;
+  gf_lease *none = lease(cache, "nothing");
+  gf_op fill = leased(none, "");
+  fill.flags = GF_FLAG_NOTHING;
+  SAME(status_of(cache, fill), GF_STORED);
+  gf_lease_free(none);
+  SAME(done(cache, keyed(GF_OP_LOOKUP, "nothing"), &nothing), GF_HIT);
+  SAME(nothing.flags, GF_FLAG_NOTHING);
+  CHECK(nothing.value.data == NULL && nothing.value.len == 0);
+  gf_result_free(&nothing);
+}
+
+static void versions(void) {
+  gf_result result;
+  gf_lease *one = lease(cache, "versions");
+  SAME(status_of(cache, versioned(leased(one, "seven"), 7)), GF_STORED);
+  gf_lease_free(one);
+  SAME(done(cache, keyed(GF_OP_GET, "versions"), &result), GF_HIT);
+  SAME(result.flags, GF_FLAG_VERSION);
+  SAME(result.version, 7);
+  gf_result_free(&result);
+  /* A value that is at least that new stays; an older one goes, and an old fill stays out. */
+  SAME(status_of(cache, versioned(keyed(GF_OP_INVALIDATE, "versions"), 7)), GF_DONE);
+  SAME(status_of(cache, keyed(GF_OP_GET, "versions")), GF_HIT);
+  SAME(status_of(cache, versioned(keyed(GF_OP_INVALIDATE, "versions"), 9)), GF_DONE);
+  SAME(status_of(cache, keyed(GF_OP_GET, "versions")), GF_MISS);
+  one = lease(cache, "versions");
+  SAME(status_of(cache, versioned(leased(one, "eight"), 8)), GF_REJECTED);
+  gf_lease_free(one);
+
+  /* The source's order decides among crossing writers: the last to leave, with the newest, stores. */
+  gf_reservation *a = reserve(cache, "crossing"), *b = reserve(cache, "crossing");
+  SAME(status_of(cache, with(versioned(reserved(GF_OP_COMMIT, a), 1), "old")), GF_PURGED);
+  SAME(status_of(cache, with(versioned(reserved(GF_OP_COMMIT, b), 2), "new")), GF_STORED);
+  gf_reservation_free(a);
+  gf_reservation_free(b);
+  gf_reservation *c = reserve(cache, "crossing");
+  SAME(status_of(cache, versioned(reserved(GF_OP_RELEASE, c), 3)), GF_PURGED);
+  gf_reservation_free(c);
+}
+
+/* From the reserve on no fill of what was read before can store. */
+static void a_crossing_writer_rejects_a_fill(void) {
+  gf_lease *old = lease(cache, "crossed");
+  gf_reservation *writer = reserve(cache, "crossed");
+  SAME(status_of(cache, leased(old, "old")), GF_REJECTED);
+  bypassed("crossed", GF_BYPASS_RESERVED);
+  SAME(status_of(cache, with(reserved(GF_OP_COMMIT, writer), "new")), GF_STORED);
+  hit("crossed", "new");
+  gf_lease_free(old);
+  gf_reservation_free(writer);
+
+  old = lease(cache, "invalidated");
+  SAME(status_of(cache, keyed(GF_OP_INVALIDATE, "invalidated")), GF_DONE);
+  SAME(status_of(cache, leased(old, "old")), GF_REJECTED);
+  gf_lease_free(old);
+}
+
+static void reservations(void) {
+  SAME(status_of(cache, with(keyed(GF_OP_SET, "r"), "old")), GF_STORED);
+  gf_reservation *one = reserve(cache, "r");
+  SAME(status_of(cache, keyed(GF_OP_GET, "r")), GF_MISS); /* the value went first */
+  SAME(status_of(cache, with(keyed(GF_OP_SET, "r"), "blind")), GF_BUSY);
+  CHECK(gf_remaining_ms(one) > 5000 && gf_remaining_ms(one) <= 9000);
+  gf_result renewed;
+  SAME(done(cache, reserved(GF_OP_RENEW, one), &renewed), GF_DONE);
+  CHECK(renewed.remaining_ms > 5000 && renewed.remaining_ms <= 9000);
+  gf_result_free(&renewed);
+  SAME(status_of(cache, with(reserved(GF_OP_COMMIT, one), "new")), GF_STORED);
+  uint32_t uses[] = {GF_OP_COMMIT, GF_OP_RELEASE, GF_OP_ABORT, GF_OP_RENEW};
+  for (int i = 0; i < 4; i++) {
+    gf_result again;
+    SAME(done(cache, reserved(uses[i], one), &again), GF_E_INVALID);
+    REFUSED(again.error, GF_E_INVALID, "reservation");
+    gf_result_free(&again);
+  }
+  gf_reservation_free(one);
+  hit("r", "new");
+
+  gf_reservation *a = reserve(cache, "r"), *b = reserve(cache, "r");
+  SAME(status_of(cache, with(reserved(GF_OP_COMMIT, a), "a")), GF_PURGED);
+  SAME(status_of(cache, with(reserved(GF_OP_COMMIT, b), "b")), GF_PURGED);
+  gf_reservation_free(a);
+  gf_reservation_free(b);
+  SAME(status_of(cache, keyed(GF_OP_GET, "r")), GF_MISS);
+
+  a = reserve(cache, "released");
+  SAME(status_of(cache, reserved(GF_OP_RELEASE, a)), GF_PURGED);
+  gf_reservation_free(a);
+  gf_lease_free(lease(cache, "released"));
+
+  a = reserve(cache, "aborted");
+  SAME(status_of(cache, reserved(GF_OP_ABORT, a)), GF_DONE);
+  gf_reservation_free(a);
+  gf_lease_free(lease(cache, "aborted"));
+
+  /* Only the caller knows what became of the source. */
+  gf_reservation_free(reserve(cache, "left"));
+  bypassed("left", GF_BYPASS_RESERVED);
+}
+
+static void blind(void) {
+  SAME(status_of(cache, with(keyed(GF_OP_SET, "b"), "1")), GF_STORED);
+  uint64_t seen = hit("b", "1");
+  gf_op replace = with(keyed(GF_OP_REPLACE, "b"), "2");
+  replace.stamp = seen;
+  SAME(status_of(cache, replace), GF_STORED);
+  SAME(status_of(cache, replace), GF_CONFLICT);
+  CHECK(hit("b", "2") != seen);
+  gf_op touch = keyed(GF_OP_TOUCH, "b");
+  touch.ttl_ms = 60000;
+  SAME(status_of(cache, touch), GF_DONE);
+  touch.key = text("not there");
+  SAME(status_of(cache, touch), GF_MISS);
+  SAME(status_of(cache, keyed(GF_OP_INVALIDATE, "b")), GF_DONE);
+  SAME(status_of(cache, keyed(GF_OP_GET, "b")), GF_MISS);
+}
+
+/* Bytes of every value there is, zeroes too, come back as they went. */
+static void any_bytes(void) {
+  static uint8_t bytes[70000];
+  for (size_t i = 0; i < sizeof bytes; i++) bytes[i] = (uint8_t)(i * 31);
+  gf_op set = keyed(GF_OP_SET, "");
+  set.key.data = bytes, set.key.len = 256;
+  set.value.data = bytes, set.value.len = sizeof bytes;
+  SAME(status_of(cache, set), GF_STORED);
+  gf_result result;
+  set.op = GF_OP_GET;
+  SAME(done(cache, set, &result), GF_HIT);
+  SAME(result.value.len, sizeof bytes);
+  CHECK(memcmp(result.value.data, bytes, sizeof bytes) == 0);
+  gf_result_free(&result);
+  set.key.len = 255;
+  SAME(status_of(cache, set), GF_MISS);
+}
+
+static void diagnosed(void) {
+  gf_result result;
+  SAME(done(cache, keyed(GF_OP_DIAGNOSE, ""), &result), GF_DONE);
+  CHECK(result.value.len > 12 && memcmp(result.value.data, "{\"findings\":", 12) == 0);
+  gf_result_free(&result);
+}
+
+static void every_outcome(void) {
+  cache = opened("memory://?ttl=5m&wait=10s");
+  fills();
+  versions();
+  a_crossing_writer_rejects_a_fill();
+  reservations();
+  blind();
+  any_bytes();
+  diagnosed();
+  gf_free(cache);
+}
+
+static void a_slow_fill_is_bypassed(void) {
+  cache = opened("memory://?wait=20ms");
+  gf_lease *held = lease(cache, "slow");
+  bypassed("slow", GF_BYPASS_SLOW);
+  gf_lease_free(held);
+  gf_free(cache);
+}
+
+static void a_late_renew_has_lost(void) {
+  cache = opened("memory://?reservation_time=100ms&reservation_margin=10ms");
+  gf_reservation *late = reserve(cache, "late");
+  sleep_ms(150);
+  SAME(gf_remaining_ms(late), 0);
+  gf_result lost;
+  SAME(done(cache, reserved(GF_OP_RENEW, late), &lost), GF_LOST);
+  SAME(lost.remaining_ms, 0);
+  gf_result_free(&lost);
+  SAME(status_of(cache, reserved(GF_OP_RELEASE, late)), GF_PURGED);
+  gf_reservation_free(late);
+  gf_free(cache);
+}
+
+static void many(void) {
+  cache = opened("memory://?ttl=5m");
+  gf_result results[5], result;
+  SAME(gf_set(cache, text("hit"), entry("v"), &result), GF_STORED);
+  gf_lease *held = lease(cache, "led");
+  gf_reservation *writer = reserve(cache, "written");
+  gf_slice keys[] = {text("hit"), text("led"), text("written"), text("free"), text("free")};
+  SAME(gf_lookup_many(cache, keys, 5, results, sizeof *results), GF_DONE);
+  SAME(results[0].status, GF_HIT);
+  CHECK(holds(&results[0], "v"));
+  SAME(results[1].status, GF_PENDING);
+  SAME(results[2].status, GF_BYPASS);
+  SAME(results[2].detail, GF_BYPASS_RESERVED);
+  SAME(results[3].status, GF_LEASED);
+  SAME(results[4].status, GF_PENDING);
+  gf_lease *taken = results[3].lease;
+  results[3].lease = NULL; /* the caller's now */
+  gf_results_free(results, 5);
+  SAME(gf_fill(cache, taken, entry("v"), NULL), GF_STORED);
+  SAME(gf_lookup_many(cache, keys + 3, 2, results, sizeof *results), GF_DONE);
+  SAME(results[0].status, GF_HIT);
+  SAME(results[1].status, GF_HIT);
+  gf_results_free(results, 2);
+  SAME(gf_lookup_many(cache, NULL, 0, NULL, sizeof *results), GF_DONE);
+  gf_lease_free(taken);
+  gf_lease_free(held);
+  gf_reservation_free(writer);
+  gf_free(cache);
+}
+
+static void counted(void) {
+  struct { gf_stats stats; uint64_t behind; } room;
+  gf_stats *stats = &room.stats;
+  cache = opened("memory://");
+  gf_lease *held = lease(cache, "k");
+  SAME(gf_fill(cache, held, entry("v"), NULL), GF_STORED);
+  SAME(gf_get(cache, text("k"), NULL), GF_HIT);
+  gf_lease_free(held);
+  gf_reservation *one = reserve(cache, "k");
+  SAME(gf_commit(cache, one, entry("w"), NULL), GF_STORED);
+  gf_reservation_free(one);
+  gf_reservation_free(reserve(cache, "k"));
+  memset(&room, 0x5a, sizeof room);
+  stats->struct_size = sizeof *stats;
+  SAME(gf_stats_read(cache, stats), GF_DONE);
+  SAME(stats->struct_size, sizeof *stats);
+  SAME(stats->hits, 1);
+  CHECK(stats->misses >= 1);
+  SAME(stats->shared, 0);
+  SAME(stats->leases, 1);
+  SAME(stats->leases_returned, 0);
+  SAME(stats->bypasses, 0);
+  SAME(stats->fills_stored, 1);
+  SAME(stats->fills_rejected, 0);
+  SAME(stats->oversized, 0);
+  SAME(stats->reservations, 2);
+  SAME(stats->reservations_left, 1);
+  SAME(stats->commits_stored, 1);
+  SAME(stats->purges, 0);
+  SAME(stats->in_doubt, 0);
+  SAME(stats->failures, 0);
+  SAME(room.behind, 0x5a5a5a5a5a5a5a5a);
+  /* An older program has fewer counters, and gets no more. */
+  memset(&room, 0x5a, sizeof room);
+  stats->struct_size = 16;
+  SAME(gf_stats_read(cache, stats), GF_DONE);
+  SAME(stats->struct_size, 16);
+  SAME(stats->hits, 1);
+  SAME(stats->misses, 0x5a5a5a5a5a5a5a5a);
+  uint64_t sizes[] = {0, 7, 9, sizeof *stats + 8, UINT64_MAX};
+  for (int i = 0; i < 5; i++) {
+    stats->struct_size = sizes[i];
+    SAME(gf_stats_read(cache, stats), GF_E_ABI);
+    SAME(stats->misses, 0x5a5a5a5a5a5a5a5a);
+  }
+  SAME(gf_stats_read(cache, NULL), GF_E_INVALID);
+  SAME(gf_stats_read(NULL, stats), GF_E_INVALID);
+  gf_free(cache);
+}
+
+int main(void) {
+  void (*tests[])(void) = {every_outcome, a_slow_fill_is_bypassed, a_late_renew_has_lost, many,
+                           counted};
+  for (size_t i = 0; i < sizeof tests / sizeof *tests; i++) {
+    through = NULL;
+    both(tests[i]);
+  }
+  return 0;
+}

@@ -1,0 +1,287 @@
+/* Exactly one completion for each accepted operation, none for a refused one; every waiter comes back. */
+#include "check.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+static gf_op keyed(uint32_t what, const char *key, uint64_t user_data) {
+  gf_op op;
+  memset(&op, 0, sizeof op);
+  op.op = what;
+  op.key = text(key);
+  op.user_data = user_data;
+  return op;
+}
+
+static gf_lease *lease(const gf_cache *cache, const char *key) {
+  gf_result result;
+  SAME(gf_lookup(cache, text(key), &result), GF_LEASED);
+  return result.lease;
+}
+
+/* A lookup of a leased key is under way until the lease is used: so calls in flight are forced. */
+enum { FLIGHTS = 100 };
+
+static void submit_flights(const gf_cache *cache, const gf_queue *queue, const char *key) {
+  gf_op ops[FLIGHTS];
+  gf_error *error = NULL;
+  for (int i = 0; i < FLIGHTS; i++) ops[i] = keyed(GF_OP_LOOKUP, key, (uint64_t)i);
+  SAME(gf_submit(cache, queue, ops, FLIGHTS, sizeof *ops, &error), GF_DONE);
+}
+
+/* Takes all, in small batches, and counts each number once. */
+static void all_complete(const gf_queue *queue, int expected_count, int32_t expected) {
+  int seen[FLIGHTS] = {0};
+  for (int taken = 0; taken < expected_count;) {
+    gf_result results[7];
+    size_t count;
+    SAME(gf_queue_wait(queue, results, 7, sizeof *results, 20000, &count), GF_DONE);
+    CHECK(count >= 1 && count <= 7);
+    for (size_t i = 0; i < count; i++) {
+      SAME(results[i].status, expected);
+      CHECK(results[i].user_data < FLIGHTS);
+      SAME(seen[results[i].user_data]++, 0);
+    }
+    gf_results_free(results, count);
+    taken += (int)count;
+  }
+  gf_result more;
+  size_t count;
+  SAME(gf_queue_wait(queue, &more, 1, sizeof more, 0, &count), GF_TIMED_OUT);
+}
+
+static int64_t pending(void) {
+  gf_live live;
+  gf_live_count(&live);
+  return live.pending;
+}
+
+static void batch(void) {
+  gf_cache *cache = opened("memory://?wait=1m");
+  gf_queue *queue = gf_queue_new();
+  gf_lease *held = lease(cache, "k");
+  submit_flights(cache, queue, "k");
+  gf_result none;
+  size_t count;
+  SAME(gf_queue_wait(queue, &none, 1, sizeof none, 10, &count), GF_TIMED_OUT);
+  SAME(pending(), FLIGHTS);
+  SAME(gf_fill(cache, held, entry("v"), NULL), GF_STORED);
+  all_complete(queue, FLIGHTS, GF_HIT);
+  SAME(pending(), 0);
+  submit_flights(cache, queue, "k"); /* hits, done at once */
+  all_complete(queue, FLIGHTS, GF_HIT);
+  gf_lease_free(held);
+  gf_queue_free(queue);
+  gf_free(cache);
+}
+
+/* What the operations point to may be gone when submit returns. */
+static void inputs_are_copied(void) {
+  gf_cache *cache = opened("memory://");
+  gf_queue *queue = gf_queue_new();
+  gf_result result;
+  size_t count;
+  char *key = malloc(3), *value = malloc(5);
+  memcpy(key, "key", 3), memcpy(value, "value", 5);
+  gf_op *set = calloc(1, sizeof *set);
+  set->op = GF_OP_SET;
+  set->key.data = (uint8_t *)key, set->key.len = 3;
+  set->value.data = (uint8_t *)value, set->value.len = 5;
+  SAME(gf_submit(cache, queue, set, 1, sizeof *set, NULL), GF_DONE);
+  memset(key, 'x', 3), memset(value, 'x', 5);
+  free(key), free(value), free(set);
+  SAME(gf_queue_wait(queue, &result, 1, sizeof result, 20000, &count), GF_DONE);
+  SAME(result.status, GF_STORED);
+  SAME(gf_get(cache, text("key"), &result), GF_HIT);
+  CHECK(holds(&result, "value"));
+  gf_result_free(&result);
+
+  /* Handles, too. */
+  gf_lease *held = lease(cache, "filled");
+  gf_op fill = keyed(GF_OP_FILL, "", 1);
+  fill.lease = held, fill.value = text("v");
+  SAME(gf_submit(cache, queue, &fill, 1, sizeof fill, NULL), GF_DONE);
+  gf_lease_free(held);
+  SAME(gf_queue_wait(queue, &result, 1, sizeof result, 20000, &count), GF_DONE);
+  SAME(result.status, GF_STORED);
+  SAME(gf_reserve(cache, text("written"), &result), GF_RESERVED);
+  gf_op commit = keyed(GF_OP_COMMIT, "", 2);
+  commit.reservation = result.reservation, commit.value = text("v");
+  SAME(gf_submit(cache, queue, &commit, 1, sizeof commit, NULL), GF_DONE);
+  gf_result_free(&result);
+  SAME(gf_queue_wait(queue, &result, 1, sizeof result, 20000, &count), GF_DONE);
+  SAME(result.status, GF_STORED);
+  gf_queue_free(queue);
+  gf_free(cache);
+}
+
+/* The batch was accepted, so the second use is a completion of its own. */
+static void one_handle_twice_in_a_batch(void) {
+  gf_cache *cache = opened("memory://");
+  gf_queue *queue = gf_queue_new();
+  gf_lease *held = lease(cache, "k");
+  gf_op ops[2] = {keyed(GF_OP_FILL, "", 0), keyed(GF_OP_FILL, "", 1)};
+  ops[0].lease = ops[1].lease = held;
+  SAME(gf_submit(cache, queue, ops, 2, sizeof *ops, NULL), GF_DONE);
+  for (int taken = 0; taken < 2; taken++) {
+    gf_result result;
+    size_t count;
+    SAME(gf_queue_wait(queue, &result, 1, sizeof result, 20000, &count), GF_DONE);
+    SAME(result.status, result.user_data == 0 ? GF_STORED : GF_E_INVALID);
+    gf_result_free(&result);
+  }
+  gf_lease_free(held);
+  gf_queue_free(queue);
+  gf_free(cache);
+}
+
+static void a_close_completes_what_is_in_flight(void) {
+  gf_cache *cache = opened("memory://?wait=1m");
+  gf_queue *queue = gf_queue_new();
+  gf_lease *held = lease(cache, "k");
+  submit_flights(cache, queue, "k");
+  SAME(gf_close(cache, 10), GF_TIMED_OUT);
+  all_complete(queue, FLIGHTS, GF_E_SHUT_DOWN);
+  /* Once it has returned, nothing can be submitted any more. */
+  gf_op fill = keyed(GF_OP_FILL, "", 1), get = keyed(GF_OP_GET, "k", 1);
+  fill.lease = held;
+  gf_error *error;
+  SAME(gf_submit(cache, queue, &get, 1, sizeof get, &error), GF_E_SHUT_DOWN);
+  gf_error_free(error);
+  SAME(gf_submit(cache, queue, &fill, 1, sizeof fill, &error), GF_E_SHUT_DOWN);
+  CHECK(strstr(error->message, "applied") == NULL);
+  gf_error_free(error);
+  SAME(gf_fill(cache, held, entry("v"), NULL), GF_STORED); /* it was not used up */
+  all_complete(queue, 0, 0);
+  gf_lease_free(held);
+  gf_queue_free(queue);
+  gf_free(cache);
+}
+
+static void freed_in_flight(void) {
+  gf_cache *cache = opened("memory://?wait=1m");
+  gf_queue *queue = gf_queue_new();
+  gf_lease *held = lease(cache, "k");
+  submit_flights(cache, queue, "k");
+  gf_free(cache);
+  all_complete(queue, FLIGHTS, GF_E_SHUT_DOWN);
+  gf_lease_free(held);
+  gf_queue_free(queue);
+}
+
+/* Leases, values and errors in a queue that nobody empties. */
+static void a_queue_freed_with_completions_left(void) {
+  gf_cache *cache = opened("memory://?wait=1m");
+  gf_queue *queue = gf_queue_new();
+  gf_result found;
+  SAME(gf_set(cache, text("hit"), entry("v"), NULL), GF_STORED);
+  gf_op ops[3] = {keyed(GF_OP_GET, "hit", 0), keyed(GF_OP_LOOKUP, "leased", 1),
+                  keyed(GF_OP_RESERVE, "reserved", 2)};
+  SAME(gf_submit(cache, queue, ops, 3, sizeof *ops, NULL), GF_DONE);
+  gf_live live;
+  do gf_live_count(&live);
+  while (live.values < 1 || live.leases < 1 || live.reservations < 1); /* all have completed */
+  SAME(pending(), 3);
+  gf_queue_free(queue);
+  gf_free(cache);
+  nothing_left();
+
+  /* What completes after the queue was freed is given back at once. */
+  cache = opened("memory://?wait=1m");
+  queue = gf_queue_new();
+  gf_lease *held = lease(cache, "k");
+  gf_op next = keyed(GF_OP_LOOKUP, "k", 1), other = keyed(GF_OP_LOOKUP, "k", 2);
+  SAME(gf_submit(cache, queue, &next, 1, sizeof next, NULL), GF_DONE);
+  SAME(gf_submit(cache, queue, &other, 1, sizeof other, NULL), GF_DONE);
+  gf_queue_free(queue);
+  gf_lease_free(held); /* goes to one of the two, and from there on to the other */
+  SAME(gf_lookup(cache, text("k"), &found), GF_LEASED);
+  gf_result_free(&found);
+  gf_free(cache);
+  nothing_left();
+}
+
+/* All waiters of a closed queue come back, though its last completion wakes one. */
+typedef struct { const gf_queue *queue; atomic_int *taken; } waiter;
+
+static void *waits(void *argument) {
+  waiter *self = argument;
+  for (;;) {
+    gf_result result;
+    size_t count;
+    int32_t status = gf_queue_wait(self->queue, &result, 1, sizeof result, -1, &count);
+    if (status == GF_E_SHUT_DOWN) {
+      SAME(count, 0);
+      return NULL;
+    }
+    SAME(status, GF_DONE);
+    SAME(result.status, GF_HIT);
+    atomic_fetch_add(self->taken, 1);
+    gf_result_free(&result);
+  }
+}
+
+static void every_waiter_of_a_closed_queue_returns(void) {
+  for (int round = 0; round < 20; round++) {
+    enum { WAITERS = 4 };
+    gf_cache *cache = opened("memory://?wait=1m");
+    gf_queue *queue = gf_queue_new();
+    gf_lease *held = lease(cache, "k");
+    gf_op op = keyed(GF_OP_LOOKUP, "k", 1);
+    atomic_int taken = 0;
+    waiter self = {queue, &taken};
+    pthread_t threads[WAITERS];
+    SAME(gf_submit(cache, queue, &op, 1, sizeof op, NULL), GF_DONE);
+    gf_queue_close(queue);
+    for (int i = 0; i < WAITERS; i++) CHECK(pthread_create(&threads[i], NULL, waits, &self) == 0);
+    gf_result none;
+    size_t count;
+    SAME(gf_queue_wait(queue, &none, 1, sizeof none, 5, &count), GF_TIMED_OUT);
+    SAME(gf_fill(cache, held, entry("v"), NULL), GF_STORED);
+    for (int i = 0; i < WAITERS; i++) CHECK(pthread_join(threads[i], NULL) == 0);
+    SAME(taken, 1);
+    gf_lease_free(held);
+    gf_queue_free(queue);
+    gf_free(cache);
+  }
+}
+
+/* A caller who asks for a key that another thread fills gets what that one read. */
+static void *looks_up(void *argument) {
+  gf_result result;
+  SAME(gf_lookup(argument, text("k"), &result), GF_HIT);
+  CHECK(holds(&result, "v"));
+  gf_result_free(&result);
+  return NULL;
+}
+
+static void a_lookup_waits_for_another_threads_fill(void) {
+  gf_cache *cache = opened("memory://?wait=1m");
+  gf_stats stats = {0};
+  stats.struct_size = sizeof stats;
+  gf_lease *held = lease(cache, "k");
+  pthread_t threads[3];
+  for (int i = 0; i < 3; i++) CHECK(pthread_create(&threads[i], NULL, looks_up, cache) == 0);
+  do {
+    SAME(gf_stats_read(cache, &stats), GF_DONE);
+  } while (stats.misses < 4); /* all have missed */
+  SAME(gf_fill(cache, held, entry("v"), NULL), GF_STORED);
+  for (int i = 0; i < 3; i++) CHECK(pthread_join(threads[i], NULL) == 0);
+  SAME(gf_stats_read(cache, &stats), GF_DONE);
+  SAME(stats.leases, 1); /* one caller read the source */
+  gf_lease_free(held);
+  gf_free(cache);
+}
+
+int main(void) {
+  void (*tests[])(void) = {batch, inputs_are_copied, one_handle_twice_in_a_batch,
+                           a_close_completes_what_is_in_flight, freed_in_flight,
+                           a_queue_freed_with_completions_left,
+                           every_waiter_of_a_closed_queue_returns,
+                           a_lookup_waits_for_another_threads_fill};
+  for (size_t i = 0; i < sizeof tests / sizeof *tests; i++) {
+    tests[i]();
+    nothing_left();
+  }
+  return 0;
+}
