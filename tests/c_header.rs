@@ -1,0 +1,130 @@
+//! The C header is what the source says, compiles by itself, and declares what the library exports.
+#![cfg(all(feature = "capi", unix))]
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Mutex, PoisonError};
+
+use object::Object as _;
+
+const HEADER: &str = include_str!("../include/genfence.h");
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
+/// What every compiler is asked for.
+const WARNINGS: [&str; 4] = ["-Wall", "-Wextra", "-pedantic", "-Werror"];
+
+/// Runs a command that has to succeed, and gives what it printed.
+fn run(command: &mut Command) -> String {
+    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let (said, complained) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{command:?}: {}\n{said}{complained}", output.status);
+    said.into_owned()
+}
+
+/// Builds the shared library as C programs get it, and copies it to a place of its own, before another
+/// test builds it with other features.
+fn library(features: &str, to: &Path) -> PathBuf {
+    static BUILDING: Mutex<()> = Mutex::new(());
+    let _alone = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.current_dir(ROOT).args(["rustc", "--lib", "--crate-type", "cdylib", "--quiet"]);
+    let built = run(cargo.args(["--features", features, "--message-format", "json"]));
+    let files = built.lines().filter_map(|line| {
+        let message: serde_json::Value = serde_json::from_str(line).ok()?;
+        let files = message["filenames"].as_array()?.clone();
+        files.into_iter().find_map(|file| Some(PathBuf::from(file.as_str()?)))
+    });
+    let file = files.filter(|file| file.to_string_lossy().contains("libgenfence.")).last();
+    let file = file.expect("cargo says what it built");
+    let copy = to.join(file.file_name().expect("it is a file"));
+    std::fs::copy(file, &copy).unwrap();
+    copy
+}
+
+/// The names that stand before a parenthesis, on lines that are no comment.
+fn declared() -> BTreeSet<String> {
+    let mut code = String::new();
+    for (index, part) in HEADER.split("/*").enumerate() {
+        code += if index == 0 { part } else { part.split_once("*/").expect("comments end").1 };
+    }
+    let prototypes = code.lines().filter(|line| !line.starts_with([' ', '#', '}']));
+    let names = prototypes.filter_map(|line| {
+        let name = line.split_once('(')?.0.rsplit([' ', '*']).next()?;
+        (!line.starts_with("typedef") && name.starts_with("gf_")).then(|| name.to_owned())
+    });
+    names.collect()
+}
+
+fn exported(library: &Path) -> BTreeSet<String> {
+    let bytes = std::fs::read(library).unwrap();
+    let file = object::File::parse(&*bytes).unwrap();
+    let exports = file.exports().unwrap();
+    let name = |export: &object::Export<'_>| String::from_utf8_lossy(export.name()).into_owned();
+    exports.iter().map(name).map(|name| name.trim_start_matches('_').to_owned()).collect()
+}
+
+#[test]
+fn the_header_is_not_behind_the_source() {
+    let generated = include_str!(concat!(env!("OUT_DIR"), "/genfence.h"));
+    assert!(
+        generated == HEADER,
+        "include/genfence.h is not what the source says; copy it anew as bindings/c/README.md shows"
+    );
+}
+
+#[test]
+fn the_library_exports_what_the_header_declares_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let declared = declared();
+    assert!(declared.len() > 30 && declared.contains("gf_open"), "{declared:?}");
+    assert_eq!(exported(&library("capi", folder.path())), declared);
+
+    let tested = exported(&library("capi,capi-test", folder.path()));
+    let more: Vec<&String> = tested.difference(&declared).collect();
+    assert_eq!(more, ["gf_test_layout", "gf_test_panic", "gf_test_submit_panic"]);
+    assert!(tested.is_superset(&declared));
+}
+
+/// A compiler, and what makes it read this as its own language.
+const LANGUAGES: [(&str, [&str; 3]); 2] =
+    [("cc", ["-x", "c", "-std=c11"]), ("c++", ["-x", "c++", "-std=c++17"])];
+
+#[test]
+fn the_header_compiles_alone_in_c_and_cpp() {
+    let folder = tempfile::tempdir().unwrap();
+    let source = folder.path().join("alone");
+    // Twice, and with every macro used as one.
+    let options = "gf_options given = GF_OPTIONS_INIT;\n";
+    let text = format!("#include <genfence.h>\n#include <genfence.h>\n{options}");
+    std::fs::write(&source, text).unwrap();
+    for (compiler, language) in LANGUAGES {
+        let mut command = Command::new(compiler);
+        command.args(language).args(WARNINGS).arg("-I").arg(Path::new(ROOT).join("include"));
+        run(command.args(["-fsyntax-only"]).arg(&source));
+    }
+}
+
+/// The first thing that a reader copies.
+#[test]
+fn the_example_in_the_header_compiles_as_it_stands_and_runs() {
+    let folder = tempfile::tempdir().unwrap();
+    let library = library("capi", folder.path());
+    let example = HEADER.lines().skip_while(|line| !line.contains("#include <genfence.h>"));
+    let example = example.take_while(|line| !line.contains("OWNERSHIP"));
+    let lines = example.map(|line| line.strip_prefix(" *     ").unwrap_or(""));
+    let text = lines.collect::<Vec<_>>().join("\n");
+    assert!(text.contains("int main(void) {") && text.contains("gf_fill"), "{text}");
+    let (source, program) = (folder.path().join("example"), folder.path().join("program"));
+    std::fs::write(&source, text).unwrap();
+    for (compiler, language) in LANGUAGES {
+        let mut command = Command::new(compiler);
+        command.args(language).args(WARNINGS).arg("-I").arg(Path::new(ROOT).join("include"));
+        // What comes after the source is no source.
+        command.arg(&source).args(["-x", "none"]).arg(&library).arg("-o").arg(&program);
+        let beside = folder.path().display();
+        run(command.arg(format!("-Wl,-rpath,{beside}")));
+        run(&mut Command::new(&program));
+    }
+}
