@@ -167,7 +167,7 @@ fn operation(bytes: &mut Bytes<'_>, handles: &Handles, user_data: u64) -> gf_op 
         value: bytes.memory(),
         version: bytes.number(),
         ttl_ms: bytes.number(),
-        stamp: if bytes.byte() % 2 == 0 { handles.stamp } else { bytes.number() },
+        stamp: if bytes.byte().is_multiple_of(2) { handles.stamp } else { bytes.number() },
         lease: any_of(&handles.leases, bytes.byte()),
         reservation: any_of(&handles.reservations, bytes.byte()),
         reserved: [u64::from(bytes.byte() == 0xff), 0],
@@ -257,7 +257,9 @@ fn fuzz(name: &str, target: fn(&[u8])) {
         target(bytes);
         nothing_left();
     };
-    corpus.iter().for_each(|bytes| run(bytes));
+    for bytes in &corpus {
+        run(bytes);
+    }
     corpus.push(Vec::new());
     let changed = (
         proptest::sample::select(corpus),

@@ -36,8 +36,8 @@ fn library(features: &str, to: &Path) -> PathBuf {
         let files = message["filenames"].as_array()?.clone();
         files.into_iter().find_map(|file| Some(PathBuf::from(file.as_str()?)))
     });
-    let file = files.filter(|file| file.to_string_lossy().contains("libgenfence.")).last();
-    let file = file.expect("cargo says what it built");
+    let mut files = files.filter(|file| file.to_string_lossy().contains("libgenfence."));
+    let file = files.next_back().expect("cargo says what it built");
     let copy = to.join(file.file_name().expect("it is a file"));
     std::fs::copy(file, &copy).unwrap();
     copy
@@ -60,9 +60,12 @@ fn declared() -> BTreeSet<String> {
 fn exported(library: &Path) -> BTreeSet<String> {
     let bytes = std::fs::read(library).unwrap();
     let file = object::File::parse(&*bytes).unwrap();
-    let exports = file.exports().unwrap();
-    let name = |export: &object::Export<'_>| String::from_utf8_lossy(export.name()).into_owned();
-    exports.iter().map(name).map(|name| name.trim_start_matches('_').to_owned()).collect()
+    let names = file.exports().unwrap().map(|export| match export.unwrap().name() {
+        object::NameOrOrdinal::Name(name) => String::from_utf8_lossy(name).into_owned(),
+        object::NameOrOrdinal::Ordinal(number) => panic!("an export without a name: {number}"),
+    });
+    // macOS puts a line before every name.
+    names.map(|name| name.trim_start_matches('_').to_owned()).collect()
 }
 
 #[test]

@@ -128,7 +128,10 @@ unsafe fn read(given: *const gf_options) -> Result<gf_options, Failure> {
     let size = unsafe { (&raw const (*given).struct_size).read() } as usize;
     let least = offset_of!(gf_options, prefix);
     // No field is cut in two.
-    if size < least || size > size_of::<gf_options>() || size % align_of::<gf_options>() != 0 {
+    if size < least
+        || size > size_of::<gf_options>()
+        || !size.is_multiple_of(align_of::<gf_options>())
+    {
         let most = size_of::<gf_options>();
         return Err(Failure::abi(format!(
             "struct_size of gf_options: {size} bytes, must be {least} to {most} in steps of {}: begin \

@@ -146,11 +146,12 @@ impl Queue {
                 return Err(GF_E_SHUT_DOWN);
             }
             state.waiting += 1;
-            let late = deadline
-                .is_some_and(|deadline| self.arrived.wait_until(&mut state, deadline).timed_out());
-            if deadline.is_none() {
+            let late = if let Some(deadline) = deadline {
+                self.arrived.wait_until(&mut state, deadline).timed_out()
+            } else {
                 self.arrived.wait(&mut state);
-            }
+                false
+            };
             state.waiting -= 1;
             if late && state.completed.is_empty() {
                 return Err(GF_TIMED_OUT);
