@@ -109,25 +109,29 @@ fn the_header_compiles_alone_in_c_and_cpp() {
     }
 }
 
-/// The first thing that a reader copies.
+/// The first things that a reader copies: the example of the header, and that of the README.
 #[test]
-fn the_example_in_the_header_compiles_as_it_stands_and_runs() {
+fn the_examples_compile_as_they_stand_and_run() {
     let folder = tempfile::tempdir().unwrap();
     let library = library("capi", folder.path());
     let example = HEADER.lines().skip_while(|line| !line.contains("#include <genfence.h>"));
     let example = example.take_while(|line| !line.contains("OWNERSHIP"));
     let lines = example.map(|line| line.strip_prefix(" *     ").unwrap_or(""));
-    let text = lines.collect::<Vec<_>>().join("\n");
-    assert!(text.contains("int main(void) {") && text.contains("gf_fill"), "{text}");
+    let of_header = lines.collect::<Vec<_>>().join("\n");
+    let readme = include_str!("../README.md");
+    let of_readme = readme.split_once("```c\n").and_then(|(_, rest)| rest.split_once("```"));
+    let of_readme = of_readme.expect("the README has an example in C").0;
     let (source, program) = (folder.path().join("example"), folder.path().join("program"));
-    std::fs::write(&source, text).unwrap();
-    for (compiler, language) in LANGUAGES {
-        let mut command = Command::new(compiler);
-        command.args(language).args(WARNINGS).arg("-I").arg(Path::new(ROOT).join("include"));
-        // What comes after the source is no source.
-        command.arg(&source).args(["-x", "none"]).arg(&library).arg("-o").arg(&program);
-        let beside = folder.path().display();
-        run(command.arg(format!("-Wl,-rpath,{beside}")));
-        run(&mut Command::new(&program));
+    for text in [&*of_header, of_readme] {
+        assert!(text.contains("int main(void) {") && text.contains("gf_fill"), "{text}");
+        std::fs::write(&source, text).unwrap();
+        for (compiler, language) in LANGUAGES {
+            let mut command = Command::new(compiler);
+            command.args(language).args(WARNINGS).arg("-I").arg(Path::new(ROOT).join("include"));
+            // What comes after the source is no source.
+            command.arg(&source).args(["-x", "none"]).arg(&library).arg("-o").arg(&program);
+            run(command.arg(format!("-Wl,-rpath,{}", folder.path().display())));
+            run(&mut Command::new(&program));
+        }
     }
 }
