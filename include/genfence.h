@@ -803,9 +803,9 @@ int32_t gf_lookup(const struct gf_cache *cache, struct gf_slice key, struct gf_r
 
 /*
  Looks several keys up, with one read for all of them: each result is that of the key in the same
- place, as gf_lookup's, or GF_PENDING where another caller fills the key: this call waits for nobody, as two that hold
- leases could wait for each other. Fill what was leased, then look those up again. A key that stands
- there twice has the same answer, and its lease the first time only; then GF_PENDING.
+ place, as gf_lookup's, or GF_PENDING where another caller fills the key: this call waits for nobody,
+ as two that hold leases could wait for each other. Fill what was leased, then look those up again. A
+ key that stands there twice has the same answer, and its lease the first time only; then GF_PENDING.
 
  Returns GF_DONE, and every result is set; or an error, which stands in the first result, and the
  others have its status alone. Where `results` is NULL or `result_size` is another, nothing is written.
