@@ -40,8 +40,8 @@ pub unsafe extern "C" fn gf_test_submit_panic(
 
 macro_rules! layout {
     ($($kind:ty { $($field:ident),* $(,)? })*) => {
-        /// Every size, alignment and offset of the structs that cross, in the order in which they and
-        /// their fields stand in the header. Returns how many numbers there are; fills at most
+        /// Every size, alignment and offset of the structs that cross, in the order of the list below; of
+        /// gf_stats, which is counters all through, some offsets. Returns how many numbers there are; fills at most
         /// `capacity` of them.
         ///
         /// # Safety
