@@ -1,0 +1,80 @@
+using System.Runtime.InteropServices;
+using Genfence.Native;
+
+namespace Genfence;
+
+/// <summary>
+/// Why a call could not be done. A lost race is none of these: it is an outcome.
+/// </summary>
+public class GenfenceException : Exception
+{
+    /// <summary>Makes one without a message.</summary>
+    public GenfenceException() { }
+
+    /// <summary>Makes one with a message.</summary>
+    /// <param name="message">What is wrong, and what to do.</param>
+    public GenfenceException(string message) : base(message) { }
+
+    /// <summary>Makes one with a message and a cause.</summary>
+    /// <param name="message">What is wrong, and what to do.</param>
+    /// <param name="innerException">What led to it.</param>
+    public GenfenceException(string message, Exception? innerException) : base(message, innerException) { }
+
+    /// <summary>Makes one of what the library answered, and frees that.</summary>
+    internal static unsafe GenfenceException Take(int status, ref NativeError* error)
+    {
+        var taken = error;
+        error = null;
+        if (taken is null)
+        {
+            return Make(status, 0, "", $"the native library answered with status {status}");
+        }
+        var made = Make(
+            taken->Status,
+            taken->ServerCode,
+            Marshal.PtrToStringUTF8((nint)taken->Field) ?? "",
+            Marshal.PtrToStringUTF8((nint)taken->Message) ?? "");
+        Methods.gf_error_free(taken);
+        return made;
+    }
+
+    private static GenfenceException Make(int status, int serverCode, string field, string message) =>
+        status switch
+        {
+            Status.Invalid => new GenfenceInvalidException(field, message),
+            Status.Store => new GenfenceStoreException(serverCode, message),
+            Status.ShutDown => new GenfenceShutDownException(message),
+            _ => new GenfenceException(message),
+        };
+}
+
+/// <summary>
+/// An argument or an option is out of bounds. Nothing was stored; where not said otherwise at the
+/// call, nothing was sent.
+/// </summary>
+public sealed class GenfenceInvalidException : GenfenceException
+{
+    internal GenfenceInvalidException(string field, string message, Exception? cause = null)
+        : base(message, cause) => Field = field;
+
+    /// <summary>The argument, option or field that is out of bounds.</summary>
+    public string Field { get; }
+}
+
+/// <summary>The store gave no answer, or refused for good.</summary>
+public sealed class GenfenceStoreException : GenfenceException
+{
+    internal GenfenceStoreException(int serverCode, string message) : base(message) =>
+        ServerCode = serverCode;
+
+    /// <summary>What the Aerospike server answered; 0 if it did not, or was not asked.</summary>
+    public int ServerCode { get; }
+}
+
+/// <summary>
+/// The cache was disposed. What was under way may have been applied, which is safe.
+/// </summary>
+public sealed class GenfenceShutDownException : GenfenceException
+{
+    internal GenfenceShutDownException(string message) : base(message) { }
+}

@@ -1,0 +1,235 @@
+using System.Diagnostics;
+using Genfence.Native;
+
+namespace Genfence;
+
+public sealed partial class GenfenceCache
+{
+    // A lookup of many keys blocks for one read of the store, so this many threads of the pool at most.
+    private readonly SemaphoreSlim _reading = new(Math.Max(2, Environment.ProcessorCount));
+
+    /// <summary>
+    /// The values of several keys, with one read of the cache, and one of the source for all that are missing.
+    /// Keys that another caller fills just now are waited for, and loaded one by one where that comes to nothing.
+    /// </summary>
+    /// <typeparam name="T">The values' type.</typeparam>
+    /// <param name="keys">The keys; one that stands there twice is asked for once.</param>
+    /// <param name="factory">
+    /// Reads the source's latest committed state of the keys it is given, and answers with those that exist.
+    /// </param>
+    /// <param name="serializer">Else bytes and text as they are, and JSON.</param>
+    /// <param name="cancellationToken">Ends the wait, and goes to the factory.</param>
+    /// <returns>A value for each key; the type's default where the source has nothing.</returns>
+    /// <exception cref="GenfenceInvalidException">
+    /// A key is out of bounds, or the factory answered for a key that it was not asked for.
+    /// </exception>
+    public async ValueTask<IReadOnlyDictionary<string, T?>> GetOrFillManyAsync<T>(
+        IEnumerable<string> keys,
+        Func<IReadOnlyList<string>, CancellationToken, ValueTask<IReadOnlyDictionary<string, T>>> factory,
+        IGenfenceSerializer<T>? serializer = null,
+        CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(keys);
+        ArgumentNullException.ThrowIfNull(factory);
+        serializer ??= Serializer<T>();
+        var asked = keys.Distinct(StringComparer.Ordinal).ToArray();
+        var values = new Dictionary<string, T?>(asked.Length, StringComparer.Ordinal);
+        if (asked.Length == 0)
+        {
+            return values;
+        }
+        var looked = await LookupManyAsync(asked, cancellationToken).ConfigureAwait(false);
+        var missing = new List<string>();
+        var later = new List<string>();
+        try
+        {
+            Sort(asked, looked, serializer, values, missing, later);
+            if (missing.Count > 0)
+            {
+                var loaded = await LoadAsync(missing, factory, cancellationToken).ConfigureAwait(false);
+                await FillAllAsync(missing, loaded, looked, serializer, cancellationToken).ConfigureAwait(false);
+                foreach (var key in missing)
+                {
+                    values[key] = loaded.TryGetValue(key, out var value) ? value : default;
+                }
+            }
+        }
+        finally
+        {
+            foreach (var (_, lease) in looked.Leases)
+            {
+                lease.Dispose();
+            }
+        }
+        var waits = later.ConvertAll(key => GetOrFillAsync(
+            key, (key, factory), LoadOneAsync, serializer, cancellationToken).AsTask());
+        var waited = await Task.WhenAll(waits).ConfigureAwait(false);
+        for (var i = 0; i < waited.Length; i++)
+        {
+            values[later[i]] = waited[i];
+        }
+        return values;
+    }
+
+    private static async ValueTask<T> LoadOneAsync<T>(
+        (string Key, Func<IReadOnlyList<string>, CancellationToken, ValueTask<IReadOnlyDictionary<string, T>>> Factory) one,
+        CancellationToken cancellation)
+    {
+        var loaded = await LoadAsync([one.Key], one.Factory, cancellation).ConfigureAwait(false);
+        return loaded.TryGetValue(one.Key, out var value) ? value : default!;
+    }
+
+    private static async ValueTask<IReadOnlyDictionary<string, T>> LoadAsync<T>(
+        List<string> keys,
+        Func<IReadOnlyList<string>, CancellationToken, ValueTask<IReadOnlyDictionary<string, T>>> factory,
+        CancellationToken cancellation)
+    {
+        using var activity = Telemetry.Activities.StartActivity("genfence.load");
+        activity?.SetTag("genfence.keys", keys.Count);
+        var loaded = await factory(keys, cancellation).ConfigureAwait(false);
+        var known = keys.ToHashSet(StringComparer.Ordinal);
+        return loaded.Keys.All(known.Contains)
+            ? loaded
+            : throw new GenfenceInvalidException(
+                "factory",
+                "factory: it answered for a key that it was not asked for; answer with the keys as given");
+    }
+
+    /// <summary>Values, keys to be loaded, and keys that others fill.</summary>
+    private static void Sort<T>(
+        string[] asked,
+        Looked looked,
+        IGenfenceSerializer<T> serializer,
+        Dictionary<string, T?> values,
+        List<string> missing,
+        List<string> later)
+    {
+        for (var i = 0; i < asked.Length; i++)
+        {
+            switch (looked.Results[i].Status)
+            {
+                case Status.Hit when TryRead(looked.Results[i], serializer, false, out var value):
+                    values[asked[i]] = value;
+                    break;
+                // What cannot be read, the lookup of the one key removes.
+                case Status.Hit or Status.Pending:
+                    later.Add(asked[i]);
+                    break;
+                default:
+                    missing.Add(asked[i]);
+                    break;
+            }
+            looked.Results[i].Free();
+        }
+    }
+
+    private async ValueTask FillAllAsync<T>(
+        List<string> missing,
+        IReadOnlyDictionary<string, T> loaded,
+        Looked looked,
+        IGenfenceSerializer<T> serializer,
+        CancellationToken cancellation)
+    {
+        var fills = new List<Request>(missing.Count);
+        foreach (var key in missing)
+        {
+            if (looked.Leases.TryGetValue(key, out var lease))
+            {
+                var value = loaded.TryGetValue(key, out var found) ? Serialize(found, serializer) : null;
+                fills.Add(new Request(Op.Fill) { Lease = lease.Handle }.With(value, null, null));
+            }
+        }
+        if (fills.Count == 0)
+        {
+            return;
+        }
+        cancellation.ThrowIfCancellationRequested();
+        ValueTask<NativeResult>[] submitted;
+        try
+        {
+            submitted = Connection.SubmitFills(fills.ToArray());
+        }
+        catch (GenfenceException problem) when (IsStillLoaded(problem))
+        {
+            NotStored(Logger, problem.Message);
+            return;
+        }
+        foreach (var fill in submitted)
+        {
+            var filled = await fill.ConfigureAwait(false);
+            try
+            {
+                _ = filled.StatusAndFree();
+            }
+            catch (GenfenceException problem) when (IsStillLoaded(problem))
+            {
+                NotStored(Logger, problem.Message);
+            }
+        }
+    }
+
+    private async Task<Looked> LookupManyAsync(string[] keys, CancellationToken cancellation)
+    {
+        await _reading.WaitAsync(cancellation).ConfigureAwait(false);
+        var reading = Task.Run(
+            () =>
+            {
+                try
+                {
+                    var results = new NativeResult[keys.Length];
+                    Connection.LookupMany(keys, results);
+                    return new Looked(this, keys, results);
+                }
+                finally
+                {
+                    _reading.Release();
+                }
+            },
+            CancellationToken.None);
+        try
+        {
+            return await reading.WaitAsync(cancellation).ConfigureAwait(false);
+        }
+        catch (OperationCanceledException)
+        {
+            _ = reading.ContinueWith(
+                static read => read.Result.Free(),
+                CancellationToken.None,
+                TaskContinuationOptions.OnlyOnRanToCompletion,
+                TaskScheduler.Default);
+            throw;
+        }
+    }
+
+    /// <summary>What a lookup of many keys found; the leases are taken out of the results.</summary>
+    private sealed class Looked
+    {
+        public Looked(GenfenceCache cache, string[] keys, NativeResult[] results)
+        {
+            Results = results;
+            for (var i = 0; i < keys.Length; i++)
+            {
+                if (results[i].Lease != 0)
+                {
+                    Leases.Add(keys[i], new Lease(cache, results[i].TakeLease()));
+                }
+            }
+        }
+
+        public NativeResult[] Results { get; }
+
+        public Dictionary<string, Lease> Leases { get; } = new(StringComparer.Ordinal);
+
+        public void Free()
+        {
+            for (var i = 0; i < Results.Length; i++)
+            {
+                Results[i].Free();
+            }
+            foreach (var (_, lease) in Leases)
+            {
+                lease.Dispose();
+            }
+        }
+    }
+}

@@ -1,0 +1,147 @@
+using Genfence.Native;
+
+namespace Genfence;
+
+public sealed partial class GenfenceCache
+{
+    /// <summary>
+    /// Reserves a key, before its source is changed. From now until the commit, the release or the abort no reader
+    /// is served a cached value. <c>UpdateAsync</c> does all of this, and is the one to use first.
+    /// </summary>
+    /// <param name="key">The key.</param>
+    /// <param name="cancellationToken">Ends the wait; a reservation that comes later is aborted.</param>
+    /// <returns>The reservation. The change must be over within <see cref="Reservation.Remaining"/>.</returns>
+    public async ValueTask<Reservation> ReserveAsync(CacheKey key, CancellationToken cancellationToken = default)
+    {
+        var reserve = new Request(Op.Reserve) { Key = key };
+        var result = await Connection.Submit(reserve, cancellationToken).ConfigureAwait(false);
+        try
+        {
+            result.ThrowIfFailed();
+            return new Reservation(this, result.TakeReservation());
+        }
+        finally
+        {
+            result.Free();
+        }
+    }
+
+    /// <summary>
+    /// Changes the source of a key under a reservation. The closure changes the source, within
+    /// <see cref="Reservation.Remaining"/>, and says what became of it.
+    /// </summary>
+    /// <typeparam name="T">The value's type.</typeparam>
+    /// <param name="key">The key.</param>
+    /// <param name="change">
+    /// Changes the source. An exception, also one of cancellation, says nothing about the source (a COMMIT whose
+    /// answer never came may still land): then the reservation is left to expire, and the key is bypassed until it
+    /// has. Where it is certain that nothing was changed, return <see cref="SourceResult.RolledBack"/>.
+    /// </param>
+    /// <param name="serializer">Else bytes and text as they are, and JSON.</param>
+    /// <param name="cancellationToken">
+    /// Ends the wait for the reservation, and goes to the closure. What comes after the closure is not cancelled.
+    /// </param>
+    /// <returns>What became of the update.</returns>
+    /// <exception cref="GenfenceInvalidException">
+    /// The key is out of bounds: the closure did not run. Or the version or the time to live that it returned is:
+    /// the source was changed, and the key is released. A value that is too large is
+    /// <see cref="UpdateOutcome.Purged"/>.
+    /// </exception>
+    /// <exception cref="GenfenceStoreException">The key could not be reserved: the closure did not run.</exception>
+    public async ValueTask<UpdateOutcome> UpdateAsync<T>(
+        CacheKey key,
+        Func<Reservation, CancellationToken, ValueTask<SourceResult<T>>> change,
+        IGenfenceSerializer<T>? serializer = null,
+        CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(change);
+        serializer ??= Serializer<T>();
+        using var activity = Telemetry.Activities.StartActivity("genfence.update");
+        using var reservation = await ReserveAsync(key, cancellationToken).ConfigureAwait(false);
+        if (cancellationToken.IsCancellationRequested)
+        {
+            await reservation.AbortAsync(CancellationToken.None).ConfigureAwait(false);
+            cancellationToken.ThrowIfCancellationRequested();
+        }
+        var source = await change(reservation, cancellationToken).ConfigureAwait(false);
+        var outcome = source.State switch
+        {
+            SourceState.Committed => await CommitAsync(reservation, source, serializer).ConfigureAwait(false),
+            SourceState.Changed => await ReleaseAsync(reservation, source.Fresh.Version).ConfigureAwait(false),
+            SourceState.RolledBack => await RollBackAsync(reservation).ConfigureAwait(false),
+            _ => throw new GenfenceInvalidException(
+                "change", "change: the closure must return one of SourceResult's; the reservation is left to expire"),
+        };
+        activity?.SetTag("genfence.outcome", outcome.ToString());
+        return outcome;
+    }
+
+    /// <summary>Changes the source of a key where the new value is not at hand, or the source has nothing then.</summary>
+    /// <inheritdoc cref="UpdateAsync{T}"/>
+    public ValueTask<UpdateOutcome> UpdateAsync(
+        CacheKey key,
+        Func<Reservation, CancellationToken, ValueTask<SourceResult>> change,
+        CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(change);
+        return UpdateAsync<byte[]>(
+            key,
+            async (reservation, cancellation) => await change(reservation, cancellation).ConfigureAwait(false),
+            GenfenceSerializer.Bytes,
+            cancellationToken);
+    }
+
+    private static async ValueTask<UpdateOutcome> CommitAsync<T>(
+        Reservation reservation, SourceResult<T> source, IGenfenceSerializer<T> serializer)
+    {
+        ReadOnlyMemory<byte>? value;
+        var (_, version, timeToLive) = source.Fresh;
+        try
+        {
+            value = source.Gone ? null : Serialize(source.Fresh.Value, serializer);
+            // Says what is wrong before it uses the reservation up.
+            _ = new Request(Op.Commit).With(value, version, timeToLive);
+        }
+        catch
+        {
+            // The source was changed, so the key must not wait for the reservation to expire.
+            _ = await reservation.ReleaseAsync(version is >= 0 ? version : null).ConfigureAwait(false);
+            throw;
+        }
+        try
+        {
+            return await reservation.CommitAsync(value, version, timeToLive).ConfigureAwait(false) switch
+            {
+                CommitOutcome.Stored => UpdateOutcome.Stored,
+                CommitOutcome.Purged => UpdateOutcome.Purged,
+                _ => UpdateOutcome.InDoubt,
+            };
+        }
+        catch (GenfenceInvalidException problem) when (problem.Field == "value")
+        {
+            // Too large: the source was changed all the same, and the key was released.
+            return UpdateOutcome.Purged;
+        }
+    }
+
+    private static async ValueTask<UpdateOutcome> ReleaseAsync(Reservation reservation, long? version)
+    {
+        ReleaseOutcome released;
+        try
+        {
+            released = await reservation.ReleaseAsync(version).ConfigureAwait(false);
+        }
+        catch (GenfenceInvalidException problem) when (problem.Field == "version" && version < 0)
+        {
+            _ = await reservation.ReleaseAsync().ConfigureAwait(false);
+            throw;
+        }
+        return released == ReleaseOutcome.Purged ? UpdateOutcome.Purged : UpdateOutcome.InDoubt;
+    }
+
+    private static async ValueTask<UpdateOutcome> RollBackAsync(Reservation reservation)
+    {
+        await reservation.AbortAsync().ConfigureAwait(false);
+        return UpdateOutcome.RolledBack;
+    }
+}

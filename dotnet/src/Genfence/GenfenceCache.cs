@@ -1,0 +1,320 @@
+using System.Buffers;
+using System.Collections.Concurrent;
+using System.Runtime.CompilerServices;
+using System.Text.Json;
+using Genfence.Native;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
+
+namespace Genfence;
+
+/// <summary>
+/// A cache in front of a database that never serves a stale value: a writer reserves a key, changes the
+/// source, and commits (<c>UpdateAsync</c>); a reader that misses takes a lease, reads the source, and
+/// fills (<c>GetOrFillAsync</c>). Who loses a race stores nothing.
+/// </summary>
+/// <remarks>
+/// Any thread may call it, any number at once. Where nothing else is said, a call throws
+/// <see cref="GenfenceInvalidException"/> for what is out of bounds, before anything is sent,
+/// <see cref="GenfenceStoreException"/> where the store gave no answer, and
+/// <see cref="GenfenceShutDownException"/> once the cache is disposed. Cancelling a call ends the wait, not
+/// what was sent; what it would have returned is given back.
+/// </remarks>
+public sealed partial class GenfenceCache : IAsyncDisposable, IDisposable
+{
+    private readonly GenfenceOptions _options;
+    private readonly ConcurrentDictionary<Type, object> _serializers = new();
+
+    private GenfenceCache(Connection connection, GenfenceOptions options)
+    {
+        Connection = connection;
+        _options = options;
+        Logger = (options.LoggerFactory ?? NullLoggerFactory.Instance).CreateLogger<GenfenceCache>();
+        Telemetry.Add(this);
+    }
+
+    /// <summary>Closes a cache that nobody disposed. Waits for nothing.</summary>
+    ~GenfenceCache() => Close(TimeSpan.Zero);
+
+    internal Connection Connection { get; }
+
+    internal ILogger Logger { get; }
+
+    internal string Name => _options.Name;
+
+    /// <summary>What the cache has done since it was opened.</summary>
+    public GenfenceStats Stats => GenfenceStats.Of(Connection.Stats());
+
+    /// <summary>
+    /// Opens a cache: <c>memory://?options</c>, or <c>aerospike://host:port/namespace/set?options</c>. Takes at
+    /// most the option <c>connect_timeout</c> (5 s), and as long again to test the cluster.
+    /// </summary>
+    /// <param name="url">Where, and how; see the README for the options.</param>
+    /// <param name="options">What the URL cannot say.</param>
+    /// <param name="cancellationToken">Ends the wait; the cache is closed then, when it is open.</param>
+    /// <returns>The cache. Dispose it.</returns>
+    public static async Task<GenfenceCache> ConnectAsync(
+        string url, GenfenceOptions? options = null, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(url);
+        options ??= new GenfenceOptions();
+        options.Check();
+        var opening = Task.Factory.StartNew(
+            () => new GenfenceCache(
+                Connection.Open(url, (uint)options.WorkerThreads, options.Prefix.Span), options),
+            cancellationToken,
+            TaskCreationOptions.LongRunning,
+            TaskScheduler.Default);
+        try
+        {
+            return await opening.WaitAsync(cancellationToken).ConfigureAwait(false);
+        }
+        catch (OperationCanceledException)
+        {
+            _ = opening.ContinueWith(
+                static opened => opened.Result.Dispose(),
+                CancellationToken.None,
+                TaskContinuationOptions.OnlyOnRanToCompletion,
+                TaskScheduler.Default);
+            throw;
+        }
+    }
+
+    /// <summary>
+    /// The value of a key, if the cache holds one: takes no lease, and waits for nobody. The bytes are
+    /// written to <paramref name="target"/>.
+    /// </summary>
+    /// <param name="key">The key.</param>
+    /// <param name="target">Where to write the value.</param>
+    /// <param name="cancellationToken">Ends the wait.</param>
+    /// <returns>
+    /// Whether there was a value; not, where the source is known to have nothing (<see cref="GetAsync"/> tells
+    /// them apart).
+    /// </returns>
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    public async ValueTask<bool> TryGetAsync(
+        CacheKey key, IBufferWriter<byte> target, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(target);
+        var found = await Connection.Submit(new Request(Op.Get) { Key = key }, cancellationToken)
+            .ConfigureAwait(false);
+        try
+        {
+            found.ThrowIfFailed();
+            if (found.Status != Status.Hit || (found.Flags & Flags.Nothing) != 0)
+            {
+                return false;
+            }
+            target.Write(found.ValueSpan());
+            return true;
+        }
+        finally
+        {
+            found.Free();
+        }
+    }
+
+    /// <summary>
+    /// The value of a key, if the cache holds one: takes no lease, and waits for nobody.
+    /// </summary>
+    /// <param name="key">The key.</param>
+    /// <param name="cancellationToken">Ends the wait.</param>
+    /// <returns>The value; <see langword="null"/> where the cache holds none.</returns>
+    public async ValueTask<CachedValue?> GetAsync(CacheKey key, CancellationToken cancellationToken = default)
+    {
+        var found = await Connection.Submit(new Request(Op.Get) { Key = key }, cancellationToken)
+            .ConfigureAwait(false);
+        try
+        {
+            found.ThrowIfFailed();
+            return found.Status == Status.Hit ? CachedValue.Of(found) : null;
+        }
+        finally
+        {
+            found.Free();
+        }
+    }
+
+    /// <summary>
+    /// Looks a key up: a hit; a lease: read the source now, then fill; or a bypass: read the source and store
+    /// nothing. Waits, at most for the option <c>wait</c>, while another caller fills.
+    /// </summary>
+    /// <param name="key">The key.</param>
+    /// <param name="cancellationToken">Ends the wait; a lease that comes later is given back.</param>
+    /// <returns>What it found.</returns>
+    public async ValueTask<LookupResult> LookupAsync(
+        CacheKey key, CancellationToken cancellationToken = default)
+    {
+        var found = await Connection.Submit(new Request(Op.Lookup) { Key = key }, cancellationToken)
+            .ConfigureAwait(false);
+        try
+        {
+            found.ThrowIfFailed();
+            return found.Status switch
+            {
+                Status.Hit => new LookupResult(CachedValue.Of(found)),
+                Status.Leased => new LookupResult(new Lease(this, found.TakeLease())),
+                _ => new LookupResult((BypassReason)found.Detail),
+            };
+        }
+        finally
+        {
+            found.Free();
+        }
+    }
+
+    /// <summary>
+    /// Stores bytes without asking the source; the last set wins. Outside the guarantee.
+    /// </summary>
+    /// <param name="key">The key.</param>
+    /// <param name="value">The bytes; <see langword="null"/> says that the source has nothing.</param>
+    /// <param name="timeToLive">How long to keep it, rounded up to whole seconds; else the cache's own time.</param>
+    /// <param name="cancellationToken">Ends the wait, not the set.</param>
+    /// <returns>What became of it.</returns>
+    public async ValueTask<SetOutcome> SetBytesAsync(
+        CacheKey key,
+        ReadOnlyMemory<byte>? value,
+        TimeSpan? timeToLive = null,
+        CancellationToken cancellationToken = default)
+    {
+        var request = new Request(Op.Set) { Key = key }.With(value, null, timeToLive);
+        return await Connection.StatusAsync(request, cancellationToken).ConfigureAwait(false) switch
+        {
+            Status.Stored => SetOutcome.Stored,
+            Status.Busy => SetOutcome.Busy,
+            _ => SetOutcome.InDoubt,
+        };
+    }
+
+    /// <summary>
+    /// Stores a value without asking the source; the last set wins. Outside the guarantee.
+    /// </summary>
+    /// <typeparam name="T">The value's type.</typeparam>
+    /// <param name="key">The key.</param>
+    /// <param name="value">The value; <see langword="null"/> says that the source has nothing.</param>
+    /// <param name="timeToLive">How long to keep it, rounded up to whole seconds; else the cache's own time.</param>
+    /// <param name="serializer">Else bytes and text as they are, and JSON.</param>
+    /// <param name="cancellationToken">Ends the wait, not the set.</param>
+    /// <returns>What became of it.</returns>
+    public ValueTask<SetOutcome> SetAsync<T>(
+        CacheKey key,
+        T value,
+        TimeSpan? timeToLive = null,
+        IGenfenceSerializer<T>? serializer = null,
+        CancellationToken cancellationToken = default) =>
+        SetBytesAsync(key, Serialize(value, serializer ?? Serializer<T>()), timeToLive, cancellationToken);
+
+    /// <summary>
+    /// Stores bytes if the cache still holds the value that a hit had this stamp of. Outside the guarantee.
+    /// </summary>
+    /// <param name="key">The key.</param>
+    /// <param name="stamp">Of <see cref="CachedValue.Stamp"/>.</param>
+    /// <param name="value">The bytes; <see langword="null"/> says that the source has nothing.</param>
+    /// <param name="timeToLive">How long to keep it, rounded up to whole seconds; else the cache's own time.</param>
+    /// <param name="cancellationToken">Ends the wait, not the replace.</param>
+    /// <returns>What became of it.</returns>
+    public async ValueTask<ReplaceOutcome> ReplaceAsync(
+        CacheKey key,
+        ulong stamp,
+        ReadOnlyMemory<byte>? value,
+        TimeSpan? timeToLive = null,
+        CancellationToken cancellationToken = default)
+    {
+        var request = new Request(Op.Replace) { Key = key, Stamp = stamp }.With(value, null, timeToLive);
+        return await Connection.StatusAsync(request, cancellationToken).ConfigureAwait(false) switch
+        {
+            Status.Stored => ReplaceOutcome.Stored,
+            Status.Conflict => ReplaceOutcome.Conflict,
+            _ => ReplaceOutcome.InDoubt,
+        };
+    }
+
+    /// <summary>
+    /// Says that somebody who did not reserve it changed the source of a key. Removes the value, and ends every
+    /// fill under way. With a version older fills are refused from now on too, and a value that is at least that
+    /// new stays.
+    /// </summary>
+    /// <param name="key">The key.</param>
+    /// <param name="version">The version that the source gave the change, where it has versions.</param>
+    /// <param name="cancellationToken">Ends the wait, not the invalidation.</param>
+    /// <returns>When it is done.</returns>
+    public async ValueTask InvalidateAsync(
+        CacheKey key, long? version = null, CancellationToken cancellationToken = default)
+    {
+        var request = new Request(Op.Invalidate) { Key = key }.With(version);
+        _ = await Connection.StatusAsync(request, cancellationToken).ConfigureAwait(false);
+    }
+
+    /// <summary>Sets the time to live of a value anew.</summary>
+    /// <param name="key">The key.</param>
+    /// <param name="timeToLive">From now on, rounded up to whole seconds.</param>
+    /// <param name="cancellationToken">Ends the wait, not the touch.</param>
+    /// <returns>What became of it.</returns>
+    public async ValueTask<TouchOutcome> TouchAsync(
+        CacheKey key, TimeSpan timeToLive, CancellationToken cancellationToken = default)
+    {
+        var request = new Request(Op.Touch) { Key = key, TtlMs = Request.Milliseconds("ttl", timeToLive) };
+        var status = await Connection.StatusAsync(request, cancellationToken).ConfigureAwait(false);
+        return status == Status.Done ? TouchOutcome.Done : TouchOutcome.Missing;
+    }
+
+    /// <summary>
+    /// Looks at what the cache stands on, such as the settings of a cluster. Takes some seconds at most.
+    /// </summary>
+    /// <param name="cancellationToken">Ends the wait.</param>
+    /// <returns>What was found.</returns>
+    public async ValueTask<IReadOnlyList<Finding>> DiagnoseAsync(CancellationToken cancellationToken = default)
+    {
+        var result = await Connection.Submit(new Request(Op.Diagnose), cancellationToken).ConfigureAwait(false);
+        try
+        {
+            result.ThrowIfFailed();
+            return JsonSerializer.Deserialize(result.ValueSpan(), FindingsContext.Default.Findings)!.All;
+        }
+        finally
+        {
+            result.Free();
+        }
+    }
+
+    /// <summary>
+    /// Ends what is under way, at most within <see cref="GenfenceOptions.CloseTimeout"/>, and frees everything. Each
+    /// call that is not done by then ends with <see cref="GenfenceShutDownException"/>.
+    /// </summary>
+    /// <returns>When it is done.</returns>
+    public async ValueTask DisposeAsync()
+    {
+        GC.SuppressFinalize(this);
+        await Close(_options.CloseTimeout).ConfigureAwait(false);
+    }
+
+    /// <summary>Begins what <see cref="DisposeAsync"/> does, and does not wait for it.</summary>
+    public void Dispose()
+    {
+        GC.SuppressFinalize(this);
+        _ = Close(_options.CloseTimeout);
+    }
+
+    private Task Close(TimeSpan within)
+    {
+        Telemetry.Remove(this);
+        return Connection.CloseAsync(within);
+    }
+
+    private IGenfenceSerializer<T> Serializer<T>() =>
+        _serializers.TryGetValue(typeof(T), out var known)
+            ? (IGenfenceSerializer<T>)known
+            : (IGenfenceSerializer<T>)_serializers.GetOrAdd(
+                typeof(T), GenfenceSerializer.Default<T>(_options.Json));
+
+    private static ReadOnlyMemory<byte>? Serialize<T>(T value, IGenfenceSerializer<T> serializer)
+    {
+        if (value is null)
+        {
+            return null;
+        }
+        var buffer = new ArrayBufferWriter<byte>();
+        serializer.Serialize(value, buffer);
+        return buffer.WrittenMemory;
+    }
+}

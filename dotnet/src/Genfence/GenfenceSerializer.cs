@@ -1,0 +1,105 @@
+using System.Buffers;
+using System.Diagnostics.CodeAnalysis;
+using System.Text;
+using System.Text.Json;
+using System.Text.Json.Serialization.Metadata;
+
+namespace Genfence;
+
+/// <summary>Turns values into bytes and back. Used by many threads at once.</summary>
+/// <typeparam name="T">The values' type.</typeparam>
+public interface IGenfenceSerializer<T>
+{
+    /// <summary>Writes a value, which is not <see langword="null"/>.</summary>
+    /// <param name="value">The value.</param>
+    /// <param name="target">Where to write it.</param>
+    void Serialize(T value, IBufferWriter<byte> target);
+
+    /// <summary>
+    /// Reads a value. An exception says that the bytes are none of this type, say because another
+    /// version of the program wrote them: they are removed, and the source is read.
+    /// </summary>
+    /// <param name="bytes">The bytes; they are gone after the call.</param>
+    /// <returns>The value.</returns>
+    T Deserialize(ReadOnlySpan<byte> bytes);
+}
+
+/// <summary>Serializers that need no code of yours.</summary>
+public static class GenfenceSerializer
+{
+    /// <summary>Bytes as they are.</summary>
+    public static IGenfenceSerializer<byte[]> Bytes { get; } = new BytesSerializer();
+
+    /// <summary>Text as UTF-8.</summary>
+    public static IGenfenceSerializer<string> Text { get; } = new TextSerializer();
+
+    /// <summary>JSON by a source-generated contract: <c>GenfenceSerializer.Json(MyContext.Default.User)</c>.</summary>
+    /// <typeparam name="T">The values' type.</typeparam>
+    /// <param name="contract">The contract; make the serializer once and keep it.</param>
+    /// <returns>The serializer.</returns>
+    public static IGenfenceSerializer<T> Json<T>(JsonTypeInfo<T> contract)
+    {
+        ArgumentNullException.ThrowIfNull(contract);
+        return new JsonSerializer<T>(contract);
+    }
+
+    /// <summary>Bytes and text as they are, everything else as JSON.</summary>
+    internal static IGenfenceSerializer<T> Default<T>(JsonSerializerOptions? json)
+    {
+        if (typeof(T) == typeof(byte[]))
+        {
+            return (IGenfenceSerializer<T>)Bytes;
+        }
+        if (typeof(T) == typeof(string))
+        {
+            return (IGenfenceSerializer<T>)Text;
+        }
+        json ??= Reflection() ?? throw new GenfenceInvalidException(
+            "serializer",
+            $"serializer: none for {typeof(T)}; this program was built without JSON by reflection, so pass "
+            + "GenfenceSerializer.Json(YourContext.Default.YourType), or set GenfenceOptions.Json");
+        try
+        {
+            return new JsonSerializer<T>((JsonTypeInfo<T>)json.GetTypeInfo(typeof(T)));
+        }
+        catch (Exception cause) when (cause is NotSupportedException or InvalidOperationException)
+        {
+            throw new GenfenceInvalidException(
+                "serializer",
+                $"serializer: {typeof(T)} has no JSON contract in GenfenceOptions.Json: {cause.Message}",
+                cause);
+        }
+    }
+
+    [UnconditionalSuppressMessage("Trimming", "IL2026", Justification = "Off where the program is trimmed.")]
+    [UnconditionalSuppressMessage("AOT", "IL3050", Justification = "Off where the program is compiled ahead.")]
+    private static JsonSerializerOptions? Reflection() =>
+        JsonSerializer.IsReflectionEnabledByDefault ? JsonSerializerOptions.Default : null;
+
+    private sealed class BytesSerializer : IGenfenceSerializer<byte[]>
+    {
+        public void Serialize(byte[] value, IBufferWriter<byte> target) => target.Write(value);
+
+        public byte[] Deserialize(ReadOnlySpan<byte> bytes) => bytes.ToArray();
+    }
+
+    private sealed class TextSerializer : IGenfenceSerializer<string>
+    {
+        private static readonly UTF8Encoding s_strict = new(false, throwOnInvalidBytes: true);
+
+        public void Serialize(string value, IBufferWriter<byte> target) => s_strict.GetBytes(value, target);
+
+        public string Deserialize(ReadOnlySpan<byte> bytes) => s_strict.GetString(bytes);
+    }
+
+    private sealed class JsonSerializer<T>(JsonTypeInfo<T> contract) : IGenfenceSerializer<T>
+    {
+        public void Serialize(T value, IBufferWriter<byte> target)
+        {
+            using var writer = new Utf8JsonWriter(target);
+            JsonSerializer.Serialize(writer, value, contract);
+        }
+
+        public T Deserialize(ReadOnlySpan<byte> bytes) => JsonSerializer.Deserialize(bytes, contract)!;
+    }
+}

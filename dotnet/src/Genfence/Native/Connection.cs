@@ -1,0 +1,348 @@
+using System.Buffers;
+using System.Diagnostics;
+using System.Runtime.InteropServices;
+
+namespace Genfence.Native;
+
+/// <summary>
+/// An open cache, its queue, and the one thread that takes completions out of it. Knows bytes and
+/// statuses only.
+/// </summary>
+#pragma warning disable CA1001 // CloseAsync disposes.
+internal sealed unsafe class Connection
+#pragma warning restore CA1001
+{
+    private const int BatchSize = 256;
+    private const int KeyOnStack = 256;
+
+    /// <summary>Names no slot: nobody waits for the completion.</summary>
+    private const ulong Nobody = ulong.MaxValue;
+
+    private readonly CacheHandle _cache;
+    private readonly QueueHandle _queue;
+    private readonly OperationPool _pool = new();
+    private readonly TaskCompletionSource _drained = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private int _closing;
+
+    private Connection(nint cache)
+    {
+        _cache = new CacheHandle(cache);
+        _queue = new QueueHandle(Methods.gf_queue_new());
+        new Thread(TakeCompletions) { IsBackground = true, Name = "genfence completions" }.Start();
+    }
+
+    public bool IsClosed => Volatile.Read(ref _closing) != 0;
+
+    /// <summary>Blocks while it connects.</summary>
+    public static Connection Open(string url, uint workerThreads, ReadOnlySpan<byte> prefix)
+    {
+        var major = Methods.gf_abi_version() >> 16;
+        if (major != Methods.AbiMajor)
+        {
+            throw new GenfenceException(
+                $"the native library speaks version {major} of its interface, and this program "
+                + $"{Methods.AbiMajor}: deploy the one that came with this package");
+        }
+        NativeOptions options;
+        Methods.gf_options_init(&options);
+        options.AbiMajor = Methods.AbiMajor;
+        options.AbiMinor = Methods.AbiMinor;
+        options.WorkerThreads = workerThreads;
+        if (url.Contains('\0', StringComparison.Ordinal))
+        {
+            throw new GenfenceInvalidException("url", "url: has a zero character");
+        }
+        var text = Marshal.StringToCoTaskMemUTF8(url);
+        NativeError* error = null;
+        nint cache = 0;
+        try
+        {
+            fixed (byte* bytes = prefix)
+            {
+                options.Prefix = new NativeSlice { Data = bytes, Length = (nuint)prefix.Length };
+                var status = Methods.gf_open((byte*)text, &options, &cache, &error);
+                if (status != Status.Done)
+                {
+                    throw GenfenceException.Take(status, ref error);
+                }
+            }
+        }
+        finally
+        {
+            Marshal.ZeroFreeCoTaskMemUTF8(text);
+        }
+        return new Connection(cache);
+    }
+
+    /// <summary>
+    /// Submits one operation. The result, when it comes, is the caller's to free. Throws where it is
+    /// refused.
+    /// </summary>
+    public ValueTask<NativeResult> Submit(in Request request, CancellationToken cancellation)
+    {
+        if (cancellation.IsCancellationRequested)
+        {
+            return ValueTask.FromCanceled<NativeResult>(cancellation);
+        }
+        ThrowIfClosed();
+        var size = request.HasKey ? request.Key.MaxBytes : 0;
+        byte[]? rented = null;
+        var key = size <= KeyOnStack ? stackalloc byte[KeyOnStack] : rented = ArrayPool<byte>.Shared.Rent(size);
+        var operation = _pool.Rent();
+        try
+        {
+            var length = request.HasKey ? request.Key.Write(key) : 0;
+            fixed (byte* keyBytes = key)
+            fixed (byte* valueBytes = request.Value.Span)
+            {
+                var native = Describe(request, operation.UserData, keyBytes, length, valueBytes);
+                Submit(&native, 1, request.Lease, request.Reservation);
+            }
+        }
+        catch
+        {
+            operation.Disarm();
+            throw;
+        }
+        finally
+        {
+            if (rented is not null)
+            {
+                ArrayPool<byte>.Shared.Return(rented);
+            }
+        }
+        operation.CancelWith(cancellation);
+        return operation.Task;
+    }
+
+    /// <summary>Submits fills, all of them or none. The results are the caller's to free.</summary>
+    public ValueTask<NativeResult>[] SubmitFills(ReadOnlySpan<Request> fills)
+    {
+        ThrowIfClosed();
+        var natives = new NativeOp[fills.Length];
+        var pins = new MemoryHandle[fills.Length];
+        var held = new bool[fills.Length];
+        var operations = new Operation[fills.Length];
+        try
+        {
+            for (var i = 0; i < fills.Length; i++)
+            {
+                operations[i] = _pool.Rent();
+                pins[i] = fills[i].Value.Pin();
+                natives[i] = Describe(fills[i], operations[i].UserData, null, 0, (byte*)pins[i].Pointer);
+                fills[i].Lease!.DangerousAddRef(ref held[i]);
+                natives[i].Lease = fills[i].Lease!.DangerousGetHandle();
+            }
+            fixed (NativeOp* first = natives)
+            {
+                Submit(first, (nuint)natives.Length, null, null);
+            }
+        }
+        catch
+        {
+            foreach (var operation in operations)
+            {
+                operation?.Disarm();
+            }
+            throw;
+        }
+        finally
+        {
+            for (var i = 0; i < fills.Length; i++)
+            {
+                pins[i].Dispose();
+                if (held[i])
+                {
+                    fills[i].Lease!.DangerousRelease();
+                }
+            }
+        }
+        return Array.ConvertAll(operations, operation => operation.Task);
+    }
+
+    /// <summary>
+    /// Looks several keys up with one read; blocks for as long as that takes. The results are the
+    /// caller's to free.
+    /// </summary>
+    public void LookupMany(ReadOnlySpan<string> keys, Span<NativeResult> results)
+    {
+        ThrowIfClosed();
+        var sizes = 0;
+        foreach (var key in keys)
+        {
+            sizes += new CacheKey(key).MaxBytes;
+        }
+        var bytes = ArrayPool<byte>.Shared.Rent(Math.Max(1, sizes));
+        var slices = new NativeSlice[keys.Length];
+        try
+        {
+            fixed (byte* start = bytes)
+            fixed (NativeSlice* first = slices)
+            fixed (NativeResult* filled = results)
+            {
+                var used = 0;
+                for (var i = 0; i < keys.Length; i++)
+                {
+                    var length = new CacheKey(keys[i]).Write(bytes.AsSpan(used));
+                    slices[i] = new NativeSlice { Data = start + used, Length = (nuint)length };
+                    used += length;
+                }
+                var status = Methods.gf_lookup_many(
+                    _cache, first, (nuint)keys.Length, filled, (nuint)sizeof(NativeResult));
+                if (status != Status.Done)
+                {
+                    throw GenfenceException.Take(status, ref results[0].Error);
+                }
+            }
+        }
+        finally
+        {
+            ArrayPool<byte>.Shared.Return(bytes);
+        }
+    }
+
+    public NativeStats Stats()
+    {
+        var stats = new NativeStats { StructSize = (ulong)sizeof(NativeStats) };
+        try
+        {
+            _ = Methods.gf_stats_read(_cache, &stats);
+        }
+        catch (ObjectDisposedException)
+        {
+            throw ShutDown();
+        }
+        return stats;
+    }
+
+    /// <summary>
+    /// Ends what is under way, within a bound, and frees everything. Each await ends. The second call
+    /// waits for the first.
+    /// </summary>
+    public Task CloseAsync(TimeSpan within)
+    {
+        if (Interlocked.Exchange(ref _closing, 1) == 0)
+        {
+            // It waits, so neither the caller's thread nor the pool's are its place.
+            new Thread(() => Close(within)) { IsBackground = true, Name = "genfence close" }.Start();
+        }
+        return _drained.Task;
+    }
+
+    private void Close(TimeSpan within)
+    {
+        _ = Methods.gf_close(_cache, (ulong)Math.Max(0, within.TotalMilliseconds));
+        Methods.gf_queue_close(_queue);
+    }
+
+    private void Submit(NativeOp* ops, nuint count, LeaseHandle? lease, ReservationHandle? reservation)
+    {
+        bool leaseHeld = false, reservationHeld = false;
+        NativeError* error = null;
+        try
+        {
+            if (lease is not null)
+            {
+                lease.DangerousAddRef(ref leaseHeld);
+                ops->Lease = lease.DangerousGetHandle();
+            }
+            if (reservation is not null)
+            {
+                reservation.DangerousAddRef(ref reservationHeld);
+                ops->Reservation = reservation.DangerousGetHandle();
+            }
+            var status = Methods.gf_submit(_cache, _queue, ops, count, (nuint)sizeof(NativeOp), &error);
+            if (status != Status.Done)
+            {
+                throw GenfenceException.Take(status, ref error);
+            }
+        }
+        catch (ObjectDisposedException) when (IsClosed)
+        {
+            throw ShutDown();
+        }
+        finally
+        {
+            if (leaseHeld)
+            {
+                lease!.DangerousRelease();
+            }
+            if (reservationHeld)
+            {
+                reservation!.DangerousRelease();
+            }
+        }
+    }
+
+    private static NativeOp Describe(
+        in Request request, ulong userData, byte* key, int keyLength, byte* value) =>
+        new()
+        {
+            Op = request.Op,
+            Flags = request.Flags,
+            UserData = userData,
+            Key = new NativeSlice { Data = key, Length = (nuint)keyLength },
+            Value = new NativeSlice { Data = value, Length = value is null ? 0 : (nuint)request.Value.Length },
+            Version = request.Version,
+            TtlMs = request.TtlMs,
+            Stamp = request.Stamp,
+        };
+
+    private void TakeCompletions()
+    {
+        var batch = (NativeResult*)NativeMemory.Alloc(BatchSize, (nuint)sizeof(NativeResult));
+        nuint count;
+        while (Methods.gf_queue_wait(_queue, batch, BatchSize, (nuint)sizeof(NativeResult), -1, &count)
+            == Status.Done)
+        {
+            for (nuint i = 0; i < count; i++)
+            {
+                Complete(batch + i);
+            }
+        }
+        NativeMemory.Free(batch);
+        // The queue is closed and empty, so the cache is closed, too.
+        Debug.Assert(IsClosed);
+        _queue.Dispose();
+        _cache.Dispose();
+        _drained.SetResult();
+    }
+
+    private void Complete(NativeResult* result)
+    {
+        var operation = _pool.Find((uint)result->UserData);
+        if (operation is not null && operation.TryComplete((uint)(result->UserData >> 32), *result))
+        {
+            return;
+        }
+        if (result->Status == Status.Reserved)
+        {
+            AbortUnseen(result->Reservation);
+        }
+        // Gives a lease back, and frees a value.
+        Methods.gf_result_free(result);
+    }
+
+    /// <summary>Nobody was told of this reservation, so the source was not changed under it.</summary>
+    private void AbortUnseen(nint reservation)
+    {
+        var abort = new NativeOp { Op = Op.Abort, UserData = Nobody, Reservation = reservation };
+        NativeError* error = null;
+        // Where the cache is closed meanwhile, it expires.
+        if (Methods.gf_submit(_cache, _queue, &abort, 1, (nuint)sizeof(NativeOp), &error) != Status.Done)
+        {
+            Methods.gf_error_free(error);
+        }
+    }
+
+    private void ThrowIfClosed()
+    {
+        if (IsClosed)
+        {
+            throw ShutDown();
+        }
+    }
+
+    public static GenfenceShutDownException ShutDown() =>
+        new("the cache is disposed; connect a new one");
+}

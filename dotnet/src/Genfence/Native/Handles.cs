@@ -1,0 +1,62 @@
+using System.Runtime.InteropServices;
+
+namespace Genfence.Native;
+
+/// <summary>
+/// An open cache. Freed by <see cref="Connection"/> alone, after it was closed, so its finaliser
+/// has nothing to wait for.
+/// </summary>
+internal sealed class CacheHandle : SafeHandle
+{
+    public CacheHandle(nint handle) : base(0, ownsHandle: true) => SetHandle(handle);
+
+    public override bool IsInvalid => handle == 0;
+
+    protected override bool ReleaseHandle()
+    {
+        Methods.gf_free(handle);
+        return true;
+    }
+}
+
+/// <summary>Where submitted operations complete.</summary>
+internal sealed class QueueHandle : SafeHandle
+{
+    public QueueHandle(nint handle) : base(0, ownsHandle: true) => SetHandle(handle);
+
+    public override bool IsInvalid => handle == 0;
+
+    protected override bool ReleaseHandle()
+    {
+        Methods.gf_queue_free(handle);
+        return true;
+    }
+}
+
+/// <summary>Freeing it unused gives the lease back.</summary>
+internal sealed class LeaseHandle : SafeHandle
+{
+    public LeaseHandle(nint handle) : base(0, ownsHandle: true) => SetHandle(handle);
+
+    public override bool IsInvalid => handle == 0;
+
+    protected override bool ReleaseHandle()
+    {
+        Methods.gf_lease_free(handle);
+        return true;
+    }
+}
+
+/// <summary>Freeing it unused leaves the reservation to expire.</summary>
+internal sealed class ReservationHandle : SafeHandle
+{
+    public ReservationHandle(nint handle) : base(0, ownsHandle: true) => SetHandle(handle);
+
+    public override bool IsInvalid => handle == 0;
+
+    protected override bool ReleaseHandle()
+    {
+        Methods.gf_reservation_free(handle);
+        return true;
+    }
+}

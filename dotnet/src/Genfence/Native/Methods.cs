@@ -1,0 +1,97 @@
+using System.Reflection;
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+
+[assembly: DisableRuntimeMarshalling]
+
+namespace Genfence.Native;
+
+/// <summary>The entry points of include/genfence.h that this side uses.</summary>
+internal static unsafe partial class Methods
+{
+    private const string Library = "genfence";
+
+    /// <summary>The interface that the structs in Abi.cs are those of.</summary>
+    public const uint AbiMajor = 1;
+
+    /// <summary>See <see cref="AbiMajor"/>.</summary>
+    public const uint AbiMinor = 0;
+
+#pragma warning disable CA2255 // It must come before the first call, whoever makes it.
+    [ModuleInitializer]
+    internal static void Resolve() =>
+        NativeLibrary.SetDllImportResolver(typeof(Methods).Assembly, Find);
+#pragma warning restore CA2255
+
+    /// <summary>
+    /// The library is in the package; for work on genfence itself GENFENCE_NATIVE_PATH names another.
+    /// </summary>
+    private static nint Find(string name, Assembly assembly, DllImportSearchPath? search)
+    {
+        var path = Environment.GetEnvironmentVariable("GENFENCE_NATIVE_PATH");
+        return name == Library && !string.IsNullOrEmpty(path) ? NativeLibrary.Load(path) : 0;
+    }
+
+    [LibraryImport(Library)]
+    public static partial uint gf_abi_version();
+
+    [LibraryImport(Library)]
+    public static partial byte* gf_version();
+
+    [LibraryImport(Library)]
+    public static partial void gf_options_init(NativeOptions* options);
+
+    [LibraryImport(Library)]
+    public static partial int gf_open(
+        byte* url, NativeOptions* options, nint* cache, NativeError** error);
+
+    [LibraryImport(Library)]
+    public static partial int gf_close(CacheHandle cache, ulong withinMs);
+
+    [LibraryImport(Library)]
+    public static partial void gf_free(nint cache);
+
+    [LibraryImport(Library)]
+    public static partial int gf_stats_read(CacheHandle cache, NativeStats* stats);
+
+    [LibraryImport(Library)]
+    public static partial int gf_lookup_many(
+        CacheHandle cache, NativeSlice* keys, nuint count, NativeResult* results, nuint resultSize);
+
+    [LibraryImport(Library)]
+    public static partial nint gf_queue_new();
+
+    [LibraryImport(Library)]
+    public static partial void gf_queue_close(QueueHandle queue);
+
+    [LibraryImport(Library)]
+    public static partial void gf_queue_free(nint queue);
+
+    [LibraryImport(Library)]
+    public static partial int gf_submit(
+        CacheHandle cache, QueueHandle queue, NativeOp* ops, nuint count, nuint opSize,
+        NativeError** error);
+
+    [LibraryImport(Library)]
+    public static partial int gf_queue_wait(
+        QueueHandle queue, NativeResult* results, nuint capacity, nuint resultSize, long timeoutMs,
+        nuint* count);
+
+    [LibraryImport(Library)]
+    public static partial void gf_result_free(NativeResult* result);
+
+    [LibraryImport(Library)]
+    public static partial void gf_error_free(NativeError* error);
+
+    [LibraryImport(Library)]
+    public static partial void gf_lease_free(nint lease);
+
+    [LibraryImport(Library)]
+    public static partial void gf_reservation_free(nint reservation);
+
+    [LibraryImport(Library)]
+    public static partial ulong gf_remaining_ms(ReservationHandle reservation);
+
+    [LibraryImport(Library)]
+    public static partial void gf_live_count(NativeLive* live);
+}

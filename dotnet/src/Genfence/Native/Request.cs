@@ -1,0 +1,49 @@
+namespace Genfence.Native;
+
+/// <summary>An operation to be submitted, before its bytes are pinned.</summary>
+internal struct Request(Op op)
+{
+    public Op Op = op;
+    public CacheKey Key;
+    public ReadOnlyMemory<byte> Value;
+    public uint Flags;
+    public ulong Version;
+    public ulong TtlMs;
+    public ulong Stamp;
+    public LeaseHandle? Lease;
+    public ReservationHandle? Reservation;
+
+    public readonly bool HasKey =>
+        Op is Op.Get or Op.Lookup or Op.Reserve or (>= Op.Set and <= Op.Touch);
+
+    /// <summary>With a value, its version and its time to live; null bytes say that there is nothing.</summary>
+    public readonly Request With(ReadOnlyMemory<byte>? value, long? version, TimeSpan? timeToLive)
+    {
+        var request = With(version);
+        request.Value = value ?? default;
+        request.Flags |= value is null ? Native.Flags.Nothing : 0;
+        request.TtlMs = timeToLive is { } time ? Milliseconds("ttl", time) : 0;
+        return request;
+    }
+
+    public readonly Request With(long? version)
+    {
+        var request = this;
+        if (version is { } given)
+        {
+            if (given < 0)
+            {
+                throw new GenfenceInvalidException("version", $"version: {given}, must not be below 0");
+            }
+            request.Version = (ulong)given;
+            request.Flags |= Native.Flags.Version;
+        }
+        return request;
+    }
+
+    /// <summary>Rounded up, so that a short time is not taken for none.</summary>
+    public static ulong Milliseconds(string field, TimeSpan time) =>
+        time > TimeSpan.Zero
+            ? (ulong)Math.Ceiling(time.TotalMilliseconds)
+            : throw new GenfenceInvalidException(field, $"{field}: {time}, must be above 0");
+}

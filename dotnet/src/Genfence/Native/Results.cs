@@ -1,0 +1,64 @@
+using System.Runtime.CompilerServices;
+
+namespace Genfence.Native;
+
+/// <summary>Reading results, and freeing them.</summary>
+internal static class Results
+{
+    /// <summary>The value's bytes, until the result is freed.</summary>
+    public static unsafe ReadOnlySpan<byte> ValueSpan(in this NativeResult result) =>
+        new(result.Value.Data, checked((int)result.Value.Length));
+
+    public static unsafe void Free(ref this NativeResult result)
+    {
+        fixed (NativeResult* pointer = &result)
+        {
+            Methods.gf_result_free(pointer);
+        }
+    }
+
+    /// <summary>Throws what a status below zero says; the result must be freed all the same.</summary>
+    public static unsafe void ThrowIfFailed(ref this NativeResult result)
+    {
+        if (result.Status < 0)
+        {
+            throw GenfenceException.Take(result.Status, ref result.Error);
+        }
+    }
+
+    public static nint TakeLease(ref this NativeResult result)
+    {
+        var taken = result.Lease;
+        result.Lease = 0;
+        return taken;
+    }
+
+    public static nint TakeReservation(ref this NativeResult result)
+    {
+        var taken = result.Reservation;
+        result.Reservation = 0;
+        return taken;
+    }
+
+    /// <summary>Of a result that owns nothing but, perhaps, an error.</summary>
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    public static async ValueTask<int> StatusAsync(
+        this Connection connection, Request request, CancellationToken cancellation)
+    {
+        var result = await connection.Submit(request, cancellation).ConfigureAwait(false);
+        return result.StatusAndFree();
+    }
+
+    public static int StatusAndFree(ref this NativeResult result)
+    {
+        try
+        {
+            result.ThrowIfFailed();
+            return result.Status;
+        }
+        finally
+        {
+            result.Free();
+        }
+    }
+}

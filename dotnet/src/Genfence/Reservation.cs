@@ -1,0 +1,143 @@
+using Genfence.Native;
+using Microsoft.Extensions.Logging;
+
+namespace Genfence;
+
+/// <summary>
+/// A writer's claim on one key: until it is committed, released or aborted no reader is served a cached
+/// value. Disposing it unused leaves it to expire, as only the caller knows what became of the source;
+/// the key is bypassed until then. One caller at a time, but for <see cref="Remaining"/>.
+/// </summary>
+public sealed partial class Reservation : IDisposable
+{
+    // Also keeps the cache from being finalised.
+    private readonly GenfenceCache _cache;
+    private readonly ReservationHandle _handle;
+    private bool _used;
+
+    internal Reservation(GenfenceCache cache, nint handle)
+    {
+        _cache = cache;
+        _handle = new ReservationHandle(handle);
+    }
+
+    /// <summary>
+    /// The time left to change the source: the transaction must be over by then, so bound it. Zero if it
+    /// is too late.
+    /// </summary>
+    public TimeSpan Remaining
+    {
+        get
+        {
+            if (_handle.IsClosed)
+            {
+                return TimeSpan.Zero;
+            }
+            try
+            {
+                return TimeSpan.FromMilliseconds(Methods.gf_remaining_ms(_handle));
+            }
+            catch (ObjectDisposedException)
+            {
+                return TimeSpan.Zero;
+            }
+        }
+    }
+
+    /// <summary>
+    /// The source was changed and committed, and the key now has this value. With a version the source's
+    /// own order decides among crossing writers. Uses the reservation up.
+    /// </summary>
+    /// <param name="value">The value; <see langword="null"/> says that the source has nothing now.</param>
+    /// <param name="version">The version that the source gave the change, where it has versions.</param>
+    /// <param name="timeToLive">How long to keep it, rounded up to whole seconds; else the cache's own time.</param>
+    /// <param name="cancellationToken">Ends the wait, not the commit.</param>
+    /// <returns>What became of it.</returns>
+    /// <exception cref="GenfenceInvalidException">
+    /// The reservation was used already; or the value, its version or its time is out of bounds: where only
+    /// the cache can tell, the key was released.
+    /// </exception>
+    public async ValueTask<CommitOutcome> CommitAsync(
+        ReadOnlyMemory<byte>? value,
+        long? version = null,
+        TimeSpan? timeToLive = null,
+        CancellationToken cancellationToken = default)
+    {
+        var request = new Request(Op.Commit) { Reservation = _handle }.With(value, version, timeToLive);
+        return await UseAsync(request, cancellationToken).ConfigureAwait(false) switch
+        {
+            Status.Stored => CommitOutcome.Stored,
+            Status.Purged => CommitOutcome.Purged,
+            _ => CommitOutcome.InDoubt,
+        };
+    }
+
+    /// <summary>
+    /// The source was changed and committed, and the value is not at hand. Uses the reservation up.
+    /// </summary>
+    /// <param name="version">The version that the source gave the change, where it has versions.</param>
+    /// <param name="cancellationToken">Ends the wait, not the release.</param>
+    /// <returns>What became of it.</returns>
+    /// <exception cref="GenfenceInvalidException">The reservation was used already.</exception>
+    public async ValueTask<ReleaseOutcome> ReleaseAsync(
+        long? version = null, CancellationToken cancellationToken = default)
+    {
+        var request = new Request(Op.Release) { Reservation = _handle }.With(version);
+        var status = await UseAsync(request, cancellationToken).ConfigureAwait(false);
+        return status == Status.Purged ? ReleaseOutcome.Purged : ReleaseOutcome.InDoubt;
+    }
+
+    /// <summary>
+    /// The source was certainly not changed, and will not be. Where you do not know what became of a
+    /// COMMIT, dispose the reservation instead, and it expires. Uses the reservation up.
+    /// </summary>
+    /// <param name="cancellationToken">Ends the wait, not the abort.</param>
+    /// <returns>When it is done.</returns>
+    /// <exception cref="GenfenceInvalidException">The reservation was used already.</exception>
+    public async ValueTask AbortAsync(CancellationToken cancellationToken = default) =>
+        await UseAsync(new Request(Op.Abort) { Reservation = _handle }, cancellationToken).ConfigureAwait(false);
+
+    /// <summary>More time for the reservation.</summary>
+    /// <param name="cancellationToken">Ends the wait, not the renewal.</param>
+    /// <returns>
+    /// Whether there is; if not, it came too late: roll back, or release after the change.
+    /// </returns>
+    /// <exception cref="GenfenceInvalidException">The reservation was used already.</exception>
+    /// <exception cref="GenfenceStoreException">Nobody answered; the old time counts.</exception>
+    public async ValueTask<bool> RenewAsync(CancellationToken cancellationToken = default)
+    {
+        ThrowIfDisposed();
+        var request = new Request(Op.Renew) { Reservation = _handle };
+        return await _cache.Connection.StatusAsync(request, cancellationToken).ConfigureAwait(false) == Status.Done;
+    }
+
+    /// <summary>Leaves it to expire, if it was not used; that is logged.</summary>
+    public void Dispose()
+    {
+        if (_handle.IsClosed)
+        {
+            return;
+        }
+        _handle.Dispose();
+        if (!_used)
+        {
+            LeftToExpire(_cache.Logger);
+        }
+    }
+
+    private ValueTask<int> UseAsync(Request request, CancellationToken cancellation)
+    {
+        ThrowIfDisposed();
+        cancellation.ThrowIfCancellationRequested();
+        var used = _cache.Connection.StatusAsync(request, cancellation);
+        // A refused submit has used nothing up.
+        _used |= !used.IsFaulted;
+        return used;
+    }
+
+    private void ThrowIfDisposed() => ObjectDisposedException.ThrowIf(_handle.IsClosed, this);
+
+    [LoggerMessage(1, LogLevel.Warning,
+        "a reservation was left to expire; commit, release or abort it to free its key")]
+    private static partial void LeftToExpire(ILogger logger);
+}

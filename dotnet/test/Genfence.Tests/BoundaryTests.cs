@@ -1,0 +1,140 @@
+using System.Reflection;
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+using System.Text.RegularExpressions;
+using Genfence.Native;
+
+namespace Genfence.Tests;
+
+public partial class BoundaryTests
+{
+    /// <summary>What the header has and this side does without, and why.</summary>
+    private static readonly string[] s_unbound =
+    [
+        // The synchronous calls: everything is submitted.
+        "gf_get", "gf_lookup", "gf_fill", "gf_reserve", "gf_commit", "gf_release", "gf_abort", "gf_renew", "gf_set",
+        "gf_replace", "gf_invalidate", "gf_touch", "gf_diagnose",
+        // Results are freed one by one, as they are handed over.
+        "gf_results_free",
+        // Process-wide; this side logs for itself.
+        "gf_log_set",
+    ];
+
+    [Fact]
+    public void A_field_that_moved_is_noticed()
+    {
+        var native = Numbers();
+        var managed = new List<nuint>();
+        Add<NativeSlice>(managed);
+        Add<NativeBytes>(managed);
+        Add<NativeOptions>(managed);
+        managed.AddRange(Entry);
+        Add<NativeOp>(managed);
+        Add<NativeResult>(managed);
+        Add<NativeError>(managed);
+        Add<NativeLive>(managed);
+        Add<NativeStats>(managed, nameof(NativeStats.StructSize), nameof(NativeStats.Hits), nameof(NativeStats.Misses), nameof(NativeStats.Failures));
+        Assert.Equal(native, managed);
+    }
+
+    [Fact]
+    public void An_entry_point_that_the_library_lacks_is_noticed()
+    {
+        Assert.NotEmpty(Bound());
+        var library = Library();
+        foreach (var name in Bound())
+        {
+            Assert.True(NativeLibrary.TryGetExport(library, name, out _), name);
+        }
+    }
+
+    [Fact]
+    public void A_function_of_the_header_that_nobody_thought_of_is_noticed()
+    {
+        var header = File.ReadAllText(Support.Metadata("Header"));
+        var declared = Declaration().Matches(header).Select(match => match.Groups[1].Value).ToHashSet();
+        Assert.Equal(declared.Order(), Bound().Concat(s_unbound).Order());
+    }
+
+    [Fact]
+    public void A_library_of_another_interface_is_noticed()
+    {
+        var header = File.ReadAllText(Support.Metadata("Header"));
+        Assert.Contains($"#define GF_ABI_MAJOR {Methods.AbiMajor}\n", header, StringComparison.Ordinal);
+        Assert.Equal(Methods.AbiMajor, Methods.gf_abi_version() >> 16);
+    }
+
+    [Theory]
+    [InlineData("GF_OP_", typeof(Op))]
+    [InlineData("GF_BYPASS_", typeof(BypassReason))]
+    public void A_number_that_means_something_else_is_noticed(string prefix, Type enumeration)
+    {
+        var header = File.ReadAllText(Support.Metadata("Header"));
+        var declared = Regex.Matches(header, $@"#define {prefix}(\w+) (\d+)")
+            .ToDictionary(match => match.Groups[1].Value, match => int.Parse(match.Groups[2].Value, null));
+        var ours = Enum.GetValues(enumeration).Cast<object>()
+            .ToDictionary(value => value.ToString()!.ToUpperInvariant(), value => Convert.ToInt32(value, null));
+        ours.Remove("NONE");
+        Assert.Equal(declared.OrderBy(pair => pair.Value), ours.OrderBy(pair => pair.Value));
+    }
+
+    [Fact]
+    public void A_status_that_means_something_else_is_noticed()
+    {
+        var header = File.ReadAllText(Support.Metadata("Header"));
+        foreach (var field in typeof(Status).GetFields())
+        {
+            var value = (int)field.GetRawConstantValue()!;
+            var name = Regex.Replace(field.Name, "(?<=[a-z])(?=[A-Z])", "_").ToUpperInvariant();
+            Assert.Contains($"#define {(value < 0 ? "GF_E_" : "GF_")}{name} {value}\n", header, StringComparison.Ordinal);
+        }
+    }
+
+    // gf_entry crosses by value in the synchronous calls only.
+    private static readonly nuint[] Entry = [40, 8, 0, 16, 24, 32, 36];
+
+    private static nint Library() =>
+        NativeLibrary.Load(
+            Environment.GetEnvironmentVariable("GENFENCE_NATIVE_PATH")
+            ?? throw new InvalidOperationException("run these tests through tests/run, which names the library"));
+
+    private static unsafe List<nuint> Numbers()
+    {
+        var layout = (delegate* unmanaged<nuint*, nuint, nuint>)NativeLibrary.GetExport(Library(), "gf_test_layout");
+        var numbers = new nuint[layout(null, 0)];
+        fixed (nuint* first = numbers)
+        {
+            _ = layout(first, (nuint)numbers.Length);
+        }
+        return [.. numbers];
+    }
+
+    private static void Add<T>(List<nuint> numbers, params string[] only) where T : unmanaged
+    {
+        numbers.Add((nuint)Unsafe.SizeOf<T>());
+        numbers.Add((nuint)Unsafe.SizeOf<Aligned<T>>() - (nuint)Unsafe.SizeOf<T>());
+        foreach (var field in typeof(T).GetFields(BindingFlags.Instance | BindingFlags.Public))
+        {
+            if (only.Length == 0 || only.Contains(field.Name))
+            {
+                numbers.Add((nuint)Marshal.OffsetOf<T>(field.Name));
+            }
+        }
+    }
+
+    private static IEnumerable<string> Bound() =>
+        typeof(Methods).GetMethods(BindingFlags.Static | BindingFlags.Public)
+            .Select(method => method.Name)
+            .Where(name => name.StartsWith("gf_", StringComparison.Ordinal));
+
+    [GeneratedRegex(@"^[\w \*]*?\b\*?(gf_\w+)\((?!\*)", RegexOptions.Multiline)]
+    private static partial Regex Declaration();
+
+#pragma warning disable CS0169, CS0649, CA1823, IDE0051
+    private struct Aligned<T> where T : unmanaged
+    {
+        private byte _before;
+        private T _value;
+    }
+#pragma warning restore
+}

@@ -1,0 +1,142 @@
+namespace Genfence.Tests;
+
+public class CancellationTests : CacheTest
+{
+    [Fact]
+    public async Task A_call_that_was_cancelled_before_sends_nothing()
+    {
+        using var cancelled = new CancellationTokenSource();
+        await cancelled.CancelAsync();
+        var token = cancelled.Token;
+        foreach (var call in new Func<Task>[]
+        {
+            () => Cache.GetAsync("k", token).Within(),
+            () => Cache.LookupAsync("k", token).Within(),
+            () => Cache.ReserveAsync("k", token).Within(),
+            () => Cache.SetAsync("k", "x", cancellationToken: token).Within(),
+            () => Cache.GetOrFillAsync("k", _ => ValueTask.FromResult("x"), cancellationToken: token).Within(),
+            () => Cache.GetOrFillManyAsync<string>(["k"], (_, _) => throw new InvalidOperationException("ran"), cancellationToken: token).Within(),
+            () => GenfenceCache.ConnectAsync("memory://", null, token),
+        })
+        {
+            await Assert.ThrowsAnyAsync<OperationCanceledException>(call);
+        }
+        Assert.Equal((0, 0), (Cache.Stats.Misses, Cache.Stats.Reservations));
+    }
+
+    [Fact]
+    public async Task A_lease_that_comes_after_the_cancellation_is_given_back()
+    {
+        var held = (await Cache.LookupAsync("k").Within()).Lease!;
+        using var source = new CancellationTokenSource();
+        var waiting = Cache.LookupAsync("k", source.Token).AsTask();
+        while (Cache.Stats.Misses < 2)
+        {
+            await Task.Yield();
+        }
+        Assert.False(waiting.IsCompleted);
+        await source.CancelAsync();
+        var cancelled = await Assert.ThrowsAnyAsync<OperationCanceledException>(() => waiting.WaitAsync(Support.Patience));
+        Assert.Equal(source.Token, cancelled.CancellationToken);
+        // Now the native lookup, which nobody waits for any more, gets the lease.
+        held.Dispose();
+        using var next = (await Cache.LookupAsync("k").Within()).Lease;
+        Assert.NotNull(next);
+    }
+
+    [Fact]
+    public async Task A_cancelled_loader_hands_over_to_a_caller_that_waits()
+    {
+        using var source = new CancellationTokenSource();
+        var loading = new TaskCompletionSource();
+        var first = Cache.GetOrFillAsync("k", async cancellation =>
+        {
+            loading.SetResult();
+            await Task.Delay(Timeout.Infinite, cancellation);
+            return "never";
+        }, cancellationToken: source.Token).AsTask();
+        await loading.Task.WaitAsync(Support.Patience);
+        var second = Cache.GetOrFillAsync("k", _ => ValueTask.FromResult("second")).AsTask();
+        await source.CancelAsync();
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => first.WaitAsync(Support.Patience));
+        Assert.Equal("second", await second.WaitAsync(Support.Patience));
+    }
+
+    [Fact]
+    public async Task A_reservation_that_nobody_took_does_not_block_its_key()
+    {
+        for (var i = 0; i < 20_000; i++)
+        {
+            using var source = new CancellationTokenSource();
+            var reserving = Cache.ReserveAsync($"k{i % 10}", source.Token);
+            source.Cancel();
+            try
+            {
+                // Handed over before the cancellation.
+                using var reservation = await reserving.Within();
+                await reservation.AbortAsync().Within();
+            }
+            catch (OperationCanceledException)
+            {
+                // Its reservation is aborted when it comes.
+            }
+        }
+        await AllFree(10);
+        Assert.Equal(0, Cache.Stats.ReservationsLeft);
+    }
+
+    [Fact]
+    public async Task Cancellations_that_race_completions_lose_nothing_and_mix_nothing_up()
+    {
+        const int Callers = 64, Rounds = 2000;
+        for (var i = 0; i < 10; i++)
+        {
+            await Cache.SetAsync($"v{i}", $"value {i}").Within();
+        }
+        int cancelled = 0, done = 0;
+        await Task.WhenAll(Enumerable.Range(0, Callers).Select(caller => Task.Run(async () =>
+        {
+            var random = new Random(caller);
+            for (var round = 0; round < Rounds; round++)
+            {
+                using var source = new CancellationTokenSource();
+                var key = random.Next(10);
+                var call = Cache.GetAsync($"v{key}", source.Token);
+                if (random.Next(2) == 0)
+                {
+                    source.Cancel();
+                }
+                try
+                {
+                    Assert.Equal($"value {key}", Support.Text(await call));
+                    Interlocked.Increment(ref done);
+                }
+                catch (OperationCanceledException)
+                {
+                    Interlocked.Increment(ref cancelled);
+                }
+            }
+        }))).WaitAsync(TimeSpan.FromMinutes(2));
+        Assert.Equal(Callers * Rounds, done + cancelled);
+        Assert.True(cancelled > 0 && done > Callers * Rounds / 3, $"{cancelled} cancelled, {done} done");
+    }
+
+    private async Task AllFree(int keys)
+    {
+        for (var i = 0; i < keys; i++)
+        {
+            var waited = System.Diagnostics.Stopwatch.StartNew();
+            while (true)
+            {
+                var looked = await Cache.LookupAsync($"k{i}").Within();
+                looked.Lease?.Dispose();
+                if (looked.Kind == LookupKind.Lease)
+                {
+                    break;
+                }
+                Assert.True(waited.Elapsed < TimeSpan.FromSeconds(5), "still reserved");
+                await Task.Delay(1);
+            }
+        }
+    }
+}

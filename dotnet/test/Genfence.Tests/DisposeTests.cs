@@ -1,0 +1,186 @@
+using System.Runtime.CompilerServices;
+using Microsoft.Extensions.Logging;
+
+namespace Genfence.Tests;
+
+public class DisposeTests
+{
+    [Fact]
+    public async Task Calls_that_wait_end_when_the_cache_is_disposed()
+    {
+        var cache = await GenfenceCache.ConnectAsync(
+            "memory://?wait=1m&lease_time=1m", new GenfenceOptions { CloseTimeout = TimeSpan.Zero });
+        var held = (await cache.LookupAsync("k").Within()).Lease!;
+        var waiting = Enumerable.Range(0, 100).Select(_ => cache.LookupAsync("k").AsTask()).ToArray();
+        await cache.DisposeAsync().Within();
+        foreach (var call in waiting)
+        {
+            await Assert.ThrowsAsync<GenfenceShutDownException>(() => call.WaitAsync(Support.Patience));
+        }
+        held.Dispose();
+        await Support.AssertNothingIsAliveAsync();
+    }
+
+    [Fact]
+    public async Task A_disposed_cache_refuses_every_call()
+    {
+        var cache = await GenfenceCache.ConnectAsync("memory://");
+        var lease = (await cache.LookupAsync("l").Within()).Lease!;
+        var reservation = await cache.ReserveAsync("r").Within();
+        await cache.DisposeAsync().Within();
+        await cache.DisposeAsync().Within();
+        cache.Dispose();
+        foreach (var call in new Func<Task>[]
+        {
+            () => cache.GetAsync("k").Within(),
+            () => cache.LookupAsync("k").Within(),
+            () => cache.ReserveAsync("k").Within(),
+            () => cache.SetAsync("k", "x").Within(),
+            () => cache.GetOrFillAsync("k", _ => ValueTask.FromResult("x")).Within(),
+            () => cache.GetOrFillManyAsync<string>(["k"], (_, _) => throw new InvalidOperationException("ran")).Within(),
+            () => cache.DiagnoseAsync().Within(),
+            () => lease.FillAsync(null).Within(),
+            () => reservation.CommitAsync(null).Within(),
+            () => Task.FromResult(cache.Stats),
+        })
+        {
+            await Assert.ThrowsAsync<GenfenceShutDownException>(call);
+        }
+        lease.Dispose();
+        reservation.Dispose();
+        await Support.AssertNothingIsAliveAsync();
+    }
+
+    [Fact]
+    public async Task Every_await_ends_and_nothing_leaks_when_disposing_races_a_storm()
+    {
+        const int Rounds = 25, Callers = 16;
+        long ended = 0, shutDown = 0;
+        for (var round = 0; round < Rounds; round++)
+        {
+            var cache = await GenfenceCache.ConnectAsync(
+                "memory://?wait=1m", new GenfenceOptions { CloseTimeout = TimeSpan.FromMilliseconds(round % 2) });
+            var running = 0;
+            var callers = Enumerable.Range(0, Callers).Select(caller => Task.Run(async () =>
+            {
+                var random = new Random(caller);
+                while (true)
+                {
+                    using var source = new CancellationTokenSource();
+                    var call = One(cache, random, source.Token);
+                    if (random.Next(4) == 0)
+                    {
+                        source.Cancel();
+                    }
+                    try
+                    {
+                        await call;
+                    }
+                    catch (OperationCanceledException)
+                    {
+                        // Ended.
+                    }
+                    catch (GenfenceShutDownException)
+                    {
+                        Interlocked.Increment(ref shutDown);
+                        return;
+                    }
+                    Interlocked.Increment(ref ended);
+                    Interlocked.Increment(ref running);
+                }
+            })).ToArray();
+            while (Volatile.Read(ref running) < 6_000)
+            {
+                await Task.Yield();
+            }
+            await cache.DisposeAsync().Within();
+            await Task.WhenAll(callers).WaitAsync(Support.Patience);
+        }
+        Assert.Equal(Rounds * Callers, shutDown);
+        Assert.True(ended >= 150_000, $"{ended}");
+        await Support.AssertNothingIsAliveAsync();
+    }
+
+    [Fact]
+    public async Task A_cache_that_nobody_disposes_is_closed_by_its_finaliser()
+    {
+        await OpenAndForget();
+        await Support.AssertNothingIsAliveAsync();
+    }
+
+    [Fact]
+    public async Task A_reservation_left_to_expire_is_logged_once_without_its_key()
+    {
+        using var log = new Lines();
+        await using (var cache = await GenfenceCache.ConnectAsync("memory://", new GenfenceOptions { LoggerFactory = log }))
+        {
+            var left = await cache.ReserveAsync("secret key").Within();
+            left.Dispose();
+            left.Dispose();
+            using var used = await cache.ReserveAsync("secret key").Within();
+            await used.AbortAsync().Within();
+            Assert.Equal(TimeSpan.Zero, left.Remaining);
+            await Assert.ThrowsAsync<ObjectDisposedException>(() => left.AbortAsync().Within());
+        }
+        var line = Assert.Single(log.Written);
+        Assert.Contains("left to expire", line, StringComparison.Ordinal);
+        Assert.DoesNotContain("secret", line, StringComparison.Ordinal);
+        await Support.AssertNothingIsAliveAsync();
+    }
+
+    private static async Task One(GenfenceCache cache, Random random, CancellationToken cancellation)
+    {
+        var key = $"k{random.Next(8)}";
+        switch (random.Next(6))
+        {
+            case 0:
+                _ = await cache.GetAsync(key, cancellation);
+                break;
+            case 1:
+                (await cache.LookupAsync(key, cancellation)).Lease?.Dispose();
+                break;
+            case 2:
+                _ = await cache.GetOrFillAsync(key, _ => ValueTask.FromResult("value"), cancellationToken: cancellation);
+                break;
+            case 3:
+                using (var reservation = await cache.ReserveAsync(key, cancellation))
+                {
+                    await reservation.CommitAsync(Support.Bytes("new"), cancellationToken: cancellation);
+                }
+                break;
+            case 4:
+                _ = await cache.UpdateAsync(key, (_, _) => ValueTask.FromResult(SourceResult.RolledBack), cancellation);
+                break;
+            default:
+                await cache.InvalidateAsync(key, null, cancellation);
+                break;
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private static async Task OpenAndForget()
+    {
+        var cache = await GenfenceCache.ConnectAsync("memory://");
+        await cache.SetAsync("k", "x").Within();
+        Assert.Equal(1, Support.Live().Caches);
+    }
+
+    private sealed class Lines : ILoggerFactory, ILogger
+    {
+        public List<string> Written { get; } = [];
+
+        public void AddProvider(ILoggerProvider provider) { }
+
+        public ILogger CreateLogger(string categoryName) => this;
+
+        public void Dispose() { }
+
+        public IDisposable? BeginScope<TState>(TState state) where TState : notnull => null;
+
+        public bool IsEnabled(LogLevel logLevel) => true;
+
+        public void Log<TState>(
+            LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter) =>
+            Written.Add(formatter(state, exception));
+    }
+}

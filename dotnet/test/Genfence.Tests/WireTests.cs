@@ -1,0 +1,113 @@
+using System.Diagnostics;
+using System.Runtime.InteropServices;
+
+namespace Genfence.Tests;
+
+/// <summary>The same calls over TCP: on the wire test server, a process of this test's own.</summary>
+public sealed partial class WireTests : CacheTest
+{
+    private const int Stop = 19, Continue = 18;
+
+    private Process _server = null!;
+    private string _address = "";
+
+    protected override string Url => $"aerospike://{_address}/test/cache?timeout=5s&attempts=1&wait=10s";
+
+    public override async ValueTask InitializeAsync()
+    {
+        _server = Process.Start(new ProcessStartInfo(Support.Metadata("Wire")) { RedirectStandardOutput = true })!;
+        _address = (await _server.StandardOutput.ReadLineAsync().WaitAsync(Support.Patience))!;
+        await base.InitializeAsync();
+    }
+
+    public override async ValueTask DisposeAsync()
+    {
+        await base.DisposeAsync();
+        _server.Kill();
+        _server.Dispose();
+    }
+
+    [Fact]
+    public async Task The_calls_of_a_program_do_what_they_say()
+    {
+        Assert.Equal("Ada", await Cache.GetOrFillAsync("user:1", _ => ValueTask.FromResult("Ada")).Within());
+        Assert.Equal("Ada", await Cache.GetOrFillAsync<string>("user:1", _ => throw new InvalidOperationException()).Within());
+        Assert.Equal(UpdateOutcome.Stored, await Cache.UpdateAsync(
+            "user:1", (_, _) => ValueTask.FromResult(SourceResult.Committed("Grace"))).Within());
+        Assert.Equal("Grace", Support.Text(await Cache.GetAsync("user:1").Within()));
+        var many = await Cache.GetOrFillManyAsync(
+            ["user:1", "user:2"],
+            (keys, _) => ValueTask.FromResult<IReadOnlyDictionary<string, string>>(keys.ToDictionary(key => key, _ => "new"))).Within();
+        Assert.Equal(("Grace", "new"), (many["user:1"], many["user:2"]));
+
+        using (var lease = (await Cache.LookupAsync("k").Within()).Lease!)
+        using (var reservation = await Cache.ReserveAsync("k").Within())
+        {
+            Assert.Equal(FillOutcome.Rejected, await lease.FillAsync(Support.Bytes("old")).Within());
+            Assert.Equal(SetOutcome.Busy, await Cache.SetAsync("k", "x").Within());
+            Assert.Equal(BypassReason.Reserved, (await Cache.LookupAsync("k").Within()).Bypass);
+            Assert.True(await reservation.RenewAsync().Within());
+            Assert.Equal(ReleaseOutcome.Purged, await reservation.ReleaseAsync().Within());
+        }
+        Assert.Equal(SetOutcome.Stored, await Cache.SetAsync("k", "x").Within());
+        Assert.Equal(TouchOutcome.Done, await Cache.TouchAsync("k", TimeSpan.FromMinutes(1)).Within());
+        var stamp = (await Cache.GetAsync("k").Within())!.Value.Stamp;
+        Assert.Equal(ReplaceOutcome.Stored, await Cache.ReplaceAsync("k", stamp, Support.Bytes("y")).Within());
+        await Cache.InvalidateAsync("k").Within();
+        Assert.Null(await Cache.GetAsync("k").Within());
+        Assert.NotEmpty(await Cache.DiagnoseAsync().Within());
+    }
+
+    [Fact]
+    public async Task A_reservation_that_comes_after_the_cancellation_is_aborted()
+    {
+        await Cache.SetAsync("k", "x").Within();
+        Signal(Stop);
+        using var source = new CancellationTokenSource();
+        var reserving = Cache.ReserveAsync("k", source.Token).AsTask();
+        await source.CancelAsync();
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => reserving.WaitAsync(Support.Patience));
+        Assert.Equal(1, Support.Live().Pending);
+        Signal(Continue);
+        // A reservation lives for 10 s: this ends earlier only if it was aborted.
+        var waited = Stopwatch.StartNew();
+        while (true)
+        {
+            var looked = await Cache.LookupAsync("k").Within();
+            looked.Lease?.Dispose();
+            if (looked.Kind == LookupKind.Lease)
+            {
+                break;
+            }
+            Assert.True(waited.Elapsed < TimeSpan.FromSeconds(6), "still reserved");
+            await Task.Delay(5);
+        }
+        Assert.Equal((1, 0), (Cache.Stats.Reservations, Cache.Stats.ReservationsLeft));
+    }
+
+    [Fact]
+    public async Task Calls_in_flight_end_when_the_server_dies()
+    {
+        var reservation = await Cache.ReserveAsync("r").Within();
+        Signal(Stop);
+        var lookups = Enumerable.Range(0, 50).Select(i => Cache.LookupAsync($"k{i}").AsTask()).ToArray();
+        var reserving = Cache.ReserveAsync("other").AsTask();
+        var commit = reservation.CommitAsync(Support.Bytes("x")).AsTask();
+        var fill = Cache.GetOrFillAsync("f", _ => ValueTask.FromResult("from the source")).AsTask();
+        _server.Kill();
+        foreach (var lookup in lookups)
+        {
+            var looked = await lookup.WaitAsync(Support.Patience);
+            Assert.Equal((LookupKind.Bypass, BypassReason.Unreachable), (looked.Kind, looked.Bypass));
+        }
+        await Assert.ThrowsAsync<GenfenceStoreException>(() => reserving.WaitAsync(Support.Patience));
+        Assert.Equal(CommitOutcome.InDoubt, await commit.WaitAsync(Support.Patience));
+        Assert.Equal("from the source", await fill.WaitAsync(Support.Patience));
+        reservation.Dispose();
+    }
+
+    private void Signal(int signal) => Assert.Equal(0, Kill(_server.Id, signal));
+
+    [LibraryImport("libc", EntryPoint = "kill")]
+    private static partial int Kill(int process, int signal);
+}
