@@ -136,6 +136,35 @@ public sealed partial class GenfenceCache : IAsyncDisposable, IDisposable
     }
 
     /// <summary>
+    /// The value of a key, if the cache holds one: takes no lease, and waits for nobody.
+    /// </summary>
+    /// <typeparam name="T">The value's type.</typeparam>
+    /// <param name="key">The key.</param>
+    /// <param name="serializer">Else bytes and text as they are, and JSON.</param>
+    /// <param name="cancellationToken">Ends the wait.</param>
+    /// <returns>
+    /// Whether the cache holds one, and which: the type's default where the source is known to have nothing. Bytes that
+    /// cannot be read as <typeparamref name="T"/> count as none.
+    /// </returns>
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    public async ValueTask<(bool Found, T? Value)> TryGetAsync<T>(
+        CacheKey key, IGenfenceSerializer<T>? serializer = null, CancellationToken cancellationToken = default)
+    {
+        serializer ??= Serializer<T>();
+        var found = await Connection.Submit(new Request(Op.Get) { Key = key }, cancellationToken)
+            .ConfigureAwait(false);
+        try
+        {
+            found.ThrowIfFailed();
+            return found.Status == Status.Hit && TryRead(found, serializer, false, out var value) ? (true, value) : default;
+        }
+        finally
+        {
+            found.Free();
+        }
+    }
+
+    /// <summary>
     /// Looks a key up: a hit; a lease: read the source now, then fill; or a bypass: read the source and store
     /// nothing. Waits, at most for the option <c>wait</c>, while another caller fills.
     /// </summary>

@@ -1,0 +1,30 @@
+using Microsoft.Extensions.Diagnostics.HealthChecks;
+
+namespace Genfence.Extensions.Caching;
+
+/// <summary>What <see cref="GenfenceCache.DiagnoseAsync"/> finds, as a health check.</summary>
+internal sealed class GenfenceHealthCheck(GenfenceCache cache) : IHealthCheck
+{
+    public async Task<HealthCheckResult> CheckHealthAsync(
+        HealthCheckContext context, CancellationToken cancellationToken = default)
+    {
+        try
+        {
+            var findings = await cache.DiagnoseAsync(cancellationToken).ConfigureAwait(false);
+            var data = findings
+                .Where(finding => finding.Level != FindingLevel.Ok)
+                .GroupBy(finding => finding.Check, StringComparer.Ordinal)
+                .ToDictionary(
+                    same => same.Key,
+                    object (same) => string.Join("; ", same.Select(finding => $"{finding.Level}: {finding.Found}. {finding.Advice}")),
+                    StringComparer.Ordinal);
+            return findings.Any(finding => finding.Level == FindingLevel.Error)
+                ? new HealthCheckResult(context.Registration.FailureStatus, "the cache does not work", data: data)
+                : HealthCheckResult.Healthy(data: data);
+        }
+        catch (GenfenceException problem)
+        {
+            return new HealthCheckResult(context.Registration.FailureStatus, problem.Message, problem);
+        }
+    }
+}

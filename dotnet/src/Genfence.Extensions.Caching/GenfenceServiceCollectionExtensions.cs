@@ -1,0 +1,105 @@
+using Genfence;
+using Genfence.Extensions.Caching;
+using Microsoft.Extensions.Caching.Hybrid;
+using Microsoft.Extensions.Configuration;
+using Microsoft.Extensions.DependencyInjection.Extensions;
+using Microsoft.Extensions.Diagnostics.HealthChecks;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Options;
+
+namespace Microsoft.Extensions.DependencyInjection;
+
+/// <summary>Registers genfence with a service provider.</summary>
+public static class GenfenceServiceCollectionExtensions
+{
+    /// <summary>
+    /// Registers a <see cref="GenfenceCache"/>, opened when it is first asked for: that blocks, at most for the option
+    /// <c>connect_timeout</c> and as long again. The provider disposes it.
+    /// </summary>
+    /// <param name="services">Where to.</param>
+    /// <param name="url">See <see cref="GenfenceServiceOptions.Url"/>.</param>
+    /// <param name="configure">Sets the other options.</param>
+    /// <returns>The services.</returns>
+    public static IServiceCollection AddGenfence(
+        this IServiceCollection services, string url, Action<GenfenceServiceOptions>? configure = null)
+    {
+        ArgumentNullException.ThrowIfNull(services);
+        ArgumentNullException.ThrowIfNull(url);
+        services.AddOptions<GenfenceServiceOptions>().Configure(options =>
+        {
+            options.Url = url;
+            configure?.Invoke(options);
+        });
+        return services.AddCache();
+    }
+
+    /// <summary>
+    /// Registers a <see cref="GenfenceCache"/> whose options stand in the configuration, under the names of
+    /// <see cref="GenfenceServiceOptions"/>; otherwise as
+    /// <see cref="AddGenfence(IServiceCollection, string, Action{GenfenceServiceOptions})"/>.
+    /// </summary>
+    /// <param name="services">Where to.</param>
+    /// <param name="section">The section with the options.</param>
+    /// <returns>The services.</returns>
+    public static IServiceCollection AddGenfence(this IServiceCollection services, IConfigurationSection section)
+    {
+        ArgumentNullException.ThrowIfNull(services);
+        ArgumentNullException.ThrowIfNull(section);
+        services.AddOptions<GenfenceServiceOptions>().Bind(section);
+        return services.AddCache();
+    }
+
+    /// <summary>
+    /// Registers <see cref="HybridCache"/> on the registered <see cref="GenfenceCache"/>: get-or-create is the guarded
+    /// fill, set is <c>SetAsync</c> (outside the guarantee), remove is <c>InvalidateAsync</c>. There is no copy in
+    /// process, so local expirations and flags mean nothing; tags are not supported. Values are written by the
+    /// registered <see cref="IHybridCacheSerializer{T}"/> of their type, else as genfence does.
+    /// </summary>
+    /// <param name="services">Where to.</param>
+    /// <returns>The services.</returns>
+    public static IServiceCollection AddGenfenceHybridCache(this IServiceCollection services)
+    {
+        ArgumentNullException.ThrowIfNull(services);
+        services.TryAddSingleton<HybridCache, GenfenceHybridCache>();
+        return services;
+    }
+
+    /// <summary>
+    /// Adds a health check that looks at what the registered <see cref="GenfenceCache"/> stands on: unhealthy where the
+    /// cache does not answer, or does not work. Takes some seconds at most; do not run it every second.
+    /// </summary>
+    /// <param name="builder">Where to.</param>
+    /// <param name="name">Its name.</param>
+    /// <param name="tags">Its tags.</param>
+    /// <returns>The builder.</returns>
+    public static IHealthChecksBuilder AddGenfence(
+        this IHealthChecksBuilder builder, string name = "genfence", IEnumerable<string>? tags = null)
+    {
+        ArgumentNullException.ThrowIfNull(builder);
+        return builder.Add(new HealthCheckRegistration(
+            name, services => new GenfenceHealthCheck(services.GetRequiredService<GenfenceCache>()), null, tags));
+    }
+
+    private static IServiceCollection AddCache(this IServiceCollection services)
+    {
+        services.TryAddEnumerable(
+            ServiceDescriptor.Singleton<IValidateOptions<GenfenceServiceOptions>, GenfenceServiceOptionsValidator>());
+        services.AddOptions<GenfenceServiceOptions>().ValidateOnStart();
+        services.TryAddSingleton(static provider =>
+        {
+            var options = provider.GetRequiredService<IOptions<GenfenceServiceOptions>>().Value;
+            // It connects on a thread of its own, so waiting here blocks nobody else.
+            return GenfenceCache.ConnectAsync(
+                options.Url!,
+                new GenfenceOptions
+                {
+                    Name = options.Name,
+                    WorkerThreads = options.WorkerThreads,
+                    CloseTimeout = options.CloseTimeout,
+                    Json = options.GetJson(),
+                    LoggerFactory = provider.GetService<ILoggerFactory>(),
+                }).GetAwaiter().GetResult();
+        });
+        return services;
+    }
+}

@@ -1,0 +1,28 @@
+using System.Text.Json;
+
+namespace Genfence.Extensions.Caching;
+
+/// <summary>How the cache of a service provider is opened.</summary>
+public sealed class GenfenceServiceOptions
+{
+    private JsonSerializerOptions? _json;
+
+    /// <summary>Where, and how: <c>memory://?…</c> or <c>aerospike://…</c>. Required.</summary>
+    public string? Url { get; set; }
+
+    /// <summary>See <see cref="GenfenceOptions.Name"/>.</summary>
+    public string Name { get; set; } = "default";
+
+    /// <summary>See <see cref="GenfenceOptions.WorkerThreads"/>: 0 to 256.</summary>
+    public int WorkerThreads { get; set; }
+
+    /// <summary>See <see cref="GenfenceOptions.CloseTimeout"/>: 0 to 1 h.</summary>
+    public TimeSpan CloseTimeout { get; set; } = TimeSpan.FromSeconds(2);
+
+    /// <summary>Sets how values are written as JSON; see <see cref="GenfenceOptions.Json"/>.</summary>
+    /// <param name="json">The options, such as those of a source-generated context.</param>
+    public void UseJson(JsonSerializerOptions json) => _json = json;
+
+    // No property, as a configuration cannot hold it.
+    internal JsonSerializerOptions? GetJson() => _json;
+}

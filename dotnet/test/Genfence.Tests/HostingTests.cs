@@ -1,0 +1,178 @@
+using System.Buffers;
+using Genfence.Extensions.Caching;
+using Microsoft.Extensions.Caching.Hybrid;
+using Microsoft.Extensions.Configuration;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Diagnostics.HealthChecks;
+using Microsoft.Extensions.Options;
+
+namespace Genfence.Tests;
+
+public sealed class HostingTests : IAsyncLifetime
+{
+    private ServiceProvider _services = null!;
+
+    private GenfenceCache Cache => _services.GetRequiredService<GenfenceCache>();
+
+    private HybridCache Hybrid => _services.GetRequiredService<HybridCache>();
+
+    public ValueTask InitializeAsync()
+    {
+        var services = new ServiceCollection();
+        services.AddGenfence("memory://?wait=20s").AddGenfenceHybridCache();
+        services.AddHealthChecks().AddGenfence();
+        services.AddLogging();
+        services.AddSingleton<IHybridCacheSerializer<Reversed>>(new ReversedSerializer());
+        _services = services.BuildServiceProvider();
+        return default;
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        await _services.DisposeAsync();
+        await Support.AssertNothingIsAliveAsync();
+    }
+
+    [Fact]
+    public async Task Options_of_a_configuration_reach_the_cache()
+    {
+        var configuration = new ConfigurationBuilder().AddInMemoryCollection(new Dictionary<string, string?>
+        {
+            ["Cache:Url"] = "memory://?prefix=users:",
+            ["Cache:Name"] = "users",
+            ["Cache:CloseTimeout"] = "00:00:01",
+        }).Build();
+        await using var provider = new ServiceCollection()
+            .AddGenfence(configuration.GetSection("Cache")).BuildServiceProvider();
+        var cache = provider.GetRequiredService<GenfenceCache>();
+        Assert.Same(cache, provider.GetRequiredService<GenfenceCache>());
+        Assert.Equal("users", cache.Name);
+        await cache.SetAsync("k", "x").Within();
+    }
+
+    [Theory]
+    [InlineData("Url", null, "Url: is missing")]
+    [InlineData("Url", "redis://ada:s3cret@host", "Url: must begin")]
+    [InlineData("WorkerThreads", "1000", "WorkerThreads: 1000")]
+    [InlineData("CloseTimeout", "-00:00:01", "CloseTimeout: -00:00:01")]
+    public async Task Options_out_of_bounds_are_named_before_anything_is_opened(string name, string? value, string message)
+    {
+        var settings = new Dictionary<string, string?> { ["Cache:Url"] = "memory://" };
+        settings[$"Cache:{name}"] = value;
+        var configuration = new ConfigurationBuilder().AddInMemoryCollection(settings).Build();
+        await using var provider = new ServiceCollection()
+            .AddGenfence(configuration.GetSection("Cache")).BuildServiceProvider();
+        var refused = Assert.Throws<OptionsValidationException>(provider.GetRequiredService<GenfenceCache>);
+        Assert.Contains(message, refused.Message, StringComparison.Ordinal);
+        Assert.DoesNotContain("s3cret", refused.ToString(), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Get_or_create_loads_once_and_fills()
+    {
+        var loads = 0;
+        for (var i = 0; i < 3; i++)
+        {
+            Assert.Equal(new User("Ada", 36), await Hybrid.GetOrCreateAsync("k", _ =>
+            {
+                loads++;
+                return ValueTask.FromResult(new User("Ada", 36));
+            }).Within());
+        }
+        Assert.Equal(1, loads);
+        await Hybrid.RemoveAsync("k").Within();
+        Assert.Null(await Cache.GetAsync("k").Within());
+        await Hybrid.SetAsync("k", new User("Grace", 37)).Within();
+        Assert.Equal(new User("Grace", 37), await Hybrid.GetOrCreateAsync<User>("k", _ => throw new InvalidOperationException()).Within());
+    }
+
+    [Fact]
+    public async Task A_factory_that_a_writer_overtook_stores_nothing()
+    {
+        Assert.Equal("old", await Hybrid.GetOrCreateAsync("k", async cancellation =>
+        {
+            await Cache.UpdateAsync("k", (_, _) => ValueTask.FromResult(SourceResult.Committed("new")), cancellationToken: cancellation);
+            return "old";
+        }).Within());
+        Assert.Equal("new", await Hybrid.GetOrCreateAsync<string>("k", _ => throw new InvalidOperationException()).Within());
+    }
+
+    [Fact]
+    public async Task Flags_switch_off_what_they_name()
+    {
+        static HybridCacheEntryOptions With(HybridCacheEntryFlags flags) => new() { Flags = flags };
+        var noWrite = With(HybridCacheEntryFlags.DisableDistributedCacheWrite);
+        Assert.Equal("a", await Hybrid.GetOrCreateAsync("k", _ => ValueTask.FromResult("a"), noWrite).Within());
+        await Hybrid.SetAsync("k", "a", noWrite).Within();
+        Assert.Null(await Cache.GetAsync("k").Within());
+
+        var noSource = With(HybridCacheEntryFlags.DisableUnderlyingData);
+        Assert.Null(await Hybrid.GetOrCreateAsync<string>("k", _ => throw new InvalidOperationException(), noSource).Within());
+        Assert.Equal("b", await Hybrid.GetOrCreateAsync("k", _ => ValueTask.FromResult("b")).Within());
+        Assert.Equal("b", await Hybrid.GetOrCreateAsync<string>("k", _ => throw new InvalidOperationException(), noSource).Within());
+        Assert.Equal("b", await Hybrid.GetOrCreateAsync("k", _ => ValueTask.FromResult("c"), noWrite).Within());
+
+        var noRead = With(HybridCacheEntryFlags.DisableDistributedCacheRead);
+        Assert.Equal("d", await Hybrid.GetOrCreateAsync("k", _ => ValueTask.FromResult("d"), noRead).Within());
+        Assert.Equal("d", Support.Text(await Cache.GetAsync("k").Within()));
+
+        var neither = With(HybridCacheEntryFlags.DisableDistributedCache);
+        Assert.Equal("e", await Hybrid.GetOrCreateAsync("k", _ => ValueTask.FromResult("e"), neither).Within());
+        Assert.Equal("d", Support.Text(await Cache.GetAsync("k").Within()));
+
+        var noLocal = With(HybridCacheEntryFlags.DisableLocalCache);
+        Assert.Equal("d", await Hybrid.GetOrCreateAsync("k", _ => ValueTask.FromResult("f"), noLocal).Within());
+    }
+
+    [Fact]
+    public async Task An_expiration_out_of_bounds_is_refused_and_one_within_is_taken()
+    {
+        var refused = await Assert.ThrowsAsync<GenfenceInvalidException>(() => Hybrid.GetOrCreateAsync(
+            "k", _ => ValueTask.FromResult("x"), new HybridCacheEntryOptions { Expiration = TimeSpan.FromDays(36500) }).Within());
+        Assert.Equal("ttl", refused.Field);
+        await Hybrid.GetOrCreateAsync(
+            "k", _ => ValueTask.FromResult("x"), new HybridCacheEntryOptions { Expiration = TimeSpan.FromHours(1) }).Within();
+        Assert.NotNull(await Cache.GetAsync("k").Within());
+    }
+
+    [Fact]
+    public async Task Tags_are_refused_and_not_ignored()
+    {
+        await Assert.ThrowsAsync<NotSupportedException>(
+            () => Hybrid.GetOrCreateAsync("k", _ => ValueTask.FromResult("x"), tags: ["tag"]).Within());
+        await Assert.ThrowsAsync<NotSupportedException>(() => Hybrid.SetAsync("k", "x", tags: ["tag"]).Within());
+        await Assert.ThrowsAsync<NotSupportedException>(() => Hybrid.RemoveByTagAsync("tag").Within());
+        Assert.Equal("x", await Hybrid.GetOrCreateAsync("k", _ => ValueTask.FromResult("x"), tags: []).Within());
+    }
+
+    [Fact]
+    public async Task A_registered_serializer_is_used()
+    {
+        await Hybrid.GetOrCreateAsync("k", _ => ValueTask.FromResult(new Reversed("abc"))).Within();
+        Assert.Equal("cba", Support.Text(await Cache.GetAsync("k").Within()));
+        Assert.Equal(new Reversed("abc"), await Hybrid.GetOrCreateAsync<Reversed>("k", _ => throw new InvalidOperationException()).Within());
+    }
+
+    [Fact]
+    public async Task Health_is_what_the_cache_says_of_itself()
+    {
+        var health = _services.GetRequiredService<HealthCheckService>();
+        var report = await health.CheckHealthAsync();
+        Assert.Equal(HealthStatus.Healthy, report.Entries["genfence"].Status);
+        await Cache.DisposeAsync().Within();
+        report = await health.CheckHealthAsync();
+        Assert.Equal(HealthStatus.Unhealthy, report.Entries["genfence"].Status);
+        Assert.IsType<GenfenceShutDownException>(report.Entries["genfence"].Exception);
+    }
+
+    internal sealed record Reversed(string Text);
+
+    private sealed class ReversedSerializer : IHybridCacheSerializer<Reversed>
+    {
+        public Reversed Deserialize(ReadOnlySequence<byte> source) =>
+            new(string.Concat(System.Text.Encoding.ASCII.GetString(source.ToArray()).Reverse()));
+
+        public void Serialize(Reversed value, IBufferWriter<byte> target) =>
+            target.Write(Support.Bytes(string.Concat(value.Text.Reverse())));
+    }
+}
