@@ -1,5 +1,6 @@
 using Genfence;
 using Genfence.Extensions.Caching;
+using Microsoft.Extensions.Caching.Distributed;
 using Microsoft.Extensions.Caching.Hybrid;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection.Extensions;
@@ -61,6 +62,22 @@ public static class GenfenceServiceCollectionExtensions
     {
         ArgumentNullException.ThrowIfNull(services);
         services.TryAddSingleton<HybridCache, GenfenceHybridCache>();
+        return services;
+    }
+
+    /// <summary>
+    /// Registers <see cref="IDistributedCache"/>, which is also an <see cref="IBufferDistributedCache"/>, on the registered
+    /// <see cref="GenfenceCache"/>: for sessions, FusionCache, or Microsoft's HybridCache. Its values ask no source, so
+    /// they are outside the guarantee; a set beside a writer of the key stores nothing. Keys are the cache's own: share
+    /// none with <see cref="HybridCache"/> or your own calls.
+    /// </summary>
+    /// <param name="services">Where to.</param>
+    /// <returns>The services.</returns>
+    public static IServiceCollection AddGenfenceDistributedCache(this IServiceCollection services)
+    {
+        ArgumentNullException.ThrowIfNull(services);
+        services.TryAddSingleton<IDistributedCache>(static provider => new GenfenceDistributedCache(
+            provider.GetRequiredService<GenfenceCache>(), provider.GetService<TimeProvider>() ?? TimeProvider.System));
         return services;
     }
 

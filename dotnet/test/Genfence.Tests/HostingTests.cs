@@ -1,15 +1,18 @@
 using System.Buffers;
 using Genfence.Extensions.Caching;
+using Microsoft.Extensions.Caching.Distributed;
 using Microsoft.Extensions.Caching.Hybrid;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Diagnostics.HealthChecks;
 using Microsoft.Extensions.Options;
+using Microsoft.Extensions.Time.Testing;
 
 namespace Genfence.Tests;
 
 public sealed class HostingTests : IAsyncLifetime
 {
+    private readonly FakeTimeProvider _time = new(DateTimeOffset.UtcNow);
     private ServiceProvider _services = null!;
 
     private GenfenceCache Cache => _services.GetRequiredService<GenfenceCache>();
@@ -19,7 +22,8 @@ public sealed class HostingTests : IAsyncLifetime
     public ValueTask InitializeAsync()
     {
         var services = new ServiceCollection();
-        services.AddGenfence("memory://?wait=20s").AddGenfenceHybridCache();
+        services.AddGenfence("memory://?wait=20s").AddGenfenceHybridCache().AddGenfenceDistributedCache();
+        services.AddSingleton<TimeProvider>(_time);
         services.AddHealthChecks().AddGenfence();
         services.AddLogging();
         services.AddSingleton<IHybridCacheSerializer<Reversed>>(new ReversedSerializer());
@@ -151,6 +155,59 @@ public sealed class HostingTests : IAsyncLifetime
         await Hybrid.GetOrCreateAsync("k", _ => ValueTask.FromResult(new Reversed("abc"))).Within();
         Assert.Equal("cba", Support.Text(await Cache.GetAsync("k").Within()));
         Assert.Equal(new Reversed("abc"), await Hybrid.GetOrCreateAsync<Reversed>("k", _ => throw new InvalidOperationException()).Within());
+    }
+
+    [Fact]
+    public async Task A_distributed_cache_gives_back_what_was_set()
+    {
+        var distributed = (IBufferDistributedCache)_services.GetRequiredService<IDistributedCache>();
+        Assert.Null(await distributed.GetAsync("k"));
+        await distributed.SetAsync("k", Support.Bytes("one"), new DistributedCacheEntryOptions());
+        Assert.Equal(Support.Bytes("one"), await distributed.GetAsync("k"));
+        await distributed.SetAsync("k", new ReadOnlySequence<byte>(Support.Bytes("two")), new DistributedCacheEntryOptions()).Within();
+        var target = new ArrayBufferWriter<byte>();
+        Assert.True(await distributed.TryGetAsync("k", target).Within());
+        Assert.Equal(Support.Bytes("two"), target.WrittenSpan.ToArray());
+        distributed.Set("k", [], new DistributedCacheEntryOptions());
+        Assert.Empty(distributed.Get("k")!);
+        await distributed.RefreshAsync("k");
+        distributed.Remove("k");
+        Assert.False(distributed.TryGet("k", target));
+        distributed.Refresh("k");
+    }
+
+    [Fact(Timeout = 30_000)]
+    public async Task A_value_that_slides_lives_on_when_it_is_read_and_no_longer_than_its_last_moment()
+    {
+        var distributed = _services.GetRequiredService<IDistributedCache>();
+        var sliding = TimeSpan.FromSeconds(4);
+        await distributed.SetAsync("slides", [1], new DistributedCacheEntryOptions { SlidingExpiration = sliding });
+        await distributed.SetAsync("ends", [1], new DistributedCacheEntryOptions
+        {
+            SlidingExpiration = TimeSpan.FromHours(1),
+            AbsoluteExpirationRelativeToNow = TimeSpan.FromHours(2),
+        });
+        await distributed.SetAsync("still", [1], new DistributedCacheEntryOptions { SlidingExpiration = sliding });
+        // By the wall clock four seconds before its last moment: touched to end with it, not an hour later.
+        _time.Advance(TimeSpan.FromHours(2) - sliding);
+        Assert.NotNull(await distributed.GetAsync("ends"));
+        // As long as it takes: what is read stays, what nobody reads goes.
+        while (await Cache.GetAsync("still").Within() is not null || await Cache.GetAsync("ends").Within() is not null)
+        {
+            await Task.Delay(50, TestContext.Current.CancellationToken);
+            Assert.NotNull(await distributed.GetAsync("slides"));
+        }
+    }
+
+    [Fact]
+    public async Task An_expiration_in_the_past_is_refused()
+    {
+        var distributed = _services.GetRequiredService<IDistributedCache>();
+        var past = new DistributedCacheEntryOptions { AbsoluteExpiration = DateTimeOffset.UtcNow.AddMinutes(-1) };
+        var refused = await Assert.ThrowsAsync<GenfenceInvalidException>(() => distributed.SetAsync("k", [1], past));
+        Assert.Equal("ttl", refused.Field);
+        await Cache.SetAsync("foreign", "x").Within();
+        Assert.Null(await distributed.GetAsync("foreign"));
     }
 
     [Fact]
