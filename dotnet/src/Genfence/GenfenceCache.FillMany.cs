@@ -154,6 +154,8 @@ public sealed partial class GenfenceCache
             NotStored(Logger, problem.Message);
             return;
         }
+        // All of them are awaited, whatever one says: each owns what it brings.
+        GenfenceException? wrong = null;
         foreach (var fill in submitted)
         {
             var filled = await fill.ConfigureAwait(false);
@@ -165,6 +167,14 @@ public sealed partial class GenfenceCache
             {
                 NotStored(Logger, problem.Message);
             }
+            catch (GenfenceException problem)
+            {
+                wrong = problem;
+            }
+        }
+        if (wrong is not null)
+        {
+            throw wrong;
         }
     }
 
