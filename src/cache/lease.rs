@@ -192,7 +192,8 @@ async fn keep(cache: Cache, key: bytes::Bytes, token: Token, shared: Arc<Shared>
             let mut held = shared.grant.lock().await;
             let Some(grant) = *held else { return };
             let extend = Claim::Extend { token, deadline: grant.deadline, time, ttl };
-            match cache.claim_again(&key, &extend).await {
+            // Boxed, as most leases are over before: it would make a large task of every one.
+            match Box::pin(cache.claim_again(&key, &extend)).await {
                 Ok(Ok(extended)) => {
                     cache.0.counters.extensions.add();
                     *held = Some(extended);

@@ -59,11 +59,7 @@ impl Reader {
     }
 
     pub fn int(&self, bin: &'static str) -> Result<Option<i64>, StoreError> {
-        match self.0.bins.get(bin) {
-            None | Some(Wire::Nil) => Ok(None),
-            Some(Wire::Int(number)) => Ok(Some(*number)),
-            Some(_) => Err(foreign(bin)),
-        }
+        int(bin, self.0.bins.get(bin).unwrap_or(&Wire::Nil))
     }
 
     pub fn time(&self, bin: &'static str) -> Result<Option<Time>, StoreError> {
@@ -89,24 +85,34 @@ impl Reader {
     }
 
     fn token(&self, bin: &'static str) -> Result<Option<Token>, StoreError> {
-        Ok(self.int(bin)?.map(|bits| Token::new(bits.cast_unsigned())))
+        Ok(self.int(bin)?.map(token_of))
     }
 
     fn version(&self, bin: &'static str) -> Result<Option<Version>, StoreError> {
-        let number = self.int(bin)?.map(u64::try_from).transpose().map_err(|_| foreign(bin))?;
-        Ok(number.and_then(Version::new))
+        version_of(bin, self.int(bin)?)
     }
 
-    /// The stored value, if there is one. Takes the bytes out of the record.
+    /// The stored value, if there is one. Takes the bytes out of the record. Goes through the bins once,
+    /// as each look-up by name hashes it: of all that this library adds to a hit that was the most.
     pub fn stored(&mut self) -> Result<Option<Stored<Value>>, StoreError> {
-        let value = match self.0.bins.get_mut(VALUE) {
+        let (mut value, mut token, mut version) = (None, &Wire::Nil, &Wire::Nil);
+        for (name, bin) in &mut self.0.bins {
+            match name.as_str() {
+                VALUE => value = Some(bin),
+                VALUE_TOKEN => token = bin,
+                VALUE_VERSION => version = bin,
+                _ => {}
+            }
+        }
+        let value = match value {
             None | Some(Wire::Nil) => return Ok(None),
             Some(Wire::Blob(bytes)) => Some(Bytes::from(std::mem::take(bytes))),
             Some(Wire::Int(NOTHING)) => None,
             Some(_) => return Err(foreign(VALUE)),
         };
-        let token = self.token(VALUE_TOKEN)?.ok_or_else(|| foreign(VALUE_TOKEN))?;
-        Ok(Some(Stored { value, token, version: self.version(VALUE_VERSION)? }))
+        let token = int(VALUE_TOKEN, token)?.map(token_of).ok_or_else(|| foreign(VALUE_TOKEN))?;
+        let version = int(VALUE_VERSION, version)?;
+        Ok(Some(Stored { value, token, version: version_of(VALUE_VERSION, version)? }))
     }
 
     /// What a plain read of all bins found.
@@ -157,6 +163,23 @@ impl Reader {
             Some(_) => Err(foreign(RESERVATIONS)),
         }
     }
+}
+
+fn int(name: &'static str, bin: &Wire) -> Result<Option<i64>, StoreError> {
+    match bin {
+        Wire::Nil => Ok(None),
+        Wire::Int(number) => Ok(Some(*number)),
+        _ => Err(foreign(name)),
+    }
+}
+
+fn token_of(bits: i64) -> Token {
+    Token::new(bits.cast_unsigned())
+}
+
+fn version_of(name: &'static str, number: Option<i64>) -> Result<Option<Version>, StoreError> {
+    let number = number.map(u64::try_from).transpose().map_err(|_| foreign(name))?;
+    Ok(number.and_then(Version::new))
 }
 
 fn foreign(bin: &'static str) -> StoreError {
