@@ -4,8 +4,9 @@
 
 #[cfg(feature = "tls")]
 mod certificates;
+#[path = "support/used.rs"]
+mod used;
 
-use std::convert::Infallible;
 use std::fmt::Write as _;
 use std::sync::{Mutex, Once};
 use std::time::{Duration, Instant};
@@ -15,9 +16,8 @@ use certificates::Authority;
 use genfence::store::{AerospikeSettings, AerospikeStore};
 use genfence::{Cache, Error};
 use genfence_wire::{Action, Clock, Code, Config, Kind, Rule, Server, User};
+use used::{BOUND, use_it};
 
-/// Generous: the machine may be busy.
-const BOUND: Duration = Duration::from_secs(60);
 const PASSWORD: &str = "open sesame";
 /// How it stands in a URL.
 const ENCODED: &str = "open%20sesame";
@@ -73,17 +73,6 @@ async fn refused(server: &Server, login: &str, options: &str) -> String {
     assert!(matches!(error, Error::Store(_)), "{error:?}");
     assert!(error.to_string().contains(&server.address().to_string()), "{error}");
     error.to_string()
-}
-
-/// Where the machine is busy, or connections were lost, the cache is bypassed for a while.
-async fn use_it(cache: &Cache) {
-    let load = async || Ok::<_, Infallible>("v");
-    let used = async {
-        while cache.get("k").await.unwrap().is_none() {
-            assert_eq!(cache.get_or_fill("k", load).await.unwrap().unwrap(), "v");
-        }
-    };
-    tokio::time::timeout(BOUND, used).await.expect("the cache holds the value");
 }
 
 fn ada() -> String {

@@ -3,19 +3,18 @@
 #![cfg(feature = "tls")]
 
 mod certificates;
+#[path = "support/used.rs"]
+mod used;
 
-use std::convert::Infallible;
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use certificates::{Authority, Certified};
 use genfence::store::{AerospikeSettings, AerospikeStore};
 use genfence::{Cache, Error};
 use genfence_wire::{Clock, Config, Server, Tls};
 use tokio::net::TcpListener;
-
-/// Generous: the machine may be busy.
-const BOUND: Duration = Duration::from_secs(60);
+use used::{BOUND, use_it};
 
 async fn start(tls: impl Into<Option<Tls>>) -> Server {
     let config = Config { tls: tls.into(), ..Config::default() };
@@ -39,17 +38,6 @@ async fn refused(server: &Server, options: &str) -> String {
     assert!(matches!(error, Error::Store(_)), "{error:?}");
     assert!(error.to_string().contains(&server.address().to_string()), "{error}");
     error.to_string()
-}
-
-/// Where the machine is busy, or connections were lost, the cache is bypassed for a while.
-async fn use_it(cache: &Cache) {
-    let load = async || Ok::<_, Infallible>("v");
-    let used = async {
-        while cache.get("k").await.unwrap().is_none() {
-            assert_eq!(cache.get_or_fill("k", load).await.unwrap().unwrap(), "v");
-        }
-    };
-    tokio::time::timeout(BOUND, used).await.expect("the cache holds the value");
 }
 
 fn ca(authority: &Authority) -> String {

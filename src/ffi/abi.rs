@@ -224,6 +224,20 @@ impl gf_bytes {
         gf_bytes { data: std::ptr::null(), len: 0, owner: std::ptr::null_mut() };
 }
 
+impl gf_options {
+    /// What they are by default, in the size and the version of this library.
+    pub(super) fn new() -> Self {
+        gf_options {
+            struct_size: u32::try_from(size_of::<gf_options>()).unwrap_or(u32::MAX),
+            abi_major: GF_ABI_MAJOR,
+            abi_minor: GF_ABI_MINOR,
+            worker_threads: 0,
+            prefix: gf_slice::EMPTY,
+            reserved: [0; 6],
+        }
+    }
+}
+
 impl gf_result {
     pub(super) fn new(status: i32) -> Self {
         gf_result {

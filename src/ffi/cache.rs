@@ -7,7 +7,7 @@ use libc::c_char;
 
 use super::abi::*;
 use super::error::{Failure, gf_error};
-use super::guard::guarded;
+use super::guard::{self, guarded};
 use super::handles::gf_cache;
 use super::op::bytes_of;
 use super::runtime;
@@ -20,17 +20,9 @@ use crate::Cache;
 /// `options` is NULL (then nothing is done) or may be written.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn gf_options_init(options: *mut gf_options) {
-    let fresh = gf_options {
-        struct_size: u32::try_from(size_of::<gf_options>()).unwrap_or(u32::MAX),
-        abi_major: GF_ABI_MAJOR,
-        abi_minor: GF_ABI_MINOR,
-        worker_threads: 0,
-        prefix: gf_slice::EMPTY,
-        reserved: [0; 6],
-    };
     if !options.is_null() {
         // SAFETY: by the function's own contract.
-        unsafe { options.write(fresh) };
+        unsafe { options.write(gf_options::new()) };
     }
 }
 
@@ -69,32 +61,13 @@ pub unsafe extern "C" fn gf_open(
         Ok(gf_cache::new(opened, runtime))
     });
     // SAFETY: each is NULL or may be written.
-    unsafe { hand_over(opened, cache, error) }
-}
-
-/// Writes what a call made, or its error, where the caller wants it.
-///
-/// # Safety
-/// Each is NULL or may be written.
-unsafe fn hand_over<T>(
-    made: Result<*mut T, Failure>,
-    out: *mut *mut T,
-    error: *mut *mut gf_error,
-) -> i32 {
-    let (status, handle, failed) = match made {
-        Ok(handle) => (GF_DONE, handle, None),
-        Err(failure) => (failure.status, std::ptr::null_mut(), Some(failure)),
-    };
-    // SAFETY: by the function's own contract.
     unsafe {
-        if !out.is_null() {
-            out.write(handle);
+        let (status, opened) = guard::tell(opened, error);
+        if !cache.is_null() {
+            cache.write(opened.unwrap_or(std::ptr::null_mut()));
         }
-        if !error.is_null() {
-            error.write(failed.map_or(std::ptr::null_mut(), Failure::into_raw));
-        }
+        status
     }
-    status
 }
 
 /// # Safety
@@ -113,14 +86,7 @@ unsafe fn text_of<'t>(text: *const c_char) -> Result<&'t str, Failure> {
 /// # Safety
 /// NULL, or readable for as many bytes as it says.
 unsafe fn read(given: *const gf_options) -> Result<gf_options, Failure> {
-    let mut options = gf_options {
-        struct_size: 0,
-        abi_major: GF_ABI_MAJOR,
-        abi_minor: GF_ABI_MINOR,
-        worker_threads: 0,
-        prefix: gf_slice::EMPTY,
-        reserved: [0; 6],
-    };
+    let mut options = gf_options::new();
     if given.is_null() {
         return Ok(options);
     }

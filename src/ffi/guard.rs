@@ -3,8 +3,8 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::abi::{GF_E_PANIC, gf_result};
-use super::error::Failure;
+use super::abi::{GF_DONE, GF_E_PANIC, gf_result};
+use super::error::{Failure, gf_error};
 
 /// Runs an export's body. A panic ends as an error; what was locked is not poisoned
 /// (`parking_lot`), and what was half done is dropped, which is safe for every handle there is.
@@ -12,7 +12,27 @@ pub(super) fn guarded<T>(body: impl FnOnce() -> Result<T, Failure>) -> Result<T,
     catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|panic| Err(of_panic(&*panic)))
 }
 
-/// The same, for an export that fills a result. Returns its status.
+/// The status of a call, and what it made. Its error goes where the caller wants it; NULL is written
+/// there if there is none.
+///
+/// # Safety
+/// `error` is NULL or may be written.
+pub(super) unsafe fn tell<T>(
+    made: Result<T, Failure>,
+    error: *mut *mut gf_error,
+) -> (i32, Option<T>) {
+    let (status, made, failed) = match made {
+        Ok(made) => (GF_DONE, Some(made), None),
+        Err(failure) => (failure.status, None, Some(failure)),
+    };
+    if !error.is_null() {
+        // SAFETY: by the function's own contract.
+        unsafe { error.write(failed.map_or(std::ptr::null_mut(), Failure::into_raw)) };
+    }
+    (status, made)
+}
+
+/// The same as [`guarded`], for an export that fills a result. Returns its status.
 ///
 /// # Safety
 /// `out` is NULL or may be written.

@@ -10,7 +10,7 @@ use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::abi::{GF_FLAG_NOTHING, GF_FLAG_VERSION, gf_bytes, gf_owner, gf_result};
+use super::abi::{GF_FLAG_NOTHING, GF_FLAG_VERSION, GF_HIT, gf_bytes, gf_owner, gf_result};
 use super::error::{Failure, gf_error_free};
 use super::live::{self, Kind};
 use crate::store::Hit;
@@ -140,17 +140,18 @@ impl Drop for gf_owner {
 }
 
 impl gf_result {
-    /// What a hit says.
-    pub(super) fn put(&mut self, hit: Hit) {
+    pub(super) fn hit(hit: Hit) -> Self {
+        let mut result = gf_result::new(GF_HIT);
         match hit.value {
-            Some(bytes) => self.value = gf_bytes::new(bytes),
-            None => self.flags |= GF_FLAG_NOTHING,
+            Some(bytes) => result.value = gf_bytes::new(bytes),
+            None => result.flags |= GF_FLAG_NOTHING,
         }
-        self.stamp = hit.stamp.bits();
+        result.stamp = hit.stamp.bits();
         if let Some(version) = hit.version {
-            self.flags |= GF_FLAG_VERSION;
-            self.version = version.get();
+            result.flags |= GF_FLAG_VERSION;
+            result.version = version.get();
         }
+        result
     }
 }
 

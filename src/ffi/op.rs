@@ -216,9 +216,7 @@ impl Op {
         if let Op::Get(key) | Op::Lookup(key) = &self
             && let Some(hit) = cache.hit_at_once(key)
         {
-            let mut result = gf_result::new(GF_HIT);
-            result.put(hit);
-            return Ok(result);
+            return Ok(gf_result::hit(hit));
         }
         Err(self)
     }
@@ -231,10 +229,8 @@ impl Op {
     async fn outcome(self, cache: &Cache) -> Result<gf_result, Failure> {
         let status = match self {
             Op::Get(key) => {
-                let Some(hit) = cache.get(&key).await? else { return Ok(gf_result::new(GF_MISS)) };
-                let mut result = gf_result::new(GF_HIT);
-                result.put(hit);
-                return Ok(result);
+                let hit = cache.get(&key).await?;
+                return Ok(hit.map_or_else(|| gf_result::new(GF_MISS), gf_result::hit));
             }
             Op::Lookup(key) => return Ok(found(cache.lookup(&key).await?)),
             Op::Fill(lease, fresh) => match lease.fill(fresh).await? {
@@ -295,11 +291,7 @@ impl Op {
 
 pub(super) fn found(lookup: Lookup) -> gf_result {
     match lookup {
-        Lookup::Hit(hit) => {
-            let mut result = gf_result::new(GF_HIT);
-            result.put(hit);
-            result
-        }
+        Lookup::Hit(hit) => gf_result::hit(hit),
         Lookup::Lease(lease) => {
             gf_result { lease: gf_lease::new(lease), ..gf_result::new(GF_LEASED) }
         }

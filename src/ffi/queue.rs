@@ -16,7 +16,7 @@ use parking_lot::{Condvar, Mutex};
 
 use super::abi::*;
 use super::error::{Failure, gf_error};
-use super::guard::{guarded, of_panic};
+use super::guard::{self, guarded, of_panic};
 use super::handles::{gf_cache, gf_result_free};
 use super::live::{self, Kind};
 use super::op::fits;
@@ -256,18 +256,8 @@ pub unsafe extern "C" fn gf_submit(
         let ops = unsafe { std::slice::from_raw_parts(ops, count) };
         submit(cache, &queue.0, ops)
     });
-    let (status, failed) = match submitted {
-        Ok(()) => (GF_DONE, std::ptr::null_mut()),
-        Err(failure) => (
-            failure.status,
-            if error.is_null() { std::ptr::null_mut() } else { failure.into_raw() },
-        ),
-    };
-    if !error.is_null() {
-        // SAFETY: it may be written.
-        unsafe { error.write(failed) };
-    }
-    status
+    // SAFETY: it is NULL or may be written.
+    unsafe { guard::tell(submitted, error) }.0
 }
 
 fn submit(cache: &gf_cache, queue: &Arc<Queue>, ops: &[gf_op]) -> Result<(), Failure> {
