@@ -2,6 +2,7 @@
 #include "check.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 
 static gf_op keyed(uint32_t what, const char *key, uint64_t user_data) {
@@ -262,9 +263,11 @@ static void a_lookup_waits_for_another_threads_fill(void) {
   gf_lease *held = lease(cache, "k");
   pthread_t threads[3];
   for (int i = 0; i < 3; i++) CHECK(pthread_create(&threads[i], NULL, looks_up, cache) == 0);
-  do {
+  for (;;) { /* until all have missed */
     SAME(gf_stats_read(cache, &stats), GF_DONE);
-  } while (stats.misses < 4); /* all have missed */
+    if (stats.misses == 4) break;
+    sched_yield();
+  }
   SAME(gf_fill(cache, held, entry("v"), NULL), GF_STORED);
   for (int i = 0; i < 3; i++) CHECK(pthread_join(threads[i], NULL) == 0);
   SAME(gf_stats_read(cache, &stats), GF_DONE);
