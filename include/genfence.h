@@ -100,7 +100,8 @@
 #define GF_BYPASS 4
 
 /*
- Of gf_lookup_many: somebody else fills this key. Fill what this call leased, then look it up again.
+ Of gf_lookup_many and GF_OP_LOOKUP_MANY: somebody else fills this key. Fill what was leased, then look
+ it up again.
  */
 #define GF_PENDING 5
 
@@ -148,6 +149,11 @@
  Of gf_queue_wait: the time is up, and nothing is there yet.
  */
 #define GF_TIMED_OUT 14
+
+/*
+ Of gf_start: it is under way, and its completion comes out of the queue.
+ */
+#define GF_SUBMITTED 15
 
 /*
  An argument is out of bounds, NULL, of another size, or no UTF-8. Nothing was sent.
@@ -263,6 +269,11 @@
  Nothing.
  */
 #define GF_OP_DIAGNOSE 13
+
+/*
+ key. All of one batch are one gf_lookup_many: one read for all of them, which waits for nobody.
+ */
+#define GF_OP_LOOKUP_MANY 14
 
 /*
  Log nothing.
@@ -979,6 +990,25 @@ void gf_queue_close(const struct gf_queue *queue);
 void gf_queue_free(struct gf_queue *queue);
 
 /*
+ Takes completions out of a queue: waits until there is at least one, `timeout_ms` is over (below
+ zero: as long as it takes), or the queue is closed and empty. Fills at most `capacity` results, owned
+ by the caller, and sets `count`.
+
+ Returns GF_DONE; GF_TIMED_OUT or GF_E_SHUT_DOWN, and `count` is 0; GF_E_INVALID or GF_E_ABI for bad
+ arguments.
+
+ SAFETY:
+ `queue` is alive; `results` has room for `capacity` results of `result_size` bytes each
+ (sizeof(gf_result)); `count` may be written.
+ */
+int32_t gf_queue_wait(const struct gf_queue *queue,
+                      struct gf_result *results,
+                      size_t capacity,
+                      size_t result_size,
+                      int64_t timeout_ms,
+                      size_t *count);
+
+/*
  Submits operations, all of them or none. What the operations point to is copied before this
  returns, and the leases and reservations they name may be freed then. For each accepted
  operation exactly one completion comes out of the queue, in whatever order, also if the cache is
@@ -1002,23 +1032,24 @@ int32_t gf_submit(const struct gf_cache *cache,
                   struct gf_error **error);
 
 /*
- Takes completions out of a queue: waits until there is at least one, `timeout_ms` is over (below
- zero: as long as it takes), or the queue is closed and empty. Fills at most `capacity` results, owned
- by the caller, and sets `count`.
+ Begins one operation, and spares it the way through the queue where it need not wait for anything, as
+ with most of the embedded store's (`memory://`). GF_SUBMITTED: it was accepted as by gf_submit, and its
+ one completion comes out of the queue. Everything else is what it came to, also that it was refused:
+ then `result` has it all, and nothing comes out of the queue. Any thread.
 
- Returns GF_DONE; GF_TIMED_OUT or GF_E_SHUT_DOWN, and `count` is 0; GF_E_INVALID or GF_E_ABI for bad
- arguments.
+ Returns the status of `result`.
 
  SAFETY:
- `queue` is alive; `results` has room for `capacity` results of `result_size` bytes each
- (sizeof(gf_result)); `count` may be written.
+ `cache` and `queue` are NULL or alive; `op` is an operation of `op_size` bytes (sizeof(gf_op)), whose
+ slices are readable and whose handles are alive; `result` has `result_size` bytes (sizeof(gf_result)) and
+ may be written; where the size is another one, nothing is written.
  */
-int32_t gf_queue_wait(const struct gf_queue *queue,
-                      struct gf_result *results,
-                      size_t capacity,
-                      size_t result_size,
-                      int64_t timeout_ms,
-                      size_t *count);
+int32_t gf_start(const struct gf_cache *cache,
+                 const struct gf_queue *queue,
+                 const struct gf_op *op,
+                 size_t op_size,
+                 struct gf_result *result,
+                 size_t result_size);
 
 /*
  Counts. Any thread. Returns GF_DONE, GF_E_INVALID for NULL, GF_E_ABI where `struct_size` is not one

@@ -77,7 +77,7 @@ fn nothing_left() {
 
 /// An error goes with a status below zero, says something, and is freed.
 fn checked(status: i32, error: *mut gf_error) {
-    assert!((GF_E_ABI..=GF_TIMED_OUT).contains(&status), "{status}");
+    assert!((GF_E_ABI..=GF_SUBMITTED).contains(&status), "{status}");
     SEEN.lock().insert(status);
     assert_ne!(status, GF_E_PANIC, "{:?}", said(error));
     assert_eq!(status < 0, !error.is_null(), "{status}");
@@ -154,7 +154,7 @@ fn operation(bytes: &mut Bytes<'_>, handles: &Handles, user_data: u64) -> gf_op 
     let kind = bytes.byte();
     gf_op {
         op: if kind < 0xf0 {
-            u32::from(kind % 15)
+            u32::from(kind % 16)
         } else {
             u32::try_from(bytes.number() >> 32).unwrap()
         },
@@ -186,33 +186,39 @@ fn take(queue: *const gf_queue, open: &mut HashMap<u64, u32>, handles: &mut Hand
         for index in 0..count {
             // SAFETY: as many were filled.
             let result = unsafe { &mut *first.add(index) };
-            checked(result.status, result.error);
             let op = open.remove(&result.user_data).expect("it was accepted, and came once");
-            assert_eq!(result.status == GF_LEASED, !result.lease.is_null(), "{op}");
-            assert_eq!(result.status == GF_RESERVED, !result.reservation.is_null(), "{op}");
-            if result.status == GF_HIT {
-                handles.stamp = result.stamp;
-            }
-            let (lease, reservation) = (
-                std::mem::replace(&mut result.lease, null_mut()),
-                std::mem::replace(&mut result.reservation, null_mut()),
-            );
-            handles.leases.extend((!lease.is_null()).then_some(lease));
-            handles.reservations.extend((!reservation.is_null()).then_some(reservation));
-            // SAFETY: filled by the library.
-            unsafe { gf_result_free(result) };
+            keep(result, op, handles);
         }
     }
 }
 
+/// What a result brings is what its status says; handles are kept for later operations.
+fn keep(result: &mut gf_result, op: u32, handles: &mut Handles) {
+    checked(result.status, result.error);
+    assert_eq!(result.status == GF_LEASED, !result.lease.is_null(), "{op}");
+    assert_eq!(result.status == GF_RESERVED, !result.reservation.is_null(), "{op}");
+    if result.status == GF_HIT {
+        handles.stamp = result.stamp;
+    }
+    let (lease, reservation) = (
+        std::mem::replace(&mut result.lease, null_mut()),
+        std::mem::replace(&mut result.reservation, null_mut()),
+    );
+    handles.leases.extend((!lease.is_null()).then_some(lease));
+    handles.reservations.extend((!reservation.is_null()).then_some(reservation));
+    // SAFETY: filled by the library.
+    unsafe { gf_result_free(result) };
+}
+
 fn batch(bytes: &[u8]) {
     let mut bytes = Bytes(bytes);
-    let limits = c"memory://?wait=0ms&max_key_bytes=40&max_value_bytes=60&max_bytes=16KiB";
+    let limits = c"memory://?wait=1ms&max_key_bytes=40&max_value_bytes=60&max_bytes=16KiB";
     let cache = open(limits, null()).unwrap();
     let queue = gf_queue_new();
     let (mut handles, mut open, mut number) = (Handles::default(), HashMap::new(), 0);
     while !bytes.0.is_empty() {
-        let count = usize::from(bytes.byte() % 8);
+        let kind = bytes.byte();
+        let count = usize::from(kind % 8);
         let ops: Vec<gf_op> = (0..count)
             .map(|_| {
                 number += 1;
@@ -221,13 +227,28 @@ fn batch(bytes: &[u8]) {
             .collect();
         let mut error = null_mut();
         let size = size_of::<gf_op>();
-        // SAFETY: all of it is alive, and slices are readable or NULL.
-        let status = unsafe { gf_submit(cache, queue, ops.as_ptr(), count, size, &raw mut error) };
-        checked(status, error);
-        // SAFETY: NULL or the library's.
-        unsafe { gf_error_free(error) };
-        if status == GF_DONE {
-            open.extend(ops.iter().map(|op| (op.user_data, op.op)));
+        if let ([op], true) = (&ops[..], kind & 8 != 0) {
+            let mut result = std::mem::MaybeUninit::uninit();
+            let (out, room) = (result.as_mut_ptr(), size_of::<gf_result>());
+            // SAFETY: all of it is alive, and slices are readable or NULL.
+            let status = unsafe { gf_start(cache, queue, op, size, out, room) };
+            // SAFETY: it was filled.
+            let result = unsafe { result.assume_init_mut() };
+            assert_eq!(status, result.status);
+            if status == GF_SUBMITTED {
+                open.insert(op.user_data, op.op);
+            }
+            keep(result, op.op, &mut handles);
+        } else {
+            // SAFETY: all of it is alive, and slices are readable or NULL.
+            let status =
+                unsafe { gf_submit(cache, queue, ops.as_ptr(), count, size, &raw mut error) };
+            checked(status, error);
+            // SAFETY: NULL or the library's.
+            unsafe { gf_error_free(error) };
+            if status == GF_DONE {
+                open.extend(ops.iter().map(|op| (op.user_data, op.op)));
+            }
         }
         match bytes.byte() % 8 {
             // SAFETY: alive, and may be closed twice.
@@ -305,12 +326,14 @@ fn any_batch_completes_once_and_leaves_nothing() {
         GF_MISS,
         GF_LEASED,
         GF_BYPASS,
+        GF_PENDING,
         GF_STORED,
         GF_REJECTED,
         GF_RESERVED,
         GF_PURGED,
         GF_CONFLICT,
         GF_BUSY,
+        GF_SUBMITTED,
         GF_E_INVALID,
         GF_E_SHUT_DOWN,
     ];

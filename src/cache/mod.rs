@@ -272,6 +272,12 @@ impl Cache {
         Some(hit)
     }
 
+    /// Whether no command waits for a network.
+    #[cfg(feature = "capi")]
+    pub(crate) fn is_embedded(&self) -> bool {
+        matches!(self.0.store, Backend::Memory(_))
+    }
+
     /// Checks a key and puts the prefix before it.
     #[inline]
     fn key<'k>(&self, key: &'k [u8]) -> Result<Cow<'k, [u8]>, Error> {

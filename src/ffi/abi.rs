@@ -23,7 +23,8 @@ pub const GF_MISS: i32 = 2;
 pub const GF_LEASED: i32 = 3;
 /// Read the source, and store nothing. gf_result.detail says why: GF_BYPASS_*.
 pub const GF_BYPASS: i32 = 4;
-/// Of gf_lookup_many: somebody else fills this key. Fill what this call leased, then look it up again.
+/// Of gf_lookup_many and GF_OP_LOOKUP_MANY: somebody else fills this key. Fill what was leased, then look
+/// it up again.
 pub const GF_PENDING: i32 = 5;
 /// The value is in the cache.
 pub const GF_STORED: i32 = 6;
@@ -43,6 +44,8 @@ pub const GF_BUSY: i32 = 12;
 pub const GF_IN_DOUBT: i32 = 13;
 /// Of gf_queue_wait: the time is up, and nothing is there yet.
 pub const GF_TIMED_OUT: i32 = 14;
+/// Of gf_start: it is under way, and its completion comes out of the queue.
+pub const GF_SUBMITTED: i32 = 15;
 
 /// An argument is out of bounds, NULL, of another size, or no UTF-8. Nothing was sent.
 pub const GF_E_INVALID: i32 = -1;
@@ -67,7 +70,7 @@ pub const GF_FLAG_NOTHING: u32 = 1;
 /// Of a value, there or back: `version` counts.
 pub const GF_FLAG_VERSION: u32 = 2;
 
-/* What gf_submit is asked to do. Beside each: the fields of gf_op that count. */
+/* What gf_submit and gf_start are asked to do. Beside each: the fields of gf_op that count. */
 
 /// key
 pub const GF_OP_GET: u32 = 1;
@@ -95,6 +98,8 @@ pub const GF_OP_INVALIDATE: u32 = 11;
 pub const GF_OP_TOUCH: u32 = 12;
 /// Nothing.
 pub const GF_OP_DIAGNOSE: u32 = 13;
+/// key. All of one batch are one gf_lookup_many: one read for all of them, which waits for nobody.
+pub const GF_OP_LOOKUP_MANY: u32 = 14;
 
 /// Bytes that belong to the caller, and need only be there until the call returns. NULL goes with a
 /// length of 0 only.

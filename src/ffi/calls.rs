@@ -116,9 +116,7 @@ pub unsafe extern "C" fn gf_lookup_many(
         let keys = keys.iter().map(|key| unsafe { bytes_of("keys", *key) });
         let keys: Vec<&[u8]> = keys.collect::<Result<_, _>>()?;
         let looked_up = runtime::wait(cache.runtime, cache.cache.lookup_many(&keys))?;
-        let result =
-            |lookup: Option<_>| lookup.map_or_else(|| gf_result::new(GF_PENDING), op::found);
-        Ok(looked_up.into_iter().map(result).collect::<Vec<gf_result>>())
+        Ok(looked_up.into_iter().map(op::found_or_pending).collect::<Vec<gf_result>>())
     });
     let (status, mut filled) = match looked_up {
         Ok(filled) => (GF_DONE, filled),

@@ -21,6 +21,7 @@ mod op;
 mod queue;
 mod runtime;
 mod stats;
+mod submit;
 #[cfg(feature = "capi-test")]
 mod test;
 
@@ -33,3 +34,4 @@ pub use live::*;
 pub use log::*;
 pub use queue::*;
 pub use stats::*;
+pub use submit::*;

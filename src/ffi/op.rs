@@ -9,6 +9,7 @@ use bytes::Bytes;
 use super::abi::*;
 use super::error::Failure;
 use super::handles::{Claimed, gf_lease, gf_reservation, millis};
+use super::queue::Completion;
 use crate::protocol::Token;
 use crate::{Bypass, Cache, Commit, Fill, Fresh, Lease, Lookup, Release, Replace, Set, Touch};
 
@@ -27,6 +28,7 @@ pub(super) enum Op {
     Invalidate(Bytes, Option<u64>),
     Touch(Bytes, Duration),
     Diagnose,
+    LookupMany(Bytes),
 }
 
 /// Reads the bytes of a slice.
@@ -130,14 +132,17 @@ impl gf_op {
         if self.reserved != [0; 2] {
             return Err(Failure::invalid("reserved", "must be 0"));
         }
-        if let GF_OP_GET..=GF_OP_LOOKUP | GF_OP_RESERVE | GF_OP_SET..=GF_OP_TOUCH = self.op {
+        if let GF_OP_GET..=GF_OP_LOOKUP
+        | GF_OP_RESERVE
+        | GF_OP_SET..=GF_OP_TOUCH
+        | GF_OP_LOOKUP_MANY = self.op
+        {
             // SAFETY: by the function's own contract.
             cache.check_key(unsafe { bytes_of("key", self.key) }?)?;
         }
         match self.op {
-            GF_OP_GET | GF_OP_LOOKUP | GF_OP_RESERVE | GF_OP_TOUCH | GF_OP_DIAGNOSE => {
-                flags(self.flags, 0)
-            }
+            GF_OP_GET | GF_OP_LOOKUP | GF_OP_RESERVE | GF_OP_TOUCH | GF_OP_DIAGNOSE
+            | GF_OP_LOOKUP_MANY => flags(self.flags, 0),
             GF_OP_FILL | GF_OP_COMMIT | GF_OP_SET | GF_OP_REPLACE => {
                 if self.op == GF_OP_FILL {
                     given::<gf_lease>("lease", self.lease)?.is_unused()?;
@@ -202,6 +207,7 @@ impl gf_op {
             GF_OP_INVALIDATE => Op::Invalidate(key()?, version?),
             GF_OP_TOUCH => Op::Touch(key()?, Duration::from_millis(self.ttl_ms)),
             GF_OP_DIAGNOSE => Op::Diagnose,
+            GF_OP_LOOKUP_MANY => Op::LookupMany(key()?),
             other => {
                 return Err(Failure::invalid("op", format!("{other} is no operation of GF_OP_*")));
             }
@@ -277,6 +283,9 @@ impl Op {
                 Touch::Done => GF_DONE,
                 Touch::Missing => GF_MISS,
             },
+            Op::LookupMany(key) => {
+                return Ok(found_or_pending(cache.lookup_many(&[key]).await?.pop().flatten()));
+            }
             Op::Diagnose => {
                 let diagnosis = cache.diagnose().await?;
                 let json = serde_json::to_vec(&diagnosis).unwrap_or_default();
@@ -289,7 +298,7 @@ impl Op {
     }
 }
 
-pub(super) fn found(lookup: Lookup) -> gf_result {
+fn found(lookup: Lookup) -> gf_result {
     match lookup {
         Lookup::Hit(hit) => gf_result::hit(hit),
         Lookup::Lease(lease) => {
@@ -302,6 +311,21 @@ pub(super) fn found(lookup: Lookup) -> gf_result {
                 Bypass::Unreachable => GF_BYPASS_UNREACHABLE,
             };
             gf_result { detail, ..gf_result::new(GF_BYPASS) }
+        }
+    }
+}
+
+pub(super) fn found_or_pending(lookup: Option<Lookup>) -> gf_result {
+    lookup.map_or_else(|| gf_result::new(GF_PENDING), found)
+}
+
+/// Looks keys up together, and gives a completion for each.
+pub(super) async fn lookup_many(cache: &Cache, keys: &[Bytes]) -> Vec<Completion> {
+    match cache.lookup_many(keys).await {
+        Ok(found) => found.into_iter().map(found_or_pending).map(Completion).collect(),
+        Err(error) => {
+            let failed = || Completion(Failure::from(error.clone()).into());
+            keys.iter().map(|_| failed()).collect()
         }
     }
 }

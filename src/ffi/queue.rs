@@ -15,16 +15,15 @@ use libc::size_t;
 use parking_lot::{Condvar, Mutex};
 
 use super::abi::*;
-use super::error::{Failure, gf_error};
-use super::guard::{self, guarded, of_panic};
-use super::handles::{gf_cache, gf_result_free};
+use super::error::Failure;
+use super::guard::guarded;
+use super::handles::gf_result_free;
 use super::live::{self, Kind};
-use super::op::fits;
 
 /// Where submitted operations complete. Any number of threads may submit to it and wait on it.
-pub struct gf_queue(Arc<Queue>);
+pub struct gf_queue(pub(super) Arc<Queue>);
 
-struct Queue {
+pub(super) struct Queue {
     state: Mutex<State>,
     arrived: Condvar,
 }
@@ -41,7 +40,7 @@ struct State {
 }
 
 /// A result on its way. What it owns is nobody else's, so it may change threads.
-struct Completion(gf_result);
+pub(super) struct Completion(pub gf_result);
 
 // SAFETY: the handles it points to are boxes of ours that only this result knows of, and what is in
 // them may be sent (a lease, a reservation, bytes, text).
@@ -55,51 +54,14 @@ impl Drop for Completion {
 }
 
 impl Completion {
-    fn into_result(mut self) -> gf_result {
+    pub fn into_result(mut self) -> gf_result {
         std::mem::replace(&mut self.0, gf_result::new(GF_DONE))
     }
 }
 
-/// An accepted operation. However it ends, its completion arrives: also when its task is dropped.
-struct Ticket {
-    queue: Arc<Queue>,
-    user_data: u64,
-    open: bool,
-}
-
-impl Ticket {
-    fn complete(mut self, result: gf_result) {
-        self.open = false;
-        self.queue.push(self.user_data, result);
-    }
-}
-
-impl Drop for Ticket {
-    fn drop(&mut self) {
-        if !self.open {
-            return;
-        }
-        let failure =
-            if std::thread::panicking() { of_panic(&"a task ended early") } else { shut_down() };
-        self.queue.push(self.user_data, failure.into());
-    }
-}
-
-fn shut_down() -> Failure {
-    Failure::with(
-        GF_E_SHUT_DOWN,
-        "the cache was closed before this was done; it may have been applied, which is safe",
-    )
-}
-
 impl Queue {
-    fn push(&self, user_data: u64, mut result: gf_result) {
-        result.user_data = user_data;
-        self.push_all(std::iter::once(Completion(result)));
-    }
-
     /// Takes the places of a batch, or none where the queue is closed.
-    fn accept(&self, count: usize) -> Result<(), Failure> {
+    pub fn accept(&self, count: usize) -> Result<(), Failure> {
         let mut state = self.state.lock();
         if state.closed {
             return Err(Failure::with(GF_E_SHUT_DOWN, "the queue is closed; open a new one"));
@@ -109,17 +71,27 @@ impl Queue {
         Ok(())
     }
 
-    /// Operations that were done at once complete together.
-    fn push_all(&self, done: impl ExactSizeIterator<Item = Completion>) {
-        let count = done.len();
+    /// Completes what was accepted. Operations that were done together arrive together.
+    pub fn push(&self, done: impl ExactSizeIterator<Item = Completion>) {
+        self.end(done.len(), done);
+    }
+
+    /// One that was accepted is done, and its caller has the result already.
+    pub fn withdraw(&self) {
+        live::sub(Kind::Pending, 1);
+        self.end(1, std::iter::empty());
+    }
+
+    fn end(&self, count: usize, done: impl ExactSizeIterator<Item = Completion>) {
         if count == 0 {
             return;
         }
+        let arriving = done.len();
         let mut state = self.state.lock();
         state.pending -= count;
         if state.freed {
             drop(state);
-            live::sub(Kind::Pending, count);
+            live::sub(Kind::Pending, arriving);
             return;
         }
         state.completed.extend(done);
@@ -128,7 +100,7 @@ impl Queue {
         if last {
             // Nothing comes any more: one takes these, and the others must learn that it is over.
             self.arrived.notify_all();
-        } else if waiting {
+        } else if waiting && arriving > 0 {
             self.arrived.notify_one();
         }
     }
@@ -214,114 +186,6 @@ pub unsafe extern "C" fn gf_queue_free(queue: *mut gf_queue) {
     live::sub(Kind::Pending, left.len());
     drop(left);
     live::sub(Kind::Queue, 1);
-}
-
-/// Submits operations, all of them or none. What the operations point to is copied before this
-/// returns, and the leases and reservations they name may be freed then. For each accepted
-/// operation exactly one completion comes out of the queue, in whatever order, also if the cache is
-/// closed meanwhile; for a refused submit there is none. Where two operations of a batch use up the
-/// same handle, the second completes with GF_E_INVALID. Once gf_close has returned every submit is
-/// refused, with GF_E_SHUT_DOWN. Any thread.
-///
-/// Returns GF_DONE, or an error that names the operation; then `error`, if it is not NULL, is set to a
-/// gf_error that the caller frees, else to NULL.
-///
-/// # Safety
-/// `cache` and `queue` are alive; `ops` is an array of `count` operations of `op_size` bytes each
-/// (sizeof(gf_op)), whose slices are readable and whose handles are alive; `error` is NULL or may be
-/// written.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn gf_submit(
-    cache: *const gf_cache,
-    queue: *const gf_queue,
-    ops: *const gf_op,
-    count: size_t,
-    op_size: size_t,
-    error: *mut *mut gf_error,
-) -> i32 {
-    let submitted = guarded(|| {
-        // SAFETY: each is NULL or as the caller says.
-        let (cache, queue) = unsafe { (cache.as_ref(), queue.as_ref()) };
-        let cache = cache.ok_or_else(|| Failure::invalid("cache", "is NULL"))?;
-        let queue = queue.ok_or_else(|| Failure::invalid("queue", "is NULL"))?;
-        if op_size != size_of::<gf_op>() {
-            let expected = size_of::<gf_op>();
-            return Err(Failure::abi(format!("op_size: {op_size}, this library has {expected}")));
-        }
-        if ops.is_null() {
-            return if count == 0 { Ok(()) } else { Err(Failure::invalid("ops", "is NULL")) };
-        }
-        fits::<gf_op>("count", count)?;
-        // SAFETY: not NULL, and of this length by the caller's word.
-        let ops = unsafe { std::slice::from_raw_parts(ops, count) };
-        submit(cache, &queue.0, ops)
-    });
-    // SAFETY: it is NULL or may be written.
-    unsafe { guard::tell(submitted, error) }.0
-}
-
-fn submit(cache: &gf_cache, queue: &Arc<Queue>, ops: &[gf_op]) -> Result<(), Failure> {
-    for (index, op) in ops.iter().enumerate() {
-        // SAFETY: by the contract of gf_submit.
-        if let Err(failure) = unsafe { op.check(&cache.cache) } {
-            let message = format!("ops[{index}]: {}", failure.message);
-            return Err(Failure { message, ..failure });
-        }
-    }
-    if cache.cut.is_cancelled() {
-        return Err(crate::Error::ShutDown.into());
-    }
-    queue.accept(ops.len())?;
-    let mut done = Vec::new();
-    for op in ops {
-        // SAFETY: it was checked just now. What is wrong now all the same (another operation used the
-        // same handle, a panic) is a completion: the batch was accepted.
-        let begun = guarded(|| Ok(unsafe { op.take() }?.at_once(&cache.cache)));
-        let mut result = match begun {
-            Ok(Ok(result)) => result,
-            Ok(Err(taken)) => {
-                let core = cache.cache.clone();
-                // A result is made and handed over in one step, so none is lost in between.
-                let run = async move { Completion(taken.run(&core).await) };
-                spawn(cache, queue, op.user_data, run);
-                continue;
-            }
-            Err(failure) => failure.into(),
-        };
-        result.user_data = op.user_data;
-        done.push(Completion(result));
-    }
-    queue.push_all(done.into_iter());
-    Ok(())
-}
-
-fn spawn(
-    cache: &gf_cache,
-    queue: &Arc<Queue>,
-    user_data: u64,
-    run: impl Future<Output = Completion> + Send + 'static,
-) {
-    let ticket = Ticket { queue: Arc::clone(queue), user_data, open: true };
-    let cut = cache.cut.clone();
-    let task = async move {
-        match cut.run_until_cancelled(run).await {
-            Some(done) => ticket.complete(done.into_result()),
-            None => drop(ticket),
-        }
-    };
-    cache.submitted.spawn_on(task, cache.runtime);
-}
-
-/// Submits what panics in its task.
-#[cfg(feature = "capi-test")]
-pub(super) fn submit_panic(
-    cache: &gf_cache,
-    queue: &gf_queue,
-    user_data: u64,
-) -> Result<(), Failure> {
-    queue.0.accept(1)?;
-    spawn(cache, &queue.0, user_data, async { panic!("on purpose") });
-    Ok(())
 }
 
 /// Takes completions out of a queue: waits until there is at least one, `timeout_ms` is over (below

@@ -1,9 +1,10 @@
 //! The process's one runtime, and how a call of the host's own thread waits for it.
 
 use std::future::Future;
-use std::task::{Context, Poll, Waker};
+use std::pin::Pin;
 use std::thread::available_parallelism;
 
+use futures_util::FutureExt as _;
 use once_cell::sync::OnceCell;
 use tokio::runtime::{Builder, Handle, Runtime};
 
@@ -34,12 +35,11 @@ pub(super) fn get_or_start(threads: u32) -> Result<&'static Handle, Failure> {
 /// What is ready at once, as a hit of the embedded store is, does not cost a park.
 pub(super) fn wait<T>(runtime: &Handle, future: impl Future<Output = T>) -> T {
     let mut future = std::pin::pin!(future);
-    {
-        let _inside = runtime.enter();
-        let mut context = Context::from_waker(Waker::noop());
-        if let Poll::Ready(value) = future.as_mut().poll(&mut context) {
-            return value;
-        }
-    }
-    runtime.block_on(future)
+    at_once(runtime, future.as_mut()).unwrap_or_else(|| runtime.block_on(future))
+}
+
+/// What a future comes to if it need not wait. Else it can still be awaited.
+pub(super) fn at_once<T>(runtime: &Handle, future: Pin<&mut impl Future<Output = T>>) -> Option<T> {
+    let _inside = runtime.enter();
+    future.now_or_never()
 }

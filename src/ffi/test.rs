@@ -10,7 +10,8 @@ use super::gf_stats;
 use super::guard;
 use super::handles::gf_cache;
 use super::live::gf_live;
-use super::queue::{gf_queue, submit_panic};
+use super::queue::gf_queue;
+use super::submit::submit_panic;
 
 /// Panics within the library: the caller sees GF_E_PANIC.
 ///

@@ -1,6 +1,6 @@
 /* Whatever is wrong is refused with a status and a message that names the field; nothing is sent,
    nothing is used up, nothing is leaked. */
-#include "both.h"
+#include "ways.h"
 
 static gf_cache *cache;
 static uint8_t bytes[1 << 21];
@@ -134,7 +134,8 @@ static void closed(void) {
   gf_cache *shut = opened("memory://");
   SAME(gf_close(shut, 0), GF_DONE);
   uint32_t ops[] = {GF_OP_GET, GF_OP_LOOKUP, GF_OP_RESERVE, GF_OP_SET, GF_OP_REPLACE,
-                    GF_OP_INVALIDATE, GF_OP_TOUCH, GF_OP_DIAGNOSE};
+                    GF_OP_INVALIDATE, GF_OP_TOUCH, GF_OP_DIAGNOSE,
+                    GF_OP_LOOKUP_MANY};
   for (size_t i = 0; i < sizeof ops / sizeof *ops; i++) {
     gf_result result;
     gf_op op = keyed(ops[i], "k");
@@ -159,7 +160,7 @@ static void operations(void) {
 
 static void null_cache(void) {
   uint32_t op;
-  for (op = GF_OP_GET; op <= GF_OP_DIAGNOSE; op++) {
+  for (op = GF_OP_GET; op <= GF_OP_LOOKUP_MANY; op++) {
     gf_result result;
     gf_op given = keyed(op, "k");
     gf_error *error = NULL;
@@ -187,7 +188,7 @@ static void reserved_places(void) {
       op.reserved[i] = 1;
       refused(op, GF_E_INVALID, "reserved");
     }
-    uint32_t none[] = {0, GF_OP_DIAGNOSE + 1, UINT32_MAX};
+    uint32_t none[] = {0, GF_OP_LOOKUP_MANY + 1, UINT32_MAX};
     for (int i = 0; i < 3; i++) refused(keyed(none[i], "k"), GF_E_INVALID, "op");
   }
   gf_free(cache);
@@ -276,6 +277,28 @@ static void submits(void) {
   SAME(gf_submit(cache, queue, NULL, 0, sizeof *ops, &error), GF_DONE);
   CHECK(error == NULL);
 
+  /* One that is started says it in its result. */
+  gf_result untouched;
+  memset(&result, 0x5a, sizeof result);
+  untouched = result;
+  SAME(gf_start(cache, queue, &ops[0], sizeof *ops, NULL, sizeof result), GF_E_INVALID);
+  SAME(gf_start(cache, queue, &ops[0], sizeof *ops, &result, sizeof result - 8), GF_E_ABI);
+  CHECK(memcmp(&result, &untouched, sizeof result) == 0);
+  SAME(gf_start(cache, queue, &ops[0], sizeof *ops - 8, &result, sizeof result), GF_E_ABI);
+  gf_result_free(&result);
+  SAME(gf_start(cache, queue, &ops[1], sizeof *ops, &result, sizeof result), GF_E_INVALID);
+  REFUSED(result.error, GF_E_INVALID, "key");
+  gf_result_free(&result);
+  SAME(gf_start(cache, queue, NULL, sizeof *ops, &result, sizeof result), GF_E_INVALID);
+  REFUSED(result.error, GF_E_INVALID, "op");
+  gf_result_free(&result);
+  SAME(gf_start(NULL, queue, &ops[0], sizeof *ops, &result, sizeof result), GF_E_INVALID);
+  REFUSED(result.error, GF_E_INVALID, "cache");
+  gf_result_free(&result);
+  SAME(gf_start(cache, NULL, &ops[0], sizeof *ops, &result, sizeof result), GF_E_INVALID);
+  REFUSED(result.error, GF_E_INVALID, "queue");
+  gf_result_free(&result);
+
   count = 9;
   SAME(gf_queue_wait(queue, &result, 1, sizeof result, 0, &count), GF_TIMED_OUT);
   SAME(count, 0);
@@ -319,8 +342,7 @@ static void panics(void) {
 int main(void) {
   void (*tests[])(void) = {operations, reserved_places, urls, lookups_of_many, submits, panics};
   for (size_t i = 0; i < sizeof tests / sizeof *tests; i++) {
-    through = NULL;
-    both(tests[i]);
+    all_ways(tests[i]);
   }
   through = gf_queue_new();
   null_cache();

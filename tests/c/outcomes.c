@@ -1,5 +1,5 @@
 /* Every call and each of its outcomes that `memory://` has; those that need a network are in wire.c. */
-#include "both.h"
+#include "ways.h"
 
 #include <time.h>
 
@@ -313,8 +313,7 @@ int main(void) {
   void (*tests[])(void) = {every_outcome, a_slow_fill_is_bypassed, a_late_renew_has_lost, many,
                            counted};
   for (size_t i = 0; i < sizeof tests / sizeof *tests; i++) {
-    through = NULL;
-    both(tests[i]);
+    all_ways(tests[i]);
   }
   return 0;
 }

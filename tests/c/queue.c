@@ -202,6 +202,87 @@ static void a_queue_freed_with_completions_left(void) {
   nothing_left();
 }
 
+/* What need not wait is done at once, and leaves nothing in the queue; what must wait completes there. */
+static void started(void) {
+  gf_cache *cache = opened("memory://?wait=1m");
+  gf_queue *queue = gf_queue_new();
+  gf_result result, none;
+  size_t count;
+  gf_op op = keyed(GF_OP_LOOKUP, "k", 7);
+  SAME(gf_start(cache, queue, &op, sizeof op, &result, sizeof result), GF_LEASED);
+  SAME(result.user_data, 7);
+  gf_lease *held = result.lease;
+  SAME(gf_start(cache, queue, &op, sizeof op, &result, sizeof result), GF_SUBMITTED);
+  SAME(result.status, GF_SUBMITTED);
+  SAME(pending(), 1);
+  SAME(gf_queue_wait(queue, &none, 1, sizeof none, 5, &count), GF_TIMED_OUT);
+
+  gf_op fill = keyed(GF_OP_FILL, "", 8);
+  fill.lease = held, fill.value = text("v");
+  SAME(gf_start(cache, queue, &fill, sizeof fill, &result, sizeof result), GF_STORED);
+  SAME(result.user_data, 8);
+  SAME(gf_start(cache, queue, &fill, sizeof fill, &result, sizeof result), GF_E_INVALID);
+  gf_result_free(&result);
+  SAME(gf_queue_wait(queue, &result, 1, sizeof result, 20000, &count), GF_DONE);
+  SAME(result.status, GF_HIT);
+  SAME(result.user_data, 7);
+  gf_result_free(&result);
+  gf_lease_free(held);
+  SAME(gf_start(cache, queue, &op, sizeof op, &result, sizeof result), GF_HIT);
+  CHECK(holds(&result, "v"));
+  gf_result_free(&result);
+
+  op.op = GF_OP_RESERVE;
+  SAME(gf_start(cache, queue, &op, sizeof op, &result, sizeof result), GF_RESERVED);
+  gf_op commit = keyed(GF_OP_COMMIT, "", 9);
+  commit.reservation = result.reservation, commit.value = text("w");
+  SAME(gf_start(cache, queue, &commit, sizeof commit, &none, sizeof none), GF_STORED);
+  gf_result_free(&result);
+  SAME(pending(), 0);
+  SAME(gf_queue_wait(queue, &none, 1, sizeof none, 0, &count), GF_TIMED_OUT);
+
+  /* A closed queue takes nothing, and knows that nothing comes. */
+  gf_queue_close(queue);
+  SAME(gf_start(cache, queue, &op, sizeof op, &result, sizeof result), GF_E_SHUT_DOWN);
+  gf_result_free(&result);
+  SAME(gf_queue_wait(queue, &none, 1, sizeof none, -1, &count), GF_E_SHUT_DOWN);
+  gf_queue_free(queue);
+  gf_free(cache);
+}
+
+/* Lookups of a batch that are read together wait for nobody, and each completes by itself. */
+static void looked_up_together(void) {
+  gf_cache *cache = opened("memory://?wait=1m");
+  gf_queue *queue = gf_queue_new();
+  gf_lease *held = lease(cache, "held by another");
+  SAME(gf_set(cache, text("there"), entry("v"), NULL), GF_STORED);
+  const char *keys[] = {"held by another", "there", "missing", "missing"};
+  int32_t expected[] = {GF_PENDING, GF_HIT, GF_LEASED, GF_PENDING};
+  gf_op ops[5];
+  for (uint64_t i = 0; i < 4; i++) ops[i] = keyed(GF_OP_LOOKUP_MANY, keys[i], i);
+  ops[4] = keyed(GF_OP_GET, "there", 4);
+  SAME(gf_submit(cache, queue, ops, 5, sizeof *ops, NULL), GF_DONE);
+  gf_lease *leased = NULL;
+  for (int seen = 0; seen < 5; seen++) {
+    gf_result result;
+    size_t count;
+    SAME(gf_queue_wait(queue, &result, 1, sizeof result, 20000, &count), GF_DONE);
+    SAME(result.status, result.user_data == 4 ? GF_HIT : expected[result.user_data]);
+    if (result.status == GF_LEASED) leased = result.lease, result.lease = NULL;
+    gf_result_free(&result);
+  }
+  SAME(pending(), 0);
+  SAME(gf_fill(cache, leased, entry("v"), NULL), GF_STORED);
+  gf_lease_free(leased);
+  gf_lease_free(held);
+  gf_op one = keyed(GF_OP_LOOKUP_MANY, "new", 5);
+  gf_result result;
+  SAME(gf_start(cache, queue, &one, sizeof one, &result, sizeof result), GF_LEASED);
+  gf_result_free(&result);
+  gf_queue_free(queue);
+  gf_free(cache);
+}
+
 /* All waiters of a closed queue come back, though its last completion wakes one. */
 typedef struct { const gf_queue *queue; atomic_int *taken; } waiter;
 
@@ -277,7 +358,8 @@ static void a_lookup_waits_for_another_threads_fill(void) {
 }
 
 int main(void) {
-  void (*tests[])(void) = {batch, inputs_are_copied, one_handle_twice_in_a_batch,
+  void (*tests[])(void) = {batch, inputs_are_copied, one_handle_twice_in_a_batch, started,
+                           looked_up_together,
                            a_close_completes_what_is_in_flight, freed_in_flight,
                            a_queue_freed_with_completions_left,
                            every_waiter_of_a_closed_queue_returns,

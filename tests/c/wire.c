@@ -1,6 +1,6 @@
 /* A store that answers later: every outcome of a network, and that each call ends within its bound.
    `wire ADDRESS PID`: the wire test server's; the last test kills it. */
-#include "both.h"
+#include "ways.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -19,9 +19,10 @@ static double seconds(void) {
   return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
-/* The life of a value, by calls and by the queue. */
+/* The life of a value, by calls, by the queue, and started. */
 static void life(void) {
-  const char *key = through == NULL ? "called" : "submitted"; /* a floor stays with its key */
+  const char *keys[WAYS] = {"called", "submitted", "started"}; /* a floor stays with its key */
+  const char *key = keys[way];
   cache = opened(url);
   SAME(status_of(cache, keyed(GF_OP_INVALIDATE, key)), GF_DONE);
   gf_lease *held = lease(cache, key);
@@ -156,7 +157,7 @@ int main(int count, char **arguments) {
            arguments[1]);
   server = (pid_t)atoi(arguments[2]);
   nobody_listens();
-  both(life);
+  all_ways(life);
   in_flight(closes, GF_E_SHUT_DOWN);
   tell(SIGCONT);
   in_flight(waits, 0);

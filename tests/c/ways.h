@@ -1,9 +1,11 @@
-/* One operation, by its synchronous call or submitted: every test of outcomes runs both ways. */
-#ifndef BOTH_H
-#define BOTH_H
+/* One operation, by its synchronous call, submitted, or started: every test of outcomes runs all ways. */
+#ifndef WAYS_H
+#define WAYS_H
 
 #include "check.h"
 
+enum { CALLED, SUBMITTED, STARTED, WAYS };
+static int way;
 /* NULL: synchronous calls. */
 static gf_queue *through;
 
@@ -23,8 +25,20 @@ static inline int32_t called(const gf_cache *cache, const gf_op *op, gf_result *
     case GF_OP_INVALIDATE: return gf_invalidate(cache, op->key, op->version, op->flags, result);
     case GF_OP_TOUCH: return gf_touch(cache, op->key, op->ttl_ms, result);
     case GF_OP_DIAGNOSE: return gf_diagnose(cache, result);
+    case GF_OP_LOOKUP_MANY: {
+      int32_t status = gf_lookup_many(cache, &op->key, 1, result, sizeof *result);
+      return status == GF_DONE ? result->status : status;
+    }
     default: CHECK(!"an operation with a call of its own"); return 0;
   }
+}
+
+static inline int32_t completed(uint64_t user_data, gf_result *result) {
+  size_t count;
+  SAME(gf_queue_wait(through, result, 1, sizeof *result, 20000, &count), GF_DONE);
+  SAME(count, 1);
+  CHECK(result->user_data == user_data);
+  return result->status;
 }
 
 /* A refused submit looks like a refused call: its error stands in the result. */
@@ -44,15 +58,22 @@ static inline int32_t submitted(const gf_cache *cache, const gf_op *op, gf_resul
     return status;
   }
   CHECK(error == NULL);
-  SAME(gf_queue_wait(through, result, 1, sizeof *result, 20000, &count), GF_DONE);
-  SAME(count, 1);
-  CHECK(result->user_data == copy.user_data);
+  return completed(copy.user_data, result);
+}
+
+static inline int32_t started(const gf_cache *cache, const gf_op *op, gf_result *result) {
+  gf_op copy = *op;
+  copy.user_data = (uint64_t)(uintptr_t)result;
+  if (gf_start(cache, through, &copy, sizeof copy, result, sizeof *result) == GF_SUBMITTED)
+    return completed(copy.user_data, result);
+  CHECK(result->status < 0 || result->user_data == copy.user_data);
   return result->status;
 }
 
 static inline int32_t done(const gf_cache *cache, gf_op op, gf_result *result) {
   memset(result, 0x5a, sizeof *result);
-  int32_t status = through == NULL ? called(cache, &op, result) : submitted(cache, &op, result);
+  int32_t (*ways[WAYS])(const gf_cache *, const gf_op *, gf_result *) = {called, submitted, started};
+  int32_t status = ways[way](cache, &op, result);
   SAME(status, result->status);
   SAME(result->reserved, 0);
   CHECK((status < 0) == (result->error != NULL));
@@ -115,19 +136,22 @@ static inline gf_reservation *reserve(const gf_cache *cache, const char *key) {
   return result.reservation;
 }
 
-/* Runs the test by its calls, then by a queue. */
-static inline int both(void (*test)(void)) {
+/* Runs the test by its calls, then by a queue, then with what is done at once past it. */
+static inline void all_ways(void (*test)(void)) {
   gf_result last;
   size_t count;
-  test();
-  nothing_left();
-  through = gf_queue_new();
-  test();
-  gf_queue_close(through);
-  SAME(gf_queue_wait(through, &last, 1, sizeof last, -1, &count), GF_E_SHUT_DOWN);
-  gf_queue_free(through);
-  nothing_left();
-  return 0;
+  for (way = CALLED; way < WAYS; way++) {
+    through = way == CALLED ? NULL : gf_queue_new();
+    test();
+    if (through != NULL) {
+      gf_queue_close(through);
+      SAME(gf_queue_wait(through, &last, 1, sizeof last, -1, &count), GF_E_SHUT_DOWN);
+      gf_queue_free(through);
+    }
+    nothing_left();
+  }
+  way = CALLED;
+  through = NULL;
 }
 
 #endif
