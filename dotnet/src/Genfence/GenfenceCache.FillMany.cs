@@ -1,13 +1,11 @@
 using System.Diagnostics;
+using System.Runtime.ExceptionServices;
 using Genfence.Native;
 
 namespace Genfence;
 
 public sealed partial class GenfenceCache
 {
-    // A lookup of many keys blocks for one read of the store, so this many threads of the pool at most.
-    private readonly SemaphoreSlim _reading = new(Math.Max(2, Environment.ProcessorCount));
-
     /// <summary>
     /// The values of several keys, with one read of the cache, and one of the source for all that are missing.
     /// Keys that another caller fills just now are waited for, and loaded one by one where that comes to nothing.
@@ -147,7 +145,7 @@ public sealed partial class GenfenceCache
         ValueTask<NativeResult>[] submitted;
         try
         {
-            submitted = Connection.SubmitFills(fills.ToArray());
+            submitted = Connection.SubmitAll(fills.ToArray(), CancellationToken.None);
         }
         catch (GenfenceException problem) when (IsStillLoaded(problem))
         {
@@ -178,37 +176,35 @@ public sealed partial class GenfenceCache
         }
     }
 
+    /// <summary>Reads all with one read of the cache.</summary>
     private async Task<Looked> LookupManyAsync(string[] keys, CancellationToken cancellation)
     {
-        await _reading.WaitAsync(cancellation).ConfigureAwait(false);
-        var reading = Task.Run(
-            () =>
+        cancellation.ThrowIfCancellationRequested();
+        var submitted = Connection.SubmitAll(
+            Array.ConvertAll(keys, key => new Request(Op.LookupMany) { Key = key }), cancellation);
+        var results = new NativeResult[keys.Length];
+        Exception? problem = null;
+        // All of them are awaited, whatever one says: each owns what it brings.
+        for (var i = 0; i < keys.Length; i++)
+        {
+            try
             {
-                try
-                {
-                    var results = new NativeResult[keys.Length];
-                    Connection.LookupMany(keys, results);
-                    return new Looked(this, keys, results);
-                }
-                finally
-                {
-                    _reading.Release();
-                }
-            },
-            CancellationToken.None);
-        try
-        {
-            return await reading.WaitAsync(cancellation).ConfigureAwait(false);
+                results[i] = await submitted[i].ConfigureAwait(false);
+                results[i].ThrowIfFailed();
+            }
+            catch (Exception ended) when (ended is OperationCanceledException or GenfenceException)
+            {
+                problem ??= ended;
+            }
         }
-        catch (OperationCanceledException)
+        var looked = new Looked(this, keys, results);
+        if (problem is null)
         {
-            _ = reading.ContinueWith(
-                static read => read.Result.Free(),
-                CancellationToken.None,
-                TaskContinuationOptions.OnlyOnRanToCompletion,
-                TaskScheduler.Default);
-            throw;
+            return looked;
         }
+        looked.Free();
+        ExceptionDispatchInfo.Throw(problem);
+        throw problem;
     }
 
     /// <summary>What a lookup of many keys found; the leases are taken out of the results.</summary>

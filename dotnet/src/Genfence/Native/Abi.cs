@@ -20,6 +20,7 @@ internal static class Status
     public const int Busy = 12;
     public const int InDoubt = 13;
     public const int TimedOut = 14;
+    public const int Submitted = 15;
     public const int Invalid = -1;
     public const int Store = -2;
     public const int ShutDown = -3;
@@ -48,6 +49,7 @@ internal enum Op : uint
     Invalidate = 11,
     Touch = 12,
     Diagnose = 13,
+    LookupMany = 14,
 }
 
 internal unsafe struct NativeSlice

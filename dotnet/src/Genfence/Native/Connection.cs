@@ -75,8 +75,7 @@ internal sealed unsafe class Connection
     }
 
     /// <summary>
-    /// Submits one operation. The result, when it comes, is the caller's to free. Throws where it is
-    /// refused.
+    /// Begins one operation. The result, when it comes, also that it was refused, is the caller's to free.
     /// </summary>
     public ValueTask<NativeResult> Submit(in Request request, CancellationToken cancellation)
     {
@@ -89,6 +88,7 @@ internal sealed unsafe class Connection
         byte[]? rented = null;
         var key = size <= KeyOnStack ? stackalloc byte[KeyOnStack] : rented = ArrayPool<byte>.Shared.Rent(size);
         var operation = _pool.Rent();
+        NativeResult result;
         try
         {
             var length = request.HasKey ? request.Key.Write(key) : 0;
@@ -96,7 +96,7 @@ internal sealed unsafe class Connection
             fixed (byte* valueBytes = request.Value.Span)
             {
                 var native = Describe(request, operation.UserData, keyBytes, length, valueBytes);
-                Submit(&native, 1, request.Lease, request.Reservation);
+                Start(&native, &result, request.Lease, request.Reservation);
             }
         }
         catch
@@ -111,31 +111,48 @@ internal sealed unsafe class Connection
                 ArrayPool<byte>.Shared.Return(rented);
             }
         }
+        if (result.Status != Status.Submitted)
+        {
+            operation.Disarm();
+            return new ValueTask<NativeResult>(result);
+        }
         operation.CancelWith(cancellation);
         return operation.Task;
     }
 
-    /// <summary>Submits fills, all of them or none. The results are the caller's to free.</summary>
-    public ValueTask<NativeResult>[] SubmitFills(ReadOnlySpan<Request> fills)
+    /// <summary>
+    /// Submits operations with one call, all of them or none: throws where they are refused. Each task is to
+    /// be awaited, and its result freed.
+    /// </summary>
+    public ValueTask<NativeResult>[] SubmitAll(ReadOnlySpan<Request> requests, CancellationToken cancellation)
     {
         ThrowIfClosed();
-        var natives = new NativeOp[fills.Length];
-        var pins = new MemoryHandle[fills.Length];
-        var held = new bool[fills.Length];
-        var operations = new Operation[fills.Length];
+        var natives = new NativeOp[requests.Length];
+        var pins = new MemoryHandle[requests.Length];
+        var held = new bool[requests.Length];
+        var operations = new Operation[requests.Length];
+        var keys = ArrayPool<byte>.Shared.Rent(KeyBytes(requests));
         try
         {
-            for (var i = 0; i < fills.Length; i++)
-            {
-                operations[i] = _pool.Rent();
-                pins[i] = fills[i].Value.Pin();
-                natives[i] = Describe(fills[i], operations[i].UserData, null, 0, (byte*)pins[i].Pointer);
-                fills[i].Lease!.DangerousAddRef(ref held[i]);
-                natives[i].Lease = fills[i].Lease!.DangerousGetHandle();
-            }
+            fixed (byte* start = keys)
             fixed (NativeOp* first = natives)
             {
-                Submit(first, (nuint)natives.Length, null, null);
+                var used = 0;
+                for (var i = 0; i < requests.Length; i++)
+                {
+                    operations[i] = _pool.Rent();
+                    pins[i] = requests[i].Value.Pin();
+                    var length = requests[i].HasKey ? requests[i].Key.Write(keys.AsSpan(used)) : 0;
+                    natives[i] = Describe(
+                        requests[i], operations[i].UserData, start + used, length, (byte*)pins[i].Pointer);
+                    used += length;
+                    if (requests[i].Lease is { } lease)
+                    {
+                        lease.DangerousAddRef(ref held[i]);
+                        natives[i].Lease = lease.DangerousGetHandle();
+                    }
+                }
+                Submit(first, (nuint)natives.Length);
             }
         }
         catch
@@ -148,57 +165,31 @@ internal sealed unsafe class Connection
         }
         finally
         {
-            for (var i = 0; i < fills.Length; i++)
+            ArrayPool<byte>.Shared.Return(keys);
+            for (var i = 0; i < requests.Length; i++)
             {
                 pins[i].Dispose();
                 if (held[i])
                 {
-                    fills[i].Lease!.DangerousRelease();
+                    requests[i].Lease!.DangerousRelease();
                 }
             }
         }
-        return Array.ConvertAll(operations, operation => operation.Task);
+        return Array.ConvertAll(operations, operation =>
+        {
+            operation.CancelWith(cancellation);
+            return operation.Task;
+        });
     }
 
-    /// <summary>
-    /// Looks several keys up with one read; blocks for as long as that takes. The results are the
-    /// caller's to free.
-    /// </summary>
-    public void LookupMany(ReadOnlySpan<string> keys, Span<NativeResult> results)
+    private static int KeyBytes(ReadOnlySpan<Request> requests)
     {
-        ThrowIfClosed();
-        var sizes = 0;
-        foreach (var key in keys)
+        var bytes = 0;
+        foreach (ref readonly var request in requests)
         {
-            sizes += new CacheKey(key).MaxBytes;
+            bytes += request.HasKey ? request.Key.MaxBytes : 0;
         }
-        var bytes = ArrayPool<byte>.Shared.Rent(Math.Max(1, sizes));
-        var slices = new NativeSlice[keys.Length];
-        try
-        {
-            fixed (byte* start = bytes)
-            fixed (NativeSlice* first = slices)
-            fixed (NativeResult* filled = results)
-            {
-                var used = 0;
-                for (var i = 0; i < keys.Length; i++)
-                {
-                    var length = new CacheKey(keys[i]).Write(bytes.AsSpan(used));
-                    slices[i] = new NativeSlice { Data = start + used, Length = (nuint)length };
-                    used += length;
-                }
-                var status = Methods.gf_lookup_many(
-                    _cache, first, (nuint)keys.Length, filled, (nuint)sizeof(NativeResult));
-                if (status != Status.Done)
-                {
-                    throw GenfenceException.Take(status, ref results[0].Error);
-                }
-            }
-        }
-        finally
-        {
-            ArrayPool<byte>.Shared.Return(bytes);
-        }
+        return bytes;
     }
 
     public NativeStats Stats()
@@ -235,27 +226,22 @@ internal sealed unsafe class Connection
         Methods.gf_queue_close(_queue);
     }
 
-    private void Submit(NativeOp* ops, nuint count, LeaseHandle? lease, ReservationHandle? reservation)
+    private void Start(NativeOp* op, NativeResult* result, LeaseHandle? lease, ReservationHandle? reservation)
     {
         bool leaseHeld = false, reservationHeld = false;
-        NativeError* error = null;
         try
         {
             if (lease is not null)
             {
                 lease.DangerousAddRef(ref leaseHeld);
-                ops->Lease = lease.DangerousGetHandle();
+                op->Lease = lease.DangerousGetHandle();
             }
             if (reservation is not null)
             {
                 reservation.DangerousAddRef(ref reservationHeld);
-                ops->Reservation = reservation.DangerousGetHandle();
+                op->Reservation = reservation.DangerousGetHandle();
             }
-            var status = Methods.gf_submit(_cache, _queue, ops, count, (nuint)sizeof(NativeOp), &error);
-            if (status != Status.Done)
-            {
-                throw GenfenceException.Take(status, ref error);
-            }
+            _ = Methods.gf_start(_cache, _queue, op, (nuint)sizeof(NativeOp), result, (nuint)sizeof(NativeResult));
         }
         catch (ObjectDisposedException) when (IsClosed)
         {
@@ -271,6 +257,23 @@ internal sealed unsafe class Connection
             {
                 reservation!.DangerousRelease();
             }
+        }
+    }
+
+    private void Submit(NativeOp* ops, nuint count)
+    {
+        NativeError* error = null;
+        try
+        {
+            var status = Methods.gf_submit(_cache, _queue, ops, count, (nuint)sizeof(NativeOp), &error);
+            if (status != Status.Done)
+            {
+                throw GenfenceException.Take(status, ref error);
+            }
+        }
+        catch (ObjectDisposedException) when (IsClosed)
+        {
+            throw ShutDown();
         }
     }
 

@@ -55,10 +55,6 @@ internal static unsafe partial class Methods
     public static partial int gf_stats_read(CacheHandle cache, NativeStats* stats);
 
     [LibraryImport(Library)]
-    public static partial int gf_lookup_many(
-        CacheHandle cache, NativeSlice* keys, nuint count, NativeResult* results, nuint resultSize);
-
-    [LibraryImport(Library)]
     public static partial nint gf_queue_new();
 
     [LibraryImport(Library)]
@@ -71,6 +67,10 @@ internal static unsafe partial class Methods
     public static partial int gf_submit(
         CacheHandle cache, QueueHandle queue, NativeOp* ops, nuint count, nuint opSize,
         NativeError** error);
+
+    [LibraryImport(Library)]
+    public static partial int gf_start(
+        CacheHandle cache, QueueHandle queue, NativeOp* op, nuint opSize, NativeResult* result, nuint resultSize);
 
     [LibraryImport(Library)]
     public static partial int gf_queue_wait(

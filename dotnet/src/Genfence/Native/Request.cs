@@ -14,7 +14,7 @@ internal struct Request(Op op)
     public ReservationHandle? Reservation;
 
     public readonly bool HasKey =>
-        Op is Op.Get or Op.Lookup or Op.Reserve or (>= Op.Set and <= Op.Touch);
+        Op is Op.Get or Op.Lookup or Op.Reserve or (>= Op.Set and <= Op.Touch) or Op.LookupMany;
 
     /// <summary>With a value, its version and its time to live; null bytes say that there is nothing.</summary>
     public readonly Request With(ReadOnlyMemory<byte>? value, long? version, TimeSpan? timeToLive)

@@ -11,6 +11,10 @@ internal static class Results
 
     public static unsafe void Free(ref this NativeResult result)
     {
+        if (result.Value.Owner == 0 && result.Lease == 0 && result.Reservation == 0 && result.Error is null)
+        {
+            return;
+        }
         fixed (NativeResult* pointer = &result)
         {
             Methods.gf_result_free(pointer);
