@@ -1,80 +1,50 @@
-// Hits through the whole .NET side: how many a second, what they cost, what they allocate.
+// Hits, and writes, through the whole .NET side: how many a second, what they cost, what they allocate.
 //
 //     cargo rustc --release --lib --crate-type cdylib --features capi
-//     dotnet run -c Release --project dotnet/bench/Load -- [URL] [SECONDS]
+//     dotnet run -c Release --project dotnet/bench/Load -- [URL] [SECONDS] [ROUNDS] [CALLERS,…] [NAME]
 //
-// Each caller awaits one hit after the other. CPU is that of the whole process, the native threads included.
-using System.Buffers;
-using System.Diagnostics;
+// With -p:AerospikeClient=/path/AerospikeClient.dll Aerospike's own client does a plain get, and the plain
+// generation write, on the same server and in turns with ours. Each caller awaits one call after the other.
+// Every number is the median of the rounds. CPU is that of the whole process, the native threads included.
 using Genfence;
+using Genfence.Load;
 
 var url = args.Length > 0 ? args[0] : "memory://";
 var time = TimeSpan.FromSeconds(args.Length > 1 ? double.Parse(args[1]) : 2);
-const int Keys = 1000, ValueBytes = 100;
+var rounds = args.Length > 2 ? int.Parse(args[2]) : 5;
+int[] callers = args.Length > 3 ? [.. args[3].Split(',').Select(int.Parse)] : [1, 32, 128, 256];
+var only = args.Length > 4 ? args[4] : "";
 
 await using var cache = await GenfenceCache.ConnectAsync(url);
-var keys = Enumerable.Range(0, Keys).Select(i => $"load:{i}").ToArray();
-foreach (var key in keys)
-{
-    await cache.InvalidateAsync(key);
-    if (await cache.SetBytesAsync(key, new byte[ValueBytes]) != SetOutcome.Stored)
-    {
-        throw new InvalidOperationException("the keys of this test could not be stored");
-    }
-}
-Console.WriteLine($"{Keys} keys of {ValueBytes} B, {time.TotalSeconds} s each, {Environment.ProcessorCount} processors");
-Console.WriteLine($"{"call",-16}{"callers",8}{"hits/s",12}{"µs CPU/hit",12}{"B/hit",8}");
-foreach (var callers in new[] { 1, 32, 128, 256 })
-{
-    await Run("TryGetAsync", callers, true, (key, target) => cache.TryGetAsync(key, target));
-    await Run("GetOrFillAsync", callers, ValueBytes, (key, _) => cache.GetOrFillAsync(
-        key, 0, static (_, _) => ValueTask.FromException<int>(new InvalidOperationException("a miss")), Length.Instance));
-}
+var ours = await Ours.CreateAsync(cache);
+List<Way> hits = [new("GetOrFillAsync", ours.GetOrFill), new("TryGetAsync", ours.TryGet)];
+List<Way> writes = [new("reserve + commit", ours.Write)];
+#if AEROSPIKE_CLIENT
+using var peer = await Peer.CreateAsync(url);
+hits.Add(new("Aerospike.Client get", peer.Get));
+writes.Add(new("Aerospike.Client write", peer.Write));
+#endif
 
-async Task Run<T>(string name, int callers, T hit, Func<string, ArrayBufferWriter<byte>, ValueTask<T>> call)
+Console.WriteLine($"{rounds} rounds of {time.TotalSeconds} s, {Environment.ProcessorCount} processors, {Keys.ValueBytes} B");
+Console.WriteLine(Numbers.Header);
+foreach (var all in new[] { hits, writes })
 {
-    // The pools fill, and the compiler settles.
-    _ = await Measure(callers, TimeSpan.FromSeconds(0.5), hit, call);
-    GC.Collect();
-    var process = Process.GetCurrentProcess();
-    var (cpu, bytes, watch) = (process.TotalProcessorTime, GC.GetTotalAllocatedBytes(precise: true), Stopwatch.StartNew());
-    var hits = await Measure(callers, time, hit, call);
-    var elapsed = watch.Elapsed;
-    bytes = GC.GetTotalAllocatedBytes(precise: true) - bytes;
-    process.Refresh();
-    cpu = process.TotalProcessorTime - cpu;
-    Console.WriteLine(
-        $"{name,-16}{callers,8}{hits / elapsed.TotalSeconds,12:N0}{cpu.TotalMicroseconds / hits,12:N2}{(double)bytes / hits,8:N1}");
-}
-
-async Task<long> Measure<T>(
-    int callers, TimeSpan time, T hit, Func<string, ArrayBufferWriter<byte>, ValueTask<T>> call)
-{
-    // One end for all: where hits are done at once, callers that come later find it over.
-    var end = Stopwatch.GetTimestamp() + (long)(time.TotalSeconds * Stopwatch.Frequency);
-    var hits = await Task.WhenAll(Enumerable.Range(0, callers).Select(caller => Task.Run(async () =>
+    var ways = all.FindAll(way => way.Name.Contains(only, StringComparison.Ordinal));
+    foreach (var count in callers)
     {
-        var target = new ArrayBufferWriter<byte>(ValueBytes);
-        var done = 0L;
-        for (var next = caller * 37; Stopwatch.GetTimestamp() < end; done++)
+        var measured = ways.ConvertAll(_ => new List<Numbers>());
+        for (var round = 0; round < rounds; round++)
         {
-            target.ResetWrittenCount();
-            next = (next + 7919) % Keys;
-            if (!EqualityComparer<T>.Default.Equals(await call(keys[next], target), hit))
+            for (var way = 0; way < ways.Count; way++)
             {
-                throw new InvalidOperationException("a miss");
+                measured[way].Add(await ways[way].MeasureAsync(count, time));
             }
         }
-        return done;
-    })));
-    return hits.Sum();
-}
-
-internal sealed class Length : IGenfenceSerializer<int>
-{
-    public static readonly Length Instance = new();
-
-    public void Serialize(int value, IBufferWriter<byte> target) => throw new NotSupportedException();
-
-    public int Deserialize(ReadOnlySpan<byte> bytes) => bytes.Length;
+        var medians = measured.ConvertAll(Numbers.Median);
+        for (var way = 0; way < ways.Count; way++)
+        {
+            var beside = ways[^1].Call.Target is not Ours && way < ways.Count - 1 ? medians[way].Beside(medians[^1]) : "";
+            Console.WriteLine($"{ways[way].Name,-23}{count,5} {medians[way]}{beside}");
+        }
+    }
 }
