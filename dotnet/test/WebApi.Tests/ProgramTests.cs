@@ -1,0 +1,90 @@
+using System.Diagnostics;
+using System.Net;
+using System.Net.Sockets;
+
+namespace Shop.Tests;
+
+/// <summary>The program as a process: how it begins and ends.</summary>
+public sealed class ProgramTests : IDisposable
+{
+    private readonly TcpListener _silent = new(IPAddress.Loopback, 0);
+    private readonly string _file = Path.Combine(Path.GetTempPath(), $"genfence-shop-{Guid.NewGuid():N}.db");
+
+    public void Dispose()
+    {
+        _silent.Dispose();
+        File.Delete(_file);
+    }
+
+    [Theory]
+    [InlineData("Genfence__Url", "", "Genfence:Url: is missing; give memory://")]
+    [InlineData("Genfence__Url", "redis://ada:s3cret@host", "Genfence:Url: must begin with memory://")]
+    [InlineData("Genfence__Url", "memory://?ttl=banana", "Genfence:Url: ttl: ")]
+    [InlineData("Genfence__Url", "aerospike://127.0.0.1:1/test/cache", "Genfence:Url: the cache gave no answer")]
+    [InlineData("Genfence__Url", "aerospike://127.0.0.1:SILENT/test/cache?connect_timeout=1s", "start the server it names")]
+    [InlineData("Genfence__WorkerThreads", "many", "'many' at 'Genfence:WorkerThreads'")]
+    [InlineData("Genfence__WorkerThreads", "-1", "Genfence:WorkerThreads: -1, must be 0 to 256")]
+    [InlineData("ConnectionStrings__Postgres", "Host=127.0.0.1;Port=1;Password=s3cret", "ConnectionStrings:Postgres: Failed to connect")]
+    [InlineData("ConnectionStrings__Postgres", "Host=127.0.0.1;Port=SILENT;Password=s3cret;Timeout=1", "ConnectionStrings:Postgres: ")]
+    [InlineData("ConnectionStrings__Postgres", "Hosts=127.0.0.1;Password=s3cret", "ConnectionStrings:Postgres: Couldn't set hosts")]
+    [InlineData("ConnectionStrings__Sqlite", "Data Source=/nowhere/shop.db", "ConnectionStrings:Sqlite: ")]
+    public async Task A_wrong_setting_ends_it_with_the_settings_name(string name, string value, string message)
+    {
+        _silent.Start();
+        value = value.Replace("SILENT", $"{((IPEndPoint)_silent.LocalEndpoint).Port}", StringComparison.Ordinal);
+        using var program = Start((name, value));
+        var (output, errors) = (program.StandardOutput.ReadToEndAsync(), program.StandardError.ReadToEndAsync());
+        await EndAsync(program);
+        Assert.Equal(1, program.ExitCode);
+        Assert.Contains(message, await errors, StringComparison.Ordinal);
+        Assert.DoesNotContain("s3cret", await output + await errors, StringComparison.Ordinal);
+        Assert.DoesNotContain("Unhandled", await errors, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task It_ends_cleanly_when_it_is_told_to()
+    {
+        using var program = Start();
+        var errors = program.StandardError.ReadToEndAsync();
+        string? line;
+        do
+        {
+            line = await program.StandardOutput.ReadLineAsync().WaitAsync(ShopTests.Patience);
+        }
+        while (line?.Contains("Application started", StringComparison.Ordinal) == false);
+        Assert.NotNull(line);
+        using var kill = Process.Start("kill", ["-TERM", $"{program.Id}"]);
+        _ = program.StandardOutput.ReadToEndAsync();
+        await EndAsync(program);
+        Assert.Equal((0, ""), (program.ExitCode, await errors));
+    }
+
+    private Process Start(params ReadOnlySpan<(string Name, string Value)> settings)
+    {
+        var start = new ProcessStartInfo("dotnet", [Path.Combine(AppContext.BaseDirectory, "WebApi.dll")])
+        {
+            WorkingDirectory = AppContext.BaseDirectory,
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+        };
+        start.Environment["ASPNETCORE_URLS"] = "http://127.0.0.1:0";
+        start.Environment["ConnectionStrings__Sqlite"] = $"Data Source={_file}";
+        foreach (var (name, value) in settings)
+        {
+            start.Environment[name] = value;
+        }
+        return Process.Start(start)!;
+    }
+
+    private static async Task EndAsync(Process program)
+    {
+        try
+        {
+            await program.WaitForExitAsync().WaitAsync(ShopTests.Patience);
+        }
+        finally
+        {
+            program.Kill();
+        }
+    }
+}
