@@ -150,6 +150,20 @@ public abstract class ShopTests : IAsyncLifetime
         Assert.Equal(1, Cache.Stats.ReservationsLeft);
     }
 
+    [Fact]
+    public async Task A_change_that_comes_too_late_is_rolled_back_and_can_be_tried_again()
+    {
+        // The reservation's time is over in less than a millisecond.
+        await using var hasty = _program!.WithWebHostBuilder(host => host
+            .UseSetting("Genfence:Url", "memory://?reservation_time=100ms&reservation_margin=99ms"));
+        using var client = hasty.CreateClient();
+        using var late = await client.PutAsJsonAsync(Of(1), new ProductFields(s_kettle.Name, s_kettle.PriceInCents));
+        Assert.Equal(HttpStatusCode.ServiceUnavailable, late.StatusCode);
+        Assert.Contains("try again", await late.Content.ReadAsStringAsync(), StringComparison.Ordinal);
+        Assert.Equal(s_teapot, await client.GetFromJsonAsync<Product>(Of(1)));
+        Assert.Equal(0, hasty.Services.GetRequiredService<GenfenceCache>().Stats.ReservationsLeft);
+    }
+
     [Theory]
     [InlineData("PUT", "/products/1", """{"name":"","priceInCents":1}""", "name")]
     [InlineData("PUT", "/products/1", """{"name":null,"priceInCents":1}""", "name")]
