@@ -51,7 +51,8 @@ Task<string> SelectName()
 
 static FusionCache Make(IDistributedCache second)
 {
-    var cache = new FusionCache(new FusionCacheOptions { DefaultEntryOptions = { Duration = TimeSpan.FromMinutes(1) } });
+    var options = new FusionCacheOptions { DefaultEntryOptions = { Duration = TimeSpan.FromMinutes(1) } };
+    var cache = new FusionCache(options);
     cache.SetupDistributedCache(second, new JsonText());
     return cache;
 }
@@ -65,5 +66,6 @@ internal sealed class JsonText : IFusionCacheSerializer
 
     public ValueTask<byte[]> SerializeAsync<T>(T? obj, CancellationToken token = default) => new(Serialize(obj));
 
-    public ValueTask<T?> DeserializeAsync<T>(byte[] data, CancellationToken token = default) => new(Deserialize<T>(data));
+    public ValueTask<T?> DeserializeAsync<T>(byte[] data, CancellationToken token = default) =>
+        new(Deserialize<T>(data));
 }

@@ -15,7 +15,9 @@ internal sealed class ProductWriter(GenfenceCache cache, ShopContext shop)
     /// <param name="change">Changes the row within the transaction; the count of rows that were changed.</param>
     /// <param name="cancellation">Ends it, but not the COMMIT.</param>
     /// <returns>Whether there was a row to change.</returns>
-    /// <exception cref="TimeoutException">The reservation's time was over before the COMMIT: nothing was changed.</exception>
+    /// <exception cref="TimeoutException">
+    /// The reservation's time was over before the COMMIT: nothing was changed.
+    /// </exception>
     public async Task<bool> ChangeAsync(
         int id, Product? after, Func<CancellationToken, Task<int>> change, CancellationToken cancellation)
     {

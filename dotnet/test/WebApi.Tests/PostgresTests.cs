@@ -44,7 +44,8 @@ public sealed class PostgresServer : IAsyncLifetime
             .Concat(Directory.Exists("/usr/lib/postgresql")
                 ? Directory.GetDirectories("/usr/lib/postgresql").OrderDescending().Select(version => $"{version}/bin")
                 : []);
-        if (places.FirstOrDefault(place => File.Exists($"{place}/initdb") && File.Exists($"{place}/pg_ctl")) is not { } found)
+        var found = places.FirstOrDefault(place => File.Exists($"{place}/initdb") && File.Exists($"{place}/pg_ctl"));
+        if (found is null)
         {
             Missing = "PostgreSQL is not installed: neither on PATH nor in /usr/lib/postgresql";
             return;
@@ -59,15 +60,12 @@ public sealed class PostgresServer : IAsyncLifetime
         await RunAsync(
             $"{_programs}/initdb", $"--pgdata={_home}/data", "--username=shop", $"--pwfile={_home}/password",
             "--auth=scram-sha-256", "--no-sync", "--locale=C", "--encoding=UTF8");
-        using (var listener = new TcpListener(IPAddress.Loopback, 0))
-        {
-            listener.Start();
-            var port = ((IPEndPoint)listener.LocalEndpoint).Port;
-            ConnectionString = $"Host=127.0.0.1;Port={port};Username=shop;Password={Password}";
-        }
-        var options = $"-p {ConnectionString.Split(';')[1]["Port=".Length..]} -k \"\" -c fsync=off -c listen_addresses=127.0.0.1";
-        await RunAsync($"{_programs}/pg_ctl", "start", "-w", "-D", $"{_home}/data", "-l", $"{_home}/data/log", "-o", options);
+        var port = FreePort();
+        await RunAsync(
+            $"{_programs}/pg_ctl", "start", "-w", "-D", $"{_home}/data", "-l", $"{_home}/data/log",
+            "-o", $"-p {port} -k \"\" -c fsync=off -c listen_addresses=127.0.0.1");
         _started = true;
+        ConnectionString = $"Host=127.0.0.1;Port={port};Username=shop;Password={Password}";
     }
 
     public async ValueTask DisposeAsync()
@@ -80,6 +78,13 @@ public sealed class PostgresServer : IAsyncLifetime
         {
             Directory.Delete(_home, recursive: true);
         }
+    }
+
+    private static int FreePort()
+    {
+        using var listener = new TcpListener(IPAddress.Loopback, 0);
+        listener.Start();
+        return ((IPEndPoint)listener.LocalEndpoint).Port;
     }
 
     /// <summary>PostgreSQL does not run as root: as the user of that name then.</summary>

@@ -8,12 +8,12 @@ namespace Shop.Tests;
 public sealed class ProgramTests : IDisposable
 {
     private readonly TcpListener _silent = new(IPAddress.Loopback, 0);
-    private readonly string _file = Path.Combine(Path.GetTempPath(), $"genfence-shop-{Guid.NewGuid():N}.db");
+    private readonly DirectoryInfo _folder = Directory.CreateTempSubdirectory("genfence-shop-");
 
     public void Dispose()
     {
         _silent.Dispose();
-        File.Delete(_file);
+        _folder.Delete(recursive: true);
     }
 
     [Theory]
@@ -21,13 +21,13 @@ public sealed class ProgramTests : IDisposable
     [InlineData("Genfence__Url", "redis://ada:s3cret@host", "Genfence:Url: must begin with memory://")]
     [InlineData("Genfence__Url", "memory://?ttl=banana", "Genfence:Url: ttl: ")]
     [InlineData("Genfence__Url", "aerospike://127.0.0.1:1/test/cache", "Genfence:Url: the cache gave no answer")]
-    [InlineData("Genfence__Url", "aerospike://127.0.0.1:SILENT/test/cache?connect_timeout=1s", "start the server it names")]
+    [InlineData("Genfence__Url", "aerospike://127.0.0.1:SILENT/test/cache?connect_timeout=1s", "start the server")]
     [InlineData("Genfence__WorkerThreads", "many", "'many' at 'Genfence:WorkerThreads'")]
     [InlineData("Genfence__WorkerThreads", "-1", "Genfence:WorkerThreads: -1, must be 0 to 256")]
-    [InlineData("ConnectionStrings__Postgres", "Host=127.0.0.1;Port=1;Password=s3cret", "ConnectionStrings:Postgres: Failed to connect")]
-    [InlineData("ConnectionStrings__Postgres", "Host=127.0.0.1;Port=SILENT;Password=s3cret;Timeout=1", "ConnectionStrings:Postgres: ")]
-    [InlineData("ConnectionStrings__Postgres", "Hosts=127.0.0.1;Password=s3cret", "ConnectionStrings:Postgres: Couldn't set hosts")]
-    [InlineData("ConnectionStrings__Sqlite", "Data Source=/nowhere/shop.db", "ConnectionStrings:Sqlite: ")]
+    [InlineData("ConnectionStrings__Postgres", "Host=127.0.0.1;Port=1;Password=s3cret", "Postgres: Failed to connect")]
+    [InlineData("ConnectionStrings__Postgres", "Host=127.0.0.1;Port=SILENT;Password=s3cret;Timeout=1", "Postgres: ")]
+    [InlineData("ConnectionStrings__Postgres", "Hosts=127.0.0.1;Password=s3cret", "Postgres: Couldn't set hosts")]
+    [InlineData("ConnectionStrings__Sqlite", "Data Source=/nowhere/shop.db", "Sqlite: ")]
     public async Task A_wrong_setting_ends_it_with_the_settings_name(string name, string value, string message)
     {
         _silent.Start();
@@ -37,6 +37,7 @@ public sealed class ProgramTests : IDisposable
         await EndAsync(program);
         Assert.Equal(1, program.ExitCode);
         Assert.Contains(message, await errors, StringComparison.Ordinal);
+        Assert.Contains(name.Replace("__", ":", StringComparison.Ordinal), await errors, StringComparison.Ordinal);
         Assert.DoesNotContain("s3cret", await output + await errors, StringComparison.Ordinal);
         Assert.DoesNotContain("Unhandled", await errors, StringComparison.Ordinal);
     }
@@ -68,7 +69,7 @@ public sealed class ProgramTests : IDisposable
             RedirectStandardError = true,
         };
         start.Environment["ASPNETCORE_URLS"] = "http://127.0.0.1:0";
-        start.Environment["ConnectionStrings__Sqlite"] = $"Data Source={_file}";
+        start.Environment["ConnectionStrings__Sqlite"] = $"Data Source={Path.Combine(_folder.FullName, "shop.db")}";
         foreach (var (name, value) in settings)
         {
             start.Environment[name] = value;

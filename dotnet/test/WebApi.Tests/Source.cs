@@ -19,7 +19,10 @@ internal sealed class Source : DbCommandInterceptor, IDbConnectionInterceptor, I
     public void LoseCommits() => _commitsAreLost = true;
 
     public override ValueTask<DbDataReader> ReaderExecutedAsync(
-        DbCommand command, CommandExecutedEventData eventData, DbDataReader result, CancellationToken cancellationToken = default)
+        DbCommand command,
+        CommandExecutedEventData eventData,
+        DbDataReader result,
+        CancellationToken cancellationToken = default)
     {
         if (command.CommandText.StartsWith("SELECT", StringComparison.Ordinal))
         {

@@ -23,9 +23,15 @@ public sealed class WireTests : SqliteTests
 
     public override async ValueTask DisposeAsync()
     {
-        await base.DisposeAsync();
-        _server.Kill();
-        _server.Dispose();
+        try
+        {
+            await base.DisposeAsync();
+        }
+        finally
+        {
+            _server.Kill();
+            _server.Dispose();
+        }
     }
 
     [Fact]
@@ -35,7 +41,8 @@ public sealed class WireTests : SqliteTests
         _server.Kill();
         await _server.WaitForExitAsync().WaitAsync(Patience);
         Assert.Equal(teapot, await ReadAsync(1));
-        Assert.Contains("cache", await ReplaceAsync(teapot! with { Name = "Kettle" }, HttpStatusCode.ServiceUnavailable), StringComparison.Ordinal);
+        var refused = await ReplaceAsync(teapot! with { Name = "Kettle" }, HttpStatusCode.ServiceUnavailable);
+        Assert.Contains("cache", refused, StringComparison.Ordinal);
         Assert.Equal(teapot, await ReadAsync(1));
         using var health = await Client.GetAsync(new Uri("/health", UriKind.Relative));
         Assert.Equal(HttpStatusCode.ServiceUnavailable, health.StatusCode);
