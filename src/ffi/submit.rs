@@ -3,6 +3,7 @@
 use std::mem::size_of;
 use std::sync::Arc;
 
+use async_task::Runnable;
 use bytes::Bytes;
 use libc::size_t;
 
@@ -241,6 +242,8 @@ fn begin_together(cache: &gf_cache, queue: &Arc<Queue>, ops: &[&gf_op]) {
     });
 }
 
+/// Polled on this thread first, so that a command leaves before the caller goes on and no other thread
+/// need wake up for that; from then on a thread of the runtime goes on with it whenever it is woken.
 fn spawn<R>(
     cache: &gf_cache,
     tickets: Tickets<impl AsRef<[u64]> + Send + 'static>,
@@ -249,13 +252,19 @@ fn spawn<R>(
     R: IntoIterator<Item = Completion, IntoIter: ExactSizeIterator>,
 {
     let cut = cache.cut.clone();
-    let task = async move {
+    let task = cache.submitted.track_future(async move {
         match cut.run_until_cancelled(run).await {
             Some(done) => tickets.complete(done.into_iter()),
             None => drop(tickets),
         }
-    };
-    cache.submitted.spawn_on(task, cache.runtime);
+    });
+    let runtime = cache.runtime;
+    let go_on = move |woken: Runnable| drop(runtime.spawn(async move { woken.run() }));
+    let (first, task) = async_task::spawn(task, go_on);
+    task.detach();
+    let _inside = runtime.enter();
+    // A panic completes it, as the tickets are dropped.
+    let _polled = guarded(|| Ok(first.run()));
 }
 
 /// Submits what panics in its task.
