@@ -1,4 +1,3 @@
-using System.Runtime.ExceptionServices;
 using Genfence;
 
 namespace Shop;
@@ -22,7 +21,6 @@ internal sealed class ProductWriter(GenfenceCache cache, ShopContext shop)
         int id, Product? after, Func<CancellationToken, Task<int>> change, CancellationToken cancellation)
     {
         var found = false;
-        ExceptionDispatchInfo? failure = null;
         await cache.UpdateAsync<Product>(
             Products.Key(id),
             async (reservation, cancellation) =>
@@ -48,12 +46,10 @@ internal sealed class ProductWriter(GenfenceCache cache, ShopContext shop)
                 {
                     // No COMMIT was sent, so nothing was changed for certain, and readers need not wait. A COMMIT that
                     // failed may have been done: its exception goes on to genfence, and the reservation expires.
-                    failure = ExceptionDispatchInfo.Capture(problem);
-                    return SourceResult.RolledBack;
+                    return SourceResult.RolledBackBy(problem);
                 }
             },
             cancellationToken: cancellation);
-        failure?.Throw();
         return found;
     }
 }

@@ -1,3 +1,4 @@
+using System.Runtime.ExceptionServices;
 using Genfence.Native;
 
 namespace Genfence;
@@ -68,7 +69,7 @@ public sealed partial class GenfenceCache
         {
             SourceState.Committed => await CommitAsync(reservation, source, serializer).ConfigureAwait(false),
             SourceState.Changed => await ReleaseAsync(reservation, source.Fresh.Version).ConfigureAwait(false),
-            SourceState.RolledBack => await RollBackAsync(reservation).ConfigureAwait(false),
+            SourceState.RolledBack => await RollBackAsync(reservation, source.Cause).ConfigureAwait(false),
             _ => throw new GenfenceInvalidException(
                 "change", "change: the closure must return one of SourceResult's; the reservation is left to expire"),
         };
@@ -139,9 +140,14 @@ public sealed partial class GenfenceCache
         return released == ReleaseOutcome.Purged ? UpdateOutcome.Purged : UpdateOutcome.InDoubt;
     }
 
-    private static async ValueTask<UpdateOutcome> RollBackAsync(Reservation reservation)
+    private static async ValueTask<UpdateOutcome> RollBackAsync(Reservation reservation, Exception? cause)
     {
         await reservation.AbortAsync().ConfigureAwait(false);
+        if (cause is not null)
+        {
+            // Where it was thrown stays in it.
+            ExceptionDispatchInfo.Throw(cause);
+        }
         return UpdateOutcome.RolledBack;
     }
 }

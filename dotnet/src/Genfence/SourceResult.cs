@@ -16,18 +16,36 @@ internal enum SourceState
 /// </summary>
 public readonly struct SourceResult
 {
-    internal SourceResult(SourceState state, long? version = null)
+    internal SourceResult(SourceState state, long? version = null, Exception? cause = null)
     {
         State = state;
         Version = version;
+        Cause = cause;
     }
 
     internal SourceState State { get; }
+
+    internal Exception? Cause { get; }
 
     internal long? Version { get; }
 
     /// <summary>It was certainly not changed, and will not be.</summary>
     public static SourceResult RolledBack { get; } = new(SourceState.RolledBack);
+
+    /// <summary>
+    /// It was certainly not changed, and will not be, because of this exception, which <c>UpdateAsync</c> throws once
+    /// the reservation is aborted.
+    /// </summary>
+    /// <remarks>
+    /// For a <c>catch</c> around all that comes before the COMMIT is sent. Of a COMMIT that failed nobody knows
+    /// whether it was done: let its exception pass, and the reservation expires.
+    /// </remarks>
+    /// <param name="cause">Why.</param>
+    public static SourceResult RolledBackBy(Exception cause)
+    {
+        ArgumentNullException.ThrowIfNull(cause);
+        return new(SourceState.RolledBack, cause: cause);
+    }
 
     /// <summary>It was changed and committed, and now has nothing for this key.</summary>
     /// <param name="version">The version that the source gave the change, where it has versions.</param>
@@ -50,16 +68,19 @@ public readonly struct SourceResult
 /// <typeparam name="T">The value's type.</typeparam>
 public readonly struct SourceResult<T>
 {
-    internal SourceResult(SourceState state, Fresh<T> fresh, bool gone = false)
+    internal SourceResult(SourceState state, Fresh<T> fresh, bool gone = false, Exception? cause = null)
     {
         State = state;
         Fresh = fresh;
         Gone = gone;
+        Cause = cause;
     }
 
     internal SourceState State { get; }
 
     internal Fresh<T> Fresh { get; }
+
+    internal Exception? Cause { get; }
 
     /// <summary>Nothing, also where no value of <typeparamref name="T"/> says so.</summary>
     internal bool Gone { get; }
@@ -67,5 +88,5 @@ public readonly struct SourceResult<T>
     /// <summary>A result without a value: changed, deleted, or rolled back.</summary>
     /// <param name="result">The result.</param>
     public static implicit operator SourceResult<T>(SourceResult result) =>
-        new(result.State, new Fresh<T>(default!, result.Version), gone: true);
+        new(result.State, new Fresh<T>(default!, result.Version), gone: true, result.Cause);
 }

@@ -28,6 +28,17 @@ public class UpdateTests : CacheTest
     }
 
     [Fact]
+    public async Task A_change_that_failed_before_its_commit_keeps_nobody_waiting()
+    {
+        var failure = new TimeoutException("the database");
+        Assert.Same(failure, await Assert.ThrowsAsync<TimeoutException>(
+            () => Cache.UpdateAsync("k", (_, _) => ValueTask.FromResult(SourceResult.RolledBackBy(failure))).Within()));
+        using var lease = (await Cache.LookupAsync("k").Within()).Lease;
+        Assert.NotNull(lease);
+        Assert.Equal(0, Cache.Stats.ReservationsLeft);
+    }
+
+    [Fact]
     public async Task An_exception_says_nothing_about_the_source()
     {
         await Assert.ThrowsAsync<TimeoutException>(

@@ -32,7 +32,7 @@ pub(super) fn failure(error: Error, write: bool) -> Failure {
             }
             ErrorKind::MaxErrorRate => "too many errors from this node of late",
             ErrorKind::InvalidNode | ErrorKind::InvalidNamespace => {
-                "no node of the cluster has this key: check the namespace"
+                "no node of the cluster has this key: is the cluster there, and is this its namespace?"
             }
             _ => "the connection failed",
         };
