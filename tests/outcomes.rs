@@ -340,6 +340,16 @@ async fn a_value_too_large_to_store_is_returned_and_its_lease_given_back() {
 }
 
 #[tokio::test]
+async fn a_fill_too_large_to_store_is_an_error_that_is_counted_and_gives_the_lease_back() {
+    let (cache, ..) = embedded_with(Cache::builder().max_value_bytes(10));
+    let filled = lease(&cache, "k").await.fill("eleven long").await;
+    assert!(matches!(filled, Err(Error::Invalid { field: "value", .. })));
+    assert_eq!(cache.stats().oversized, 1);
+    support::settle().await;
+    let _ = lease(&cache, "k").await;
+}
+
+#[tokio::test]
 async fn a_commit_too_large_to_store_is_an_error_and_frees_the_key() {
     let (cache, ..) = embedded_with(Cache::builder().max_value_bytes(10));
     let writer = cache.reserve("k").await.unwrap();

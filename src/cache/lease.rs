@@ -98,11 +98,19 @@ impl Lease {
     ///
     /// # Errors
     /// [`Error::Invalid`] for a value, a version or a time to live out of bounds: nothing was
-    /// sent, and the lease is given back. [`Error::Store`] if the store gave no answer and the value
-    /// was certainly not stored.
+    /// sent, and the lease is given back; a value that is too large is counted. [`Error::Store`] if the
+    /// store gave no answer and the value was certainly not stored.
     pub async fn fill(self, fresh: impl Into<Fresh>) -> Result<Fill, Error> {
-        let fresh = fresh.into().check(&self.cache.0.options)?;
-        self.fill_checked(fresh).await
+        let fresh = fresh.into();
+        match fresh.clone().check(&self.cache.0.options) {
+            Ok(checked) => self.fill_checked(checked).await,
+            Err(refused) => {
+                if self.cache.is_oversized(&fresh) {
+                    self.give_back(&fresh);
+                }
+                Err(refused)
+            }
+        }
     }
 
     pub(super) async fn fill_checked(self, fresh: Checked) -> Result<Fill, Error> {

@@ -86,6 +86,7 @@ public class BadInputTests : CacheTest
     {
         var large = new byte[2 << 20];
         Assert.Same(large, await Cache.GetOrFillAsync("k", _ => ValueTask.FromResult(large)).Within());
+        Assert.Equal(1, Cache.Stats.Oversized);
         Assert.Null(await Cache.GetAsync("k").Within());
         var outcome = await Cache.UpdateAsync(
             "k", (_, _) => ValueTask.FromResult(SourceResult.Committed(large))).Within();
