@@ -1,5 +1,6 @@
 using System.Buffers;
 using System.Buffers.Binary;
+using System.Runtime.ExceptionServices;
 using Microsoft.Extensions.Caching.Distributed;
 
 namespace Genfence.Extensions.Caching;
@@ -8,9 +9,18 @@ namespace Genfence.Extensions.Caching;
 /// Bytes for those who bring a cache logic of their own: sessions, FusionCache, Microsoft's HybridCache. A value begins
 /// with its sliding expiration, in ticks, and its last moment, in UTC ticks; each 0 where there is none.
 /// </summary>
-internal sealed class GenfenceDistributedCache(GenfenceCache cache, TimeProvider time) : IBufferDistributedCache
+/// <remarks>
+/// A get waits for nobody's fill: nothing obliges a caller that missed to set, and each other caller would then wait for
+/// the whole option <c>wait</c>. Which set is a fill, and which is blind, <see cref="Misses"/> knows.
+/// </remarks>
+internal sealed class GenfenceDistributedCache(GenfenceCache cache, TimeProvider time) : IBufferDistributedCache, IDisposable
 {
     private const int HeaderBytes = 16;
+
+    /// <summary>The longest time to live: what lives longer may go earlier, as from any cache.</summary>
+    private static readonly TimeSpan s_longest = TimeSpan.FromDays(3650);
+
+    private readonly Misses _misses = new(time);
 
     public byte[]? Get(string key) => Wait(GetAsync(key));
 
@@ -25,30 +35,43 @@ internal sealed class GenfenceDistributedCache(GenfenceCache cache, TimeProvider
     public async ValueTask<bool> TryGetAsync(
         string key, IBufferWriter<byte> destination, CancellationToken token = default)
     {
+        ArgumentNullException.ThrowIfNull(key);
         ArgumentNullException.ThrowIfNull(destination);
-        var (found, expiry) = await cache.TryGetAsync(key, new Reader(destination), token).ConfigureAwait(false);
-        if (found)
+        var reader = new Reader(destination, time.GetUtcNow());
+        try
         {
-            await SlideAsync(key, expiry, token).ConfigureAwait(false);
+            if (await ReadAsync(key, reader, token).ConfigureAwait(false))
+            {
+                return true;
+            }
         }
-        return found;
+        catch (Exception problem) when (problem is GenfenceStoreException or OperationCanceledException)
+        {
+            // Its caller may go on to read the source, and set.
+            if (_misses.Add(key) is { } unread)
+            {
+                _misses.Settle(unread, null, false);
+            }
+            throw;
+        }
+        return _misses.Add(key) is { } only && await LookUpAsync(only, reader, token).ConfigureAwait(false);
     }
 
     public void Refresh(string key) => Wait(RefreshAsync(key));
 
     public async Task RefreshAsync(string key, CancellationToken token = default)
     {
-        var (found, expiry) = await cache.TryGetAsync(key, new Reader(null), token).ConfigureAwait(false);
-        if (found)
-        {
-            await SlideAsync(key, expiry, token).ConfigureAwait(false);
-        }
+        ArgumentNullException.ThrowIfNull(key);
+        _ = await ReadAsync(key, new Reader(null, time.GetUtcNow()), token).ConfigureAwait(false);
     }
 
     public void Remove(string key) => Wait(RemoveAsync(key));
 
-    public Task RemoveAsync(string key, CancellationToken token = default) =>
-        cache.InvalidateAsync(key, null, token).AsTask();
+    public async Task RemoveAsync(string key, CancellationToken token = default)
+    {
+        ArgumentNullException.ThrowIfNull(key);
+        await cache.InvalidateAsync(key, null, token).ConfigureAwait(false);
+    }
 
     public void Set(string key, byte[] value, DistributedCacheEntryOptions options) =>
         Wait(SetAsync(key, value, options));
@@ -69,20 +92,29 @@ internal sealed class GenfenceDistributedCache(GenfenceCache cache, TimeProvider
         DistributedCacheEntryOptions options,
         CancellationToken token = default)
     {
+        ArgumentNullException.ThrowIfNull(key);
         ArgumentNullException.ThrowIfNull(options);
+        token.ThrowIfCancellationRequested();
         var now = time.GetUtcNow();
-        var last = options.AbsoluteExpirationRelativeToNow is { } relative ? now + relative : options.AbsoluteExpiration;
-        var expiry = new Expiry(options.SlidingExpiration?.Ticks ?? 0, last?.UtcTicks ?? 0);
-        var length = checked((int)value.Length);
-        var bytes = ArrayPool<byte>.Shared.Rent(HeaderBytes + length);
+        var expiry = Expiry.Of(options, now);
+        var length = checked(HeaderBytes + (int)value.Length);
+        var bytes = ArrayPool<byte>.Shared.Rent(length);
         try
         {
             BinaryPrimitives.WriteInt64LittleEndian(bytes, expiry.SlidingTicks);
             BinaryPrimitives.WriteInt64LittleEndian(bytes.AsSpan(8), expiry.LastTicks);
             value.CopyTo(bytes.AsSpan(HeaderBytes));
-            // The bytes are copied before the await.
-            _ = await cache.SetBytesAsync(key, bytes.AsMemory(0, HeaderBytes + length), expiry.Left(now), token)
-                .ConfigureAwait(false);
+            // The bytes are copied before the await. A set that lost its race is none the caller could mend.
+            using var lease = _misses.Take(key);
+            if (lease is not null)
+            {
+                _ = await lease.FillAsync(bytes.AsMemory(0, length), null, expiry.Left(now), token).ConfigureAwait(false);
+            }
+            else
+            {
+                _ = await cache.SetBytesAsync(key, bytes.AsMemory(0, length), expiry.Left(now), token)
+                    .ConfigureAwait(false);
+            }
         }
         finally
         {
@@ -90,9 +122,48 @@ internal sealed class GenfenceDistributedCache(GenfenceCache cache, TimeProvider
         }
     }
 
+    /// <summary>Gives back the leases of misses that no set has followed. The cache beneath is not its own.</summary>
+    public void Dispose() => _misses.Dispose();
+
+    private async ValueTask<bool> ReadAsync(string key, Reader reader, CancellationToken token)
+    {
+        var (_, expiry) = await cache.TryGetAsync(key, reader, token).ConfigureAwait(false);
+        reader.Failure?.Throw();
+        if (reader.HasRead)
+        {
+            await SlideAsync(key, expiry, token).ConfigureAwait(false);
+        }
+        return reader.HasRead;
+    }
+
+    /// <summary>Asks for the lease of a miss that is its key's only one; there may be a value by now.</summary>
+    private async ValueTask<bool> LookUpAsync(Misses.OfKey only, Reader reader, CancellationToken token)
+    {
+        Lease? lease = null;
+        Expiry expiry = default;
+        try
+        {
+            var looked = await cache.LookupNowAsync(only.Key, token).ConfigureAwait(false);
+            lease = looked.Lease;
+            if (looked.Hit.Value is { } bytes)
+            {
+                expiry = reader.Deserialize(bytes);
+            }
+        }
+        finally
+        {
+            _misses.Settle(only, lease, reader.HasRead);
+        }
+        reader.Failure?.Throw();
+        if (reader.HasRead)
+        {
+            await SlideAsync(only.Key, expiry, token).ConfigureAwait(false);
+        }
+        return reader.HasRead;
+    }
+
     private async ValueTask SlideAsync(string key, Expiry expiry, CancellationToken token)
     {
-        // One that is over by this clock and not yet by the store's is left alone.
         if (expiry.SlidingTicks > 0 && expiry.Left(time.GetUtcNow()) is { } left && left > TimeSpan.Zero)
         {
             _ = await cache.TouchAsync(key, left, token).ConfigureAwait(false);
@@ -105,25 +176,61 @@ internal sealed class GenfenceDistributedCache(GenfenceCache cache, TimeProvider
 
     private readonly record struct Expiry(long SlidingTicks, long LastTicks)
     {
+        public static Expiry Of(DistributedCacheEntryOptions options, DateTimeOffset now)
+        {
+            var last = options.AbsoluteExpirationRelativeToNow switch
+            {
+                null => options.AbsoluteExpiration,
+                { } relative when relative < DateTimeOffset.MaxValue - now => now + relative,
+                _ => DateTimeOffset.MaxValue,
+            };
+            return new Expiry(options.SlidingExpiration?.Ticks ?? 0, last?.UtcTicks ?? 0);
+        }
+
         /// <summary>The shorter of the two; nothing where the cache's own time counts.</summary>
         public TimeSpan? Left(DateTimeOffset now)
         {
             TimeSpan? sliding = SlidingTicks > 0 ? TimeSpan.FromTicks(SlidingTicks) : null;
             TimeSpan? last = LastTicks > 0 ? TimeSpan.FromTicks(LastTicks - now.UtcTicks) : null;
-            return sliding is null || last < sliding ? last : sliding;
+            var left = sliding is null || last < sliding ? last : sliding;
+            return left > s_longest ? s_longest : left;
         }
     }
 
-    /// <summary>Takes a value apart while it is still the cache's.</summary>
-    private sealed class Reader(IBufferWriter<byte>? target) : IGenfenceSerializer<Expiry>
+    /// <summary>
+    /// Takes a value apart while it is still the cache's. One whose last moment has passed is none, though the store,
+    /// which reckons in whole seconds, still has it.
+    /// </summary>
+    private sealed class Reader(IBufferWriter<byte>? target, DateTimeOffset now) : IGenfenceSerializer<Expiry>
     {
+        public bool HasRead { get; private set; }
+
+        /// <summary>The target's own: the cache would take it for bytes that cannot be read.</summary>
+        public ExceptionDispatchInfo? Failure { get; private set; }
+
         public void Serialize(Expiry value, IBufferWriter<byte> target) => throw new NotSupportedException();
 
         public Expiry Deserialize(ReadOnlySpan<byte> bytes)
         {
+            if (bytes.Length < HeaderBytes)
+            {
+                return default;
+            }
             var expiry = new Expiry(
                 BinaryPrimitives.ReadInt64LittleEndian(bytes), BinaryPrimitives.ReadInt64LittleEndian(bytes[8..]));
-            target?.Write(bytes[HeaderBytes..]);
+            if (expiry.LastTicks > 0 && expiry.LastTicks <= now.UtcTicks)
+            {
+                return default;
+            }
+            try
+            {
+                target?.Write(bytes[HeaderBytes..]);
+                HasRead = true;
+            }
+            catch (Exception problem)
+            {
+                Failure = ExceptionDispatchInfo.Capture(problem);
+            }
             return expiry;
         }
     }

@@ -67,10 +67,29 @@ public static class GenfenceServiceCollectionExtensions
 
     /// <summary>
     /// Registers <see cref="IDistributedCache"/>, which is also an <see cref="IBufferDistributedCache"/>, on the registered
-    /// <see cref="GenfenceCache"/>: for sessions, FusionCache, or Microsoft's HybridCache. Its values ask no source, so
-    /// they are outside the guarantee; a set beside a writer of the key stores nothing. Keys are the cache's own: share
+    /// <see cref="GenfenceCache"/>: for sessions, FusionCache, or Microsoft's HybridCache. Keys are the cache's own: share
     /// none with <see cref="HybridCache"/> or your own calls.
     /// </summary>
+    /// <remarks>
+    /// <para>
+    /// A get that misses takes the key's lease where nobody has it, and waits for nobody. <b>A set after this process's
+    /// only outstanding miss of that key is the conditional fill of the lease that the miss took</b>: it stores nothing
+    /// where the key was changed, removed or set since, or where it comes after the option <c>load_time</c>. <b>Any other
+    /// set is a blind <c>SetAsync</c></b>, outside the guarantee: the last one wins, also with a value that was read
+    /// before a change; beside a live writer of the key it stores nothing. So is each set of a key that has two
+    /// outstanding misses, as nobody can tell whose set it is; of one whose miss met a writer, or another's lease; and
+    /// one that no miss came before. No set says which of them it was, or whether it stored.
+    /// </para>
+    /// <para>
+    /// A miss is outstanding until its set, or for ten minutes, of 1,024 keys at most; what is forgotten sooner is that
+    /// whose last miss is the oldest. A get that was cancelled or that the store did not answer counts as a miss.
+    /// Removing a key ends no miss: what was read before the removal must not be set after it.
+    /// </para>
+    /// <para>
+    /// Without an expiration a value lives for the cache's own time. An absolute one is exact by this machine's clock; a
+    /// sliding one is rounded up to whole seconds, prolonged by each get and refresh, and ends with the absolute one.
+    /// </para>
+    /// </remarks>
     /// <param name="services">Where to.</param>
     /// <returns>The services.</returns>
     public static IServiceCollection AddGenfenceDistributedCache(this IServiceCollection services)

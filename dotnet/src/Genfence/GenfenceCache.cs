@@ -171,11 +171,22 @@ public sealed partial class GenfenceCache : IAsyncDisposable, IDisposable
     /// <param name="key">The key.</param>
     /// <param name="cancellationToken">Ends the wait; a lease that comes later is given back.</param>
     /// <returns>What it found.</returns>
-    public async ValueTask<LookupResult> LookupAsync(
-        CacheKey key, CancellationToken cancellationToken = default)
+    public ValueTask<LookupResult> LookupAsync(CacheKey key, CancellationToken cancellationToken = default) =>
+        LookupAsync(new Request(Op.Lookup) { Key = key }, cancellationToken);
+
+    /// <summary>
+    /// As <see cref="LookupAsync(CacheKey, CancellationToken)"/>, and waits for nobody: where another caller fills the
+    /// key, in this process or elsewhere, it is a bypass, <see cref="BypassReason.Slow"/>.
+    /// </summary>
+    /// <param name="key">The key.</param>
+    /// <param name="cancellationToken">Ends the wait; a lease that comes later is given back.</param>
+    /// <returns>What it found.</returns>
+    public ValueTask<LookupResult> LookupNowAsync(CacheKey key, CancellationToken cancellationToken = default) =>
+        LookupAsync(new Request(Op.LookupMany) { Key = key }, cancellationToken);
+
+    private async ValueTask<LookupResult> LookupAsync(Request lookup, CancellationToken cancellation)
     {
-        var found = await Connection.Submit(new Request(Op.Lookup) { Key = key }, cancellationToken)
-            .ConfigureAwait(false);
+        var found = await Connection.Submit(lookup, cancellation).ConfigureAwait(false);
         try
         {
             found.ThrowIfFailed();
@@ -183,6 +194,7 @@ public sealed partial class GenfenceCache : IAsyncDisposable, IDisposable
             {
                 Status.Hit => new LookupResult(CachedValue.Of(found)),
                 Status.Leased => new LookupResult(new Lease(this, found.TakeLease())),
+                Status.Pending => new LookupResult(BypassReason.Slow),
                 _ => new LookupResult((BypassReason)found.Detail),
             };
         }

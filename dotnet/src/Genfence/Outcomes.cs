@@ -116,7 +116,7 @@ public enum BypassReason
     /// <summary>A writer holds the key.</summary>
     Reserved,
 
-    /// <summary>Somebody else's fill takes longer than the option <c>wait</c>.</summary>
+    /// <summary>Somebody else's fill takes longer than the option <c>wait</c>, or the caller waits for none.</summary>
     Slow,
 
     /// <summary>The store gave no answer.</summary>

@@ -1,30 +1,24 @@
 using System.Diagnostics;
-using System.Runtime.InteropServices;
 
 namespace Genfence.Tests;
 
 /// <summary>The same calls over TCP: on the wire test server, a process of this test's own.</summary>
-public sealed partial class WireTests : CacheTest
+public sealed class WireTests : CacheTest
 {
-    private const int Stop = 19, Continue = 18;
+    private readonly WireServer _server = new();
 
-    private Process _server = null!;
-    private string _address = "";
-
-    protected override string Url => $"aerospike://{_address}/test/cache?timeout=5s&attempts=1&wait=10s";
+    protected override string Url => $"aerospike://{_server.Address}/test/cache?timeout=5s&attempts=1&wait=10s";
 
     public override async ValueTask InitializeAsync()
     {
-        _server = Process.Start(new ProcessStartInfo(Support.Metadata("Wire")) { RedirectStandardOutput = true })!;
-        _address = (await _server.StandardOutput.ReadLineAsync().WaitAsync(Support.Patience))!;
+        await _server.InitializeAsync();
         await base.InitializeAsync();
     }
 
     public override async ValueTask DisposeAsync()
     {
         await base.DisposeAsync();
-        _server.Kill();
-        _server.Dispose();
+        await _server.DisposeAsync();
     }
 
     [Fact]
@@ -62,13 +56,13 @@ public sealed partial class WireTests : CacheTest
     public async Task A_reservation_that_comes_after_the_cancellation_is_aborted()
     {
         await Cache.SetAsync("k", "x").Within();
-        Signal(Stop);
+        _server.Signal(WireServer.Stop);
         using var source = new CancellationTokenSource();
         var reserving = Cache.ReserveAsync("k", source.Token).AsTask();
         await source.CancelAsync();
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => reserving.WaitAsync(Support.Patience));
         Assert.Equal(1, Support.Live().Pending);
-        Signal(Continue);
+        _server.Signal(WireServer.Continue);
         // A reservation lives for 10 s: this ends earlier only if it was aborted.
         var waited = Stopwatch.StartNew();
         while (true)
@@ -89,7 +83,7 @@ public sealed partial class WireTests : CacheTest
     public async Task Calls_in_flight_end_when_the_server_dies()
     {
         var reservation = await Cache.ReserveAsync("r").Within();
-        Signal(Stop);
+        _server.Signal(WireServer.Stop);
         var lookups = Enumerable.Range(0, 50).Select(i => Cache.LookupAsync($"k{i}").AsTask()).ToArray();
         var reserving = Cache.ReserveAsync("other").AsTask();
         var commit = reservation.CommitAsync(Support.Bytes("x")).AsTask();
@@ -105,9 +99,4 @@ public sealed partial class WireTests : CacheTest
         Assert.Equal("from the source", await fill.WaitAsync(Support.Patience));
         reservation.Dispose();
     }
-
-    private void Signal(int signal) => Assert.Equal(0, Kill(_server.Id, signal));
-
-    [LibraryImport("libc", EntryPoint = "kill")]
-    private static partial int Kill(int process, int signal);
 }

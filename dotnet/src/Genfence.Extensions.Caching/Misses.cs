@@ -1,0 +1,187 @@
+namespace Genfence.Extensions.Caching;
+
+/// <summary>
+/// The misses of this process whose sets are still to come, and the lease of each that is its key's only one. A set
+/// does not say which miss it belongs to; so where a key has two, either set could be of a source that was read before
+/// the lease came, and a fill under it could store what is stale: that lease is given back.
+/// </summary>
+/// <remarks>
+/// There is no timer: the native library gives a lease back by itself, after the option <c>load_time</c>. It is kept
+/// here beyond that, so that a late set is refused as its fill, and not taken for one that follows no miss.
+/// </remarks>
+internal sealed class Misses(TimeProvider time) : IDisposable
+{
+    /// <summary>Of so many keys; beyond that those are forgotten whose last miss is the oldest.</summary>
+    public const int MaxKeys = 1024;
+
+    /// <summary>Of one key; from there on its sets are not counted off, and only time ends its misses.</summary>
+    private const int MaxOfKey = 64;
+
+    /// <summary>A miss need not be followed by a set, so this ends it.</summary>
+    public static readonly TimeSpan MaxAge = TimeSpan.FromMinutes(10);
+
+    private readonly Dictionary<string, LinkedListNode<OfKey>> _byKey = new(StringComparer.Ordinal);
+
+    // The one whose last miss is the oldest comes first.
+    private readonly LinkedList<OfKey> _byAge = new();
+    private bool _disposed;
+
+    /// <summary>
+    /// Adds a miss. If it is the key's only one, it may be looked up for a lease; tell <see cref="Settle"/> what came
+    /// of that.
+    /// </summary>
+    public OfKey? Add(string key)
+    {
+        lock (_byKey)
+        {
+            ForgetOld();
+            if (_disposed)
+            {
+                return null;
+            }
+            if (_byKey.TryGetValue(key, out var known))
+            {
+                known.Value.Cross();
+                known.Value.Add(time.GetTimestamp());
+                _byAge.Remove(known);
+                _byAge.AddLast(known);
+                return null;
+            }
+            if (_byKey.Count == MaxKeys)
+            {
+                Forget(_byAge.First!);
+            }
+            var only = new OfKey(key, time.GetTimestamp());
+            _byKey.Add(key, _byAge.AddLast(only));
+            return only;
+        }
+    }
+
+    /// <summary>What came of a lookup: perhaps a lease, which is this one's from now on; or a value.</summary>
+    public void Settle(OfKey misses, Lease? lease, bool found)
+    {
+        lock (_byKey)
+        {
+            misses.Settle(lease);
+            if (found && misses.CountOff() && _byKey.TryGetValue(misses.Key, out var known) && known.Value == misses)
+            {
+                Forget(known);
+            }
+        }
+    }
+
+    /// <summary>
+    /// A set has come. The lease of its key's only miss, which is the caller's from now on; nothing where there is none.
+    /// </summary>
+    public Lease? Take(string key)
+    {
+        lock (_byKey)
+        {
+            ForgetOld();
+            if (!_byKey.TryGetValue(key, out var known))
+            {
+                return null;
+            }
+            if (known.Value.IsOnlyAndLooking)
+            {
+                // Its caller does not know yet that it missed, so it is another's set.
+                known.Value.Cross();
+                return null;
+            }
+            var lease = known.Value.TakeLease();
+            if (known.Value.CountOff())
+            {
+                Forget(known);
+            }
+            return lease;
+        }
+    }
+
+    /// <summary>Gives all leases back, and takes no more.</summary>
+    public void Dispose()
+    {
+        lock (_byKey)
+        {
+            _disposed = true;
+            while (_byAge.First is { } oldest)
+            {
+                Forget(oldest);
+            }
+        }
+    }
+
+    private void ForgetOld()
+    {
+        while (_byAge.First is { } oldest && time.GetElapsedTime(oldest.Value.Last) > MaxAge)
+        {
+            Forget(oldest);
+        }
+    }
+
+    private void Forget(LinkedListNode<OfKey> misses)
+    {
+        _byKey.Remove(misses.Value.Key);
+        _byAge.Remove(misses);
+        misses.Value.Cross();
+    }
+
+    /// <summary>The misses of one key, and the lease where there is but one.</summary>
+    internal sealed class OfKey(string key, long first)
+    {
+        private readonly List<long> _at = [first];
+        private Lease? _lease;
+        private bool _looking = true;
+        private bool _crossed;
+
+        public string Key => key;
+
+        public long Last => _at[^1];
+
+        public bool IsOnlyAndLooking => _looking && _at.Count == 1;
+
+        public void Add(long now)
+        {
+            if (_at.Count == MaxOfKey)
+            {
+                _at.RemoveAt(0);
+            }
+            _at.Add(now);
+        }
+
+        /// <summary>One is done. Whether it was the last.</summary>
+        public bool CountOff()
+        {
+            // The newest, so that one that no set follows gets old all the same.
+            if (_at.Count is > 1 and < MaxOfKey)
+            {
+                _at.RemoveAt(_at.Count - 1);
+                return false;
+            }
+            return _at.Count == 1;
+        }
+
+        /// <summary>There is more than this one miss, or was: no lease is kept.</summary>
+        public void Cross()
+        {
+            _crossed = true;
+            TakeLease()?.Dispose();
+        }
+
+        public void Settle(Lease? lease)
+        {
+            _looking = false;
+            _lease = lease;
+            if (_crossed)
+            {
+                Cross();
+            }
+        }
+
+        public Lease? TakeLease()
+        {
+            var taken = _lease;
+            _lease = null;
+            return taken;
+        }
+    }
+}

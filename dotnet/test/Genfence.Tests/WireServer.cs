@@ -1,0 +1,90 @@
+using System.Diagnostics;
+using System.Runtime.InteropServices;
+
+namespace Genfence.Tests;
+
+/// <summary>The wire test server, a process of its own: it ends with its input, so never after this process.</summary>
+public sealed partial class WireServer : IAsyncLifetime
+{
+    public const int Stop = 19, Continue = 18;
+
+    private Process _process = null!;
+
+    public string Address { get; private set; } = "";
+
+    public async ValueTask InitializeAsync()
+    {
+        _process = Process.Start(new ProcessStartInfo(Support.Metadata("Wire"), "--control")
+        {
+            RedirectStandardInput = true,
+            RedirectStandardOutput = true,
+        })!;
+        Address = (await _process.StandardOutput.ReadLineAsync().WaitAsync(Support.Patience))!;
+    }
+
+    public ValueTask DisposeAsync()
+    {
+        Kill();
+        _process.Dispose();
+        return default;
+    }
+
+    public void Kill() => _process.Kill();
+
+    public void Signal(int signal) => Assert.Equal(0, Kill(_process.Id, signal));
+
+    /// <summary>Moves its clock, or switches a fault: what there is stands in tests/wire/src/main.rs.</summary>
+    public async Task OrderAsync(string order)
+    {
+        await _process.StandardInput.WriteLineAsync(order);
+        Assert.Equal("done", await _process.StandardOutput.ReadLineAsync().WaitAsync(Support.Patience));
+    }
+
+    [LibraryImport("libc", EntryPoint = "kill")]
+    private static partial int Kill(int process, int signal);
+}
+
+/// <summary>
+/// The same tests on each store: embedded, on the wire test server, and on the real server that AEROSPIKE_HOSTS names,
+/// if it does. After each, nothing may be left.
+/// </summary>
+public abstract class StoreTest(WireServer wire) : IClassFixture<WireServer>, IAsyncLifetime
+{
+    public const string Memory = "memory", Wire = "wire", Real = "real";
+
+    private readonly List<GenfenceCache> _opened = [];
+    private readonly string _prefix = $"{Guid.NewGuid():N}:";
+
+    public static TheoryData<string> Stores => RealHosts is null ? [Memory, Wire] : [Memory, Wire, Real];
+
+    private static string? RealHosts => Environment.GetEnvironmentVariable("AEROSPIKE_HOSTS");
+
+    protected WireServer Server { get; } = wire;
+
+    /// <summary>Opens a cache; on a server all of one test share their keys, as two processes would.</summary>
+    protected async Task<GenfenceCache> OpenAsync(string store, string options = "wait=20s&lease_time=1m")
+    {
+        var url = store switch
+        {
+            Memory => "memory://",
+            Wire => $"aerospike://{Server.Address}/test/cache",
+            _ => $"aerospike://{RealHosts}/test/cache",
+        };
+        var cache = await GenfenceCache.ConnectAsync($"{url}?prefix={_prefix}&{options}");
+        _opened.Add(cache);
+        return cache;
+    }
+
+    public virtual ValueTask InitializeAsync() => default;
+
+    public virtual async ValueTask DisposeAsync()
+    {
+        foreach (var cache in _opened)
+        {
+            await cache.DisposeAsync();
+        }
+        _opened.Clear();
+        await Support.AssertNothingIsAliveAsync();
+        GC.SuppressFinalize(this);
+    }
+}
