@@ -118,7 +118,10 @@ impl Cache {
         Ok(match self.settle(&key, &Change::Set { token, value, ttl }, Some(token)).await? {
             Settled::Applied => Set::Stored,
             Settled::Refused(_) => Set::Busy,
-            Settled::InDoubt => Set::InDoubt,
+            Settled::InDoubt => {
+                self.0.counters.in_doubt.add();
+                Set::InDoubt
+            }
         })
     }
 
@@ -153,7 +156,10 @@ impl Cache {
         Ok(match self.settle(&key, &change, Some(token)).await? {
             Settled::Applied => Replace::Stored,
             Settled::Refused(_) => Replace::Conflict,
-            Settled::InDoubt => Replace::InDoubt,
+            Settled::InDoubt => {
+                self.0.counters.in_doubt.add();
+                Replace::InDoubt
+            }
         })
     }
 

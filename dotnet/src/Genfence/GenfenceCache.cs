@@ -227,6 +227,15 @@ public sealed partial class GenfenceCache : IAsyncDisposable, IDisposable
         };
     }
 
+    /// <inheritdoc cref="SetBytesAsync(CacheKey, ReadOnlyMemory{byte}?, TimeSpan?, CancellationToken)"/>
+    [OverloadResolutionPriority(1)] // A null array would else become empty bytes on its way.
+    public ValueTask<SetOutcome> SetBytesAsync(
+        CacheKey key,
+        byte[]? value,
+        TimeSpan? timeToLive = null,
+        CancellationToken cancellationToken = default) =>
+        SetBytesAsync(key, value.OrNothing(), timeToLive, cancellationToken);
+
     /// <summary>
     /// Stores a value without asking the source; the last set wins. Outside the guarantee.
     /// </summary>
@@ -269,6 +278,16 @@ public sealed partial class GenfenceCache : IAsyncDisposable, IDisposable
             _ => ReplaceOutcome.InDoubt,
         };
     }
+
+    /// <inheritdoc cref="ReplaceAsync(CacheKey, ulong, ReadOnlyMemory{byte}?, TimeSpan?, CancellationToken)"/>
+    [OverloadResolutionPriority(1)] // A null array would else become empty bytes on its way.
+    public ValueTask<ReplaceOutcome> ReplaceAsync(
+        CacheKey key,
+        ulong stamp,
+        byte[]? value,
+        TimeSpan? timeToLive = null,
+        CancellationToken cancellationToken = default) =>
+        ReplaceAsync(key, stamp, value.OrNothing(), timeToLive, cancellationToken);
 
     /// <summary>
     /// Says that somebody who did not reserve it changed the source of a key. Removes the value, and ends every

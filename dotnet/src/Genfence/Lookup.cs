@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Genfence.Native;
 
 namespace Genfence;
@@ -5,7 +6,7 @@ namespace Genfence;
 /// <summary>A value of the cache.</summary>
 /// <param name="Value">The bytes; <see langword="null"/> where the source is known to have nothing.</param>
 /// <param name="Version">Its version from the source, where it has one.</param>
-/// <param name="Stamp">Names this stored value, for <see cref="GenfenceCache.ReplaceAsync"/>.</param>
+/// <param name="Stamp">Names this stored value, for <see cref="GenfenceCache.ReplaceAsync(CacheKey, ulong, byte[], TimeSpan?, CancellationToken)"/>.</param>
 public readonly record struct CachedValue(byte[]? Value, long? Version, ulong Stamp)
 {
     internal static CachedValue Of(in NativeResult result) => new(
@@ -83,6 +84,15 @@ public sealed class Lease : IDisposable
         var status = await _cache.Connection.StatusAsync(request, cancellationToken).ConfigureAwait(false);
         return Of(status);
     }
+
+    /// <inheritdoc cref="FillAsync(ReadOnlyMemory{byte}?, long?, TimeSpan?, CancellationToken)"/>
+    [OverloadResolutionPriority(1)] // A null array would else become empty bytes on its way.
+    public ValueTask<FillOutcome> FillAsync(
+        byte[]? value,
+        long? version = null,
+        TimeSpan? timeToLive = null,
+        CancellationToken cancellationToken = default) =>
+        FillAsync(value.OrNothing(), version, timeToLive, cancellationToken);
 
     internal static FillOutcome Of(int status) => status switch
     {

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Genfence.Native;
 using Microsoft.Extensions.Logging;
 
@@ -71,6 +72,15 @@ public sealed partial class Reservation : IDisposable
             _ => CommitOutcome.InDoubt,
         };
     }
+
+    /// <inheritdoc cref="CommitAsync(ReadOnlyMemory{byte}?, long?, TimeSpan?, CancellationToken)"/>
+    [OverloadResolutionPriority(1)] // A null array would else become empty bytes on its way.
+    public ValueTask<CommitOutcome> CommitAsync(
+        byte[]? value,
+        long? version = null,
+        TimeSpan? timeToLive = null,
+        CancellationToken cancellationToken = default) =>
+        CommitAsync(value.OrNothing(), version, timeToLive, cancellationToken);
 
     /// <summary>
     /// The source was changed and committed, and the value is not at hand. Uses the reservation up.

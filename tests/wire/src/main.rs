@@ -7,7 +7,8 @@
 //! - `advance MS`: its clock goes forward by so many milliseconds;
 //! - `lose-replies N`: the next N commands that are no plain reads are applied, and their answers lost;
 //! - `lose-requests N`: the next N such commands are lost;
-//! - `clear`: ends what was ordered before.
+//! - `clear`: ends the losses that were ordered before;
+//! - `evict-all`: all records go.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -74,6 +75,7 @@ fn obey(server: &Server, line: &str) -> Option<()> {
         "lose-replies" if number > 0 => fault(Action::DropReply(Then::Close)),
         "lose-requests" if number > 0 => fault(Action::DropRequest(Then::Close)),
         "clear" => server.faults().clear(),
+        "evict-all" => drop(server.evict_all()),
         _ => return None,
     }
     Some(())

@@ -47,3 +47,10 @@ internal struct Request(Op op)
             ? (ulong)Math.Ceiling(time.TotalMilliseconds)
             : throw new GenfenceInvalidException(field, $"{field}: {time}, must be above 0");
 }
+
+internal static class Values
+{
+    /// <summary>Null stays null: the conversion of an array makes empty bytes of it.</summary>
+    public static ReadOnlyMemory<byte>? OrNothing(this byte[]? value) =>
+        value is null ? (ReadOnlyMemory<byte>?)null : value;
+}

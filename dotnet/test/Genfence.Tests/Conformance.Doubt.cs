@@ -1,0 +1,181 @@
+namespace Genfence.Tests;
+
+/// <summary>Commands whose answers are lost, and commands that are lost: what is settled, and what stays in doubt.</summary>
+public sealed partial class Conformance
+{
+    private const string Lost = "attempts=1&timeout=300ms&max_errors=0";
+
+    [Case(Needs.Control)]
+    private async Task a_store_whose_answer_was_lost_recognises_its_own_work()
+    {
+        var lease = await _key.LeaseAsync();
+        await Server.OrderAsync("lose-replies 1");
+        Assert.Equal(FillOutcome.Stored, await Key.FillAsync(lease));
+        foreach (var version in new long?[] { null, 1 })
+        {
+            var writer = await _key.ReserveAsync();
+            await Server.OrderAsync("lose-replies 1");
+            Assert.Equal(CommitOutcome.Stored, await Key.CommitAsync(writer, version));
+            Assert.Equal("committed", await _key.TextAsync());
+        }
+        await Server.OrderAsync("lose-replies 1");
+        Assert.Equal(SetOutcome.Stored, await _key.SetAsync());
+        var stamp = (await _key.HitAsync()).Stamp;
+        await Server.OrderAsync("lose-replies 1");
+        Assert.Equal(ReplaceOutcome.Stored, await _key.ReplaceAsync(stamp));
+        await Server.OrderAsync("lose-replies 1");
+        await _key.InvalidateAsync();
+        Assert.Equal((null, 0), (await _key.TextAsync(), _key.Cache.Stats.InDoubt));
+    }
+
+    [Case(Needs.Control)]
+    private async Task a_command_that_was_lost_is_sent_again()
+    {
+        await Server.OrderAsync("lose-requests 2");
+        var lease = await _key.LeaseAsync();
+        await Server.OrderAsync("lose-requests 2");
+        Assert.Equal(FillOutcome.Stored, await Key.FillAsync(lease));
+        await Server.OrderAsync("lose-requests 2");
+        var writer = await _key.ReserveAsync();
+        await Server.OrderAsync("lose-requests 2");
+        Assert.Equal(CommitOutcome.Stored, await Key.CommitAsync(writer));
+        writer = await _key.ReserveAsync();
+        await Server.OrderAsync("lose-requests 2");
+        Assert.Equal(ReleaseOutcome.Purged, await Key.ReleaseAsync(writer));
+        Assert.Equal((LookupKind.Lease, 0L), (await _key.LookAsync(), _key.Cache.Stats.InDoubt));
+    }
+
+    [Case(Needs.Control, Lost)]
+    private async Task a_fill_that_nobody_answers_is_in_doubt()
+    {
+        foreach (var (order, stored) in new[] { ("lose-replies 1", "filled"), ("lose-requests 1", null) })
+        {
+            var lease = await _key.LeaseAsync();
+            await Server.OrderAsync(order);
+            Assert.Equal(FillOutcome.InDoubt, await Key.FillAsync(lease));
+            Assert.Equal(stored, await _key.TextAsync());
+            await _key.InvalidateAsync();
+        }
+    }
+
+    [Case(Needs.Control, Lost)]
+    private async Task a_commit_that_nobody_answers_releases_and_else_is_in_doubt()
+    {
+        foreach (var version in new long?[] { null, 3 })
+        {
+            foreach (var (order, outcome) in new[]
+            {
+                ("lose-replies 1", CommitOutcome.Purged),
+                ("lose-requests 1", CommitOutcome.Purged),
+                // The release, too; it goes on in the background.
+                ("lose-replies 2", CommitOutcome.InDoubt),
+                ("lose-requests 2", CommitOutcome.InDoubt),
+            })
+            {
+                var writer = await _key.ReserveAsync();
+                await Server.OrderAsync(order);
+                Assert.Equal(outcome, await Key.CommitAsync(writer, version));
+                (await FreeAsync()).Dispose();
+            }
+        }
+        Assert.Equal(4, _key.Cache.Stats.InDoubt);
+    }
+
+    [Case(Needs.Control, Lost)]
+    private async Task a_release_that_nobody_answers_is_in_doubt()
+    {
+        foreach (var order in new[] { "lose-replies 1", "lose-requests 1" })
+        {
+            var writer = await _key.ReserveAsync();
+            await Server.OrderAsync(order);
+            Assert.Equal(ReleaseOutcome.InDoubt, await Key.ReleaseAsync(writer));
+            (await FreeAsync()).Dispose();
+        }
+    }
+
+    [Case(Needs.Control, Lost)]
+    private async Task an_update_that_nobody_answers_is_in_doubt()
+    {
+        Assert.Equal(UpdateOutcome.InDoubt, await _key.Cache.UpdateAsync("k", async (_, _) =>
+        {
+            await Server.OrderAsync("lose-replies 2");
+            return SourceResult.Committed("new");
+        }));
+        (await FreeAsync()).Dispose();
+    }
+
+    [Case(Needs.Control, Lost)]
+    private async Task a_blind_store_that_nobody_answers_is_in_doubt()
+    {
+        await Server.OrderAsync("lose-replies 1");
+        Assert.Equal(SetOutcome.InDoubt, await _key.SetAsync());
+        Assert.Equal("set", await _key.TextAsync());
+        await Server.OrderAsync("lose-replies 1");
+        Assert.Equal(ReplaceOutcome.InDoubt, await _key.ReplaceAsync((await _key.HitAsync()).Stamp));
+        Assert.Equal("replaced", await _key.TextAsync());
+        Assert.Equal(2, _key.Cache.Stats.InDoubt);
+    }
+
+    [Case(Needs.Control, Lost)]
+    private async Task what_has_no_doubtful_outcome_says_that_nobody_answered()
+    {
+        using var writer = await _key.ReserveAsync();
+        await _key.Another.SetAsync();
+        foreach (var call in new Func<Task>[]
+        {
+            () => _key.Another.ReserveAsync(),
+            () => _key.InvalidateAsync(),
+            () => _key.InvalidateAsync(7),
+            () => _key.Another.TouchAsync(10),
+            () => writer.RenewAsync().AsTask(),
+        })
+        {
+            await Server.OrderAsync("lose-requests 1");
+            await Assert.ThrowsAsync<GenfenceStoreException>(call);
+        }
+        await Server.OrderAsync("lose-requests 1");
+        await writer.AbortAsync();
+    }
+
+    [Case(Needs.Control, Lost)]
+    private async Task a_lease_that_nobody_answers_is_a_bypass()
+    {
+        await Server.OrderAsync("lose-requests 1");
+        Assert.Equal(BypassReason.Unreachable, await _key.LookAsync());
+    }
+
+    [Case(Needs.Control, Lost + "&unreachable_read=error")]
+    private async Task a_lease_that_nobody_answers_is_an_error_where_that_is_asked_for()
+    {
+        await Server.OrderAsync("lose-requests 1");
+        await Assert.ThrowsAsync<GenfenceStoreException>(_key.LookAsync);
+    }
+
+    [Case(Needs.Control, Lost + "&unreachable_reserve=proceed")]
+    private async Task a_reserve_that_nobody_answers_proceeds_where_that_is_asked_for()
+    {
+        await _key.SetAsync("old");
+        await Server.OrderAsync("lose-requests 1");
+        var writer = await _key.ReserveAsync();
+        // Not held: the old value is there until the commit, which only releases.
+        Assert.Equal("old", await _key.TextAsync());
+        Assert.Equal(CommitOutcome.Purged, await Key.CommitAsync(writer));
+        Assert.Null(await _key.TextAsync());
+    }
+
+    /// <summary>Once the background has released the key; no reservation has expired by then.</summary>
+    private async Task<Lease> FreeAsync()
+    {
+        var waited = System.Diagnostics.Stopwatch.StartNew();
+        while (true)
+        {
+            var looked = await _key.Cache.LookupNowAsync("k");
+            if (looked.Lease is { } lease)
+            {
+                return lease;
+            }
+            Assert.True(waited.Elapsed < Support.Patience, $"{looked.Kind} {looked.Bypass}");
+            await Task.Delay(1);
+        }
+    }
+}
