@@ -63,29 +63,6 @@ public class CancellationTests : CacheTest
     }
 
     [Fact]
-    public async Task A_reservation_that_nobody_took_does_not_block_its_key()
-    {
-        for (var i = 0; i < 20_000; i++)
-        {
-            using var source = new CancellationTokenSource();
-            var reserving = Cache.ReserveAsync($"k{i % 10}", source.Token);
-            source.Cancel();
-            try
-            {
-                // Handed over before the cancellation.
-                using var reservation = await reserving.Within();
-                await reservation.AbortAsync().Within();
-            }
-            catch (OperationCanceledException)
-            {
-                // Its reservation is aborted when it comes.
-            }
-        }
-        await AllFree(10);
-        Assert.Equal(0, Cache.Stats.ReservationsLeft);
-    }
-
-    [Fact]
     public async Task Cancellations_that_race_completions_lose_nothing_and_mix_nothing_up()
     {
         const int Callers = 64, Rounds = 2000;
@@ -119,24 +96,5 @@ public class CancellationTests : CacheTest
         }))).WaitAsync(TimeSpan.FromMinutes(2));
         Assert.Equal(Callers * Rounds, done + cancelled);
         Assert.True(cancelled > 0 && done > Callers * Rounds / 3, $"{cancelled} cancelled, {done} done");
-    }
-
-    private async Task AllFree(int keys)
-    {
-        for (var i = 0; i < keys; i++)
-        {
-            var waited = System.Diagnostics.Stopwatch.StartNew();
-            while (true)
-            {
-                var looked = await Cache.LookupAsync($"k{i}").Within();
-                looked.Lease?.Dispose();
-                if (looked.Kind == LookupKind.Lease)
-                {
-                    break;
-                }
-                Assert.True(waited.Elapsed < TimeSpan.FromSeconds(5), "still reserved");
-                await Task.Delay(1);
-            }
-        }
     }
 }

@@ -274,13 +274,14 @@ public sealed class DistributedCacheTests(WireServer wire) : StoreTest(wire)
     [Fact]
     public async Task Gets_and_sets_that_race_a_dispose_leave_no_lease()
     {
-        const int Rounds = 20, Callers = 16, Calls = 100;
+        const int Rounds = 10, Callers = 16, Calls = 100;
         long filled = 0;
         for (var round = 0; round < Rounds; round++)
         {
             await Open(Memory, "wait=20s");
             var (cache, distributed) = (_cache, _distributed);
             var calls = 0;
+            var enough = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
             var callers = Enumerable.Range(0, Callers).Select(caller => Task.Run(async () =>
             {
                 var random = new Random(caller);
@@ -308,13 +309,13 @@ public sealed class DistributedCacheTests(WireServer wire) : StoreTest(wire)
                     {
                         // Ended.
                     }
-                    Interlocked.Increment(ref calls);
+                    if (Interlocked.Increment(ref calls) == Callers * Calls / 2)
+                    {
+                        enough.SetResult();
+                    }
                 }
             })).ToArray();
-            while (Volatile.Read(ref calls) < Callers * Calls / 2)
-            {
-                await Task.Yield();
-            }
+            await enough.Task.WaitAsync(Support.Patience);
             distributed.Dispose();
             await Task.WhenAll(callers).WaitAsync(Support.Patience);
             Assert.Equal(0L, Support.Live().Leases);

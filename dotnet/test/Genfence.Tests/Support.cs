@@ -50,6 +50,27 @@ internal static class Support
         }
     }
 
+    /// <summary>
+    /// What nobody waits for any more comes all the same, and is given back: nothing is pending then, and beside caches
+    /// and queues nothing alive. Without the help of a finaliser.
+    /// </summary>
+    public static async Task AssertNothingIsInFlightAsync()
+    {
+        var waited = Stopwatch.StartNew();
+        while (true)
+        {
+            var live = Live();
+            if ((live.Pending, live.Leases, live.Reservations, live.Errors, live.Values, live.ValueBytes) == (0, 0, 0, 0, 0, 0))
+            {
+                return;
+            }
+            Assert.True(
+                waited.Elapsed < Patience,
+                $"{live.Pending} pending, {live.Leases} leases, {live.Reservations} reservations, {live.Values} values");
+            await Task.Delay(1);
+        }
+    }
+
     public static async Task<T> Within<T>(this ValueTask<T> task) => await task.AsTask().WaitAsync(Patience);
 
     public static async Task Within(this ValueTask task) => await task.AsTask().WaitAsync(Patience);
