@@ -54,7 +54,7 @@ public class DisposeTests
     [Fact]
     public async Task Every_await_ends_and_nothing_leaks_when_disposing_races_a_storm()
     {
-        const int Rounds = 10, Callers = 16;
+        const int Rounds = 18, Callers = 16;
         long ended = 0, shutDown = 0;
         for (var round = 0; round < Rounds; round++)
         {
@@ -98,7 +98,7 @@ public class DisposeTests
             await Task.WhenAll(callers).WaitAsync(Support.Patience);
         }
         Assert.Equal(Rounds * Callers, shutDown);
-        Assert.True(ended >= 60_000, $"{ended}");
+        Assert.True(ended >= 100_000, $"{ended}");
         await Support.AssertNothingIsAliveAsync();
     }
 

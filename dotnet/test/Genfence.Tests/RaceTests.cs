@@ -7,7 +7,7 @@ namespace Genfence.Tests;
 /// </summary>
 public sealed class RaceTests : CacheTest
 {
-    private const int Callers = 16, Rounds = 600, KeysOfCaller = 50;
+    private const int Callers = 16, Rounds = 300, KeysOfCaller = 50;
 
     private readonly WireServer _server = new();
 
@@ -74,7 +74,7 @@ public sealed class RaceTests : CacheTest
     [Fact]
     public async Task Hundreds_in_flight_end_with_their_cache_again_and_again()
     {
-        const int Times = 100, InFlight = 500;
+        const int Times = 60, InFlight = 500;
         int done = 0, ended = 0;
         for (var time = 0; time < Times; time++)
         {
