@@ -140,7 +140,10 @@ impl Cache {
         let lookup = match self.read(&key).await? {
             Seen::Found(Found::Hit(hit)) => return Ok(Lookup::Hit(hit)),
             Seen::Found(found) => found.into_lookup(),
-            Seen::Nothing(claimed) => self.miss(Bytes::copy_from_slice(&key), claimed).await,
+            // Apart, so that a hit's future is not as large as a miss's.
+            Seen::Nothing(claimed) => {
+                Box::pin(self.miss(Bytes::copy_from_slice(&key), claimed)).await
+            }
         };
         if let Ok(Lookup::Bypass(why)) = lookup {
             self.0.counters.bypasses.add();

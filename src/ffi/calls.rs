@@ -20,7 +20,7 @@ unsafe fn call(cache: *const gf_cache, op: &gf_op, out: *mut gf_result) -> i32 {
             let cache = cache.as_ref().ok_or_else(|| Failure::invalid("cache", "is NULL"))?;
             op.check(&cache.cache)?;
             let begun = op.take()?.at_once(&cache.cache);
-            Ok(begun.unwrap_or_else(|op| runtime::wait(cache.runtime, op.run(&cache.cache))))
+            Ok(begun.unwrap_or_else(|op| runtime::wait(cache.runtime, op.run(cache.cache.clone()))))
         })
     }
 }

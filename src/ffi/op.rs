@@ -1,6 +1,7 @@
 //! One operation: read out of what the host passed, run, and told back. The synchronous calls and
 //! gf_submit share it.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -227,18 +228,29 @@ impl Op {
         Err(self)
     }
 
-    /// Runs it to its end.
-    pub async fn run(self, cache: &Cache) -> gf_result {
-        self.outcome(cache).await.unwrap_or_else(gf_result::from)
+    /// Runs it to its end. What reads is a future of its own, as one that can be any operation is more than
+    /// twice as large, and is moved and allocated for each.
+    pub fn run(self, cache: Cache) -> Pin<Box<dyn Future<Output = gf_result> + Send>> {
+        match self {
+            Op::Get(key) => Box::pin(async move {
+                match cache.get(&key).await {
+                    Ok(Some(hit)) => gf_result::hit(hit),
+                    Ok(None) => gf_result::new(GF_MISS),
+                    Err(error) => Failure::from(error).into(),
+                }
+            }),
+            Op::Lookup(key) => Box::pin(async move {
+                cache.lookup(&key).await.map_or_else(|error| Failure::from(error).into(), found)
+            }),
+            other => {
+                Box::pin(async move { other.outcome(&cache).await.unwrap_or_else(gf_result::from) })
+            }
+        }
     }
 
     async fn outcome(self, cache: &Cache) -> Result<gf_result, Failure> {
         let status = match self {
-            Op::Get(key) => {
-                let hit = cache.get(&key).await?;
-                return Ok(hit.map_or_else(|| gf_result::new(GF_MISS), gf_result::hit));
-            }
-            Op::Lookup(key) => return Ok(found(cache.lookup(&key).await?)),
+            Op::Get(_) | Op::Lookup(_) => unreachable!("they run by themselves"),
             Op::Fill(lease, fresh) => match lease.fill(fresh).await? {
                 Fill::Stored => GF_STORED,
                 Fill::Rejected(_) => GF_REJECTED,
@@ -284,10 +296,11 @@ impl Op {
                 Touch::Missing => GF_MISS,
             },
             Op::LookupMany(key) => {
-                return Ok(found_or_pending(cache.lookup_many(&[key]).await?.pop().flatten()));
+                let looked_up = Box::pin(cache.lookup_many(&[key])).await?.pop();
+                return Ok(found_or_pending(looked_up.flatten()));
             }
             Op::Diagnose => {
-                let diagnosis = cache.diagnose().await?;
+                let diagnosis = Box::pin(cache.diagnose()).await?;
                 let json = serde_json::to_vec(&diagnosis).unwrap_or_default();
                 let mut result = gf_result::new(GF_DONE);
                 result.value = gf_bytes::new(json.into());

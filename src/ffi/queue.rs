@@ -20,6 +20,9 @@ use super::guard::guarded;
 use super::handles::gf_result_free;
 use super::live::{self, Kind};
 
+/// From as many pending operations on, more completions are expected at any moment.
+const MANY: usize = 4;
+
 /// Where submitted operations complete. Any number of threads may submit to it and wait on it.
 pub struct gf_queue(pub(super) Arc<Queue>);
 
@@ -34,6 +37,8 @@ struct State {
     /// Accepted, and not completed yet.
     pending: usize,
     waiting: usize,
+    /// A task will wake one who waits.
+    waking: bool,
     closed: bool,
     /// Nobody can wait any more: what still arrives is dropped.
     freed: bool,
@@ -72,17 +77,17 @@ impl Queue {
     }
 
     /// Completes what was accepted. Operations that were done together arrive together.
-    pub fn push(&self, done: impl ExactSizeIterator<Item = Completion>) {
+    pub fn push(self: &Arc<Self>, done: impl ExactSizeIterator<Item = Completion>) {
         self.end(done.len(), done);
     }
 
     /// One that was accepted is done, and its caller has the result already.
-    pub fn withdraw(&self) {
+    pub fn withdraw(self: &Arc<Self>) {
         live::sub(Kind::Pending, 1);
         self.end(1, std::iter::empty());
     }
 
-    fn end(&self, count: usize, done: impl ExactSizeIterator<Item = Completion>) {
+    fn end(self: &Arc<Self>, count: usize, done: impl ExactSizeIterator<Item = Completion>) {
         if count == 0 {
             return;
         }
@@ -95,14 +100,26 @@ impl Queue {
             return;
         }
         state.completed.extend(done);
-        let (waiting, last) = (state.waiting > 0, state.closed && state.pending == 0);
+        let last = state.closed && state.pending == 0;
+        let wake = state.waiting > 0 && arriving > 0 && !state.waking;
+        let soon = wake && !last && state.pending >= MANY && tokio::task::try_id().is_some();
+        state.waking |= soon;
         drop(state);
         if last {
             // Nothing comes any more: one takes these, and the others must learn that it is over.
             self.arrived.notify_all();
-        } else if waiting && arriving > 0 {
+        } else if soon {
+            tokio::spawn(Arc::clone(self).wake_soon());
+        } else if wake {
             self.arrived.notify_one();
         }
+    }
+
+    /// To wake a thread costs about as much as a completion. What the same packets brought completes first.
+    async fn wake_soon(self: Arc<Self>) {
+        tokio::task::yield_now().await;
+        self.state.lock().waking = false;
+        self.arrived.notify_one();
     }
 
     /// Waits until there is something, the time is up, or nothing can come any more.

@@ -39,7 +39,10 @@ pub(super) fn wait<T>(runtime: &Handle, future: impl Future<Output = T>) -> T {
 }
 
 /// What a future comes to if it need not wait. Else it can still be awaited.
-pub(super) fn at_once<T>(runtime: &Handle, future: Pin<&mut impl Future<Output = T>>) -> Option<T> {
+pub(super) fn at_once<T>(
+    runtime: &Handle,
+    future: Pin<&mut (impl Future<Output = T> + ?Sized)>,
+) -> Option<T> {
     let _inside = runtime.enter();
     future.now_or_never()
 }

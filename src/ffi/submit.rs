@@ -199,15 +199,14 @@ fn begin(cache: &gf_cache, queue: &Arc<Queue>, op: &gf_op) -> Option<Completion>
             Ok(result) => return Ok(Begun::Done(Completion(result))),
             Err(op) => op,
         };
-        let core = cache.cache.clone();
-        // A result is made and handed over in one step, so none is lost in between.
-        let mut run = Box::pin(async move { [Completion(op.run(&core).await)] });
+        let mut run = op.run(cache.cache.clone());
         if cache.cache.is_embedded()
-            && let Some([done]) = runtime::at_once(cache.runtime, run.as_mut())
+            && let Some(result) = runtime::at_once(cache.runtime, run.as_mut())
         {
-            return Ok(Begun::Done(done));
+            return Ok(Begun::Done(Completion(result)));
         }
-        Ok(Begun::Waits(run))
+        // A result is made and handed over in one step, so none is lost in between.
+        Ok(Begun::Waits(async move { [Completion(run.await)] }))
     });
     match begun {
         Ok(Begun::Done(done)) => Some(done),
