@@ -499,7 +499,7 @@ typedef struct gf_options {
   uint32_t abi_minor;
   /*
    Threads of this library's own, for all caches of the process: what the first gf_open says.
-   0: one for each processor, at most 8. At most 256.
+   0: one for every two processors, at most 8. At most 256.
    */
   uint32_t worker_threads;
   /*

@@ -137,7 +137,7 @@ pub struct gf_options {
     /// GF_ABI_MINOR, as the program was compiled.
     pub abi_minor: u32,
     /// Threads of this library's own, for all caches of the process: what the first gf_open says.
-    /// 0: one for each processor, at most 8. At most 256.
+    /// 0: one for every two processors, at most 8. At most 256.
     pub worker_threads: u32,
     /// What every key begins with, where it is no UTF-8 and so cannot stand in the URL. Empty: as
     /// the URL says.

@@ -17,7 +17,7 @@ public sealed class GenfenceOptions
 
     /// <summary>
     /// Threads of the native library's own, for all caches of the process: what the first one says. 0:
-    /// one for each processor, at most 8. At most 256.
+    /// one for every two processors, at most 8. At most 256.
     /// </summary>
     public int WorkerThreads { get; set; }
 
