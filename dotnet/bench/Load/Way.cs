@@ -24,8 +24,13 @@ internal sealed record Way(string Name, Func<int, long, ValueTask<bool>> Call)
 {
     public async Task<Numbers> MeasureAsync(int callers, TimeSpan time)
     {
+        var latencies = Enumerable.Range(0, callers).Select(_ => new LongHistogram(Stopwatch.Frequency * 60, 2)).ToArray();
         // The pools fill, and the compiler settles.
-        _ = await RunAsync(callers, TimeSpan.FromSeconds(0.3));
+        await RunAsync(latencies, TimeSpan.FromSeconds(0.3));
+        foreach (var latency in latencies)
+        {
+            latency.Reset();
+        }
         GC.Collect();
         var process = Process.GetCurrentProcess();
         var (cpu, bytes, collections, watch) = (
@@ -33,7 +38,7 @@ internal sealed record Way(string Name, Func<int, long, ValueTask<bool>> Call)
             GC.GetTotalAllocatedBytes(precise: true),
             GC.CollectionCount(0),
             Stopwatch.StartNew());
-        var latencies = await RunAsync(callers, time);
+        await RunAsync(latencies, time);
         var elapsed = watch.Elapsed;
         bytes = GC.GetTotalAllocatedBytes(precise: true) - bytes;
         process.Refresh();
@@ -51,11 +56,10 @@ internal sealed record Way(string Name, Func<int, long, ValueTask<bool>> Call)
             (GC.CollectionCount(0) - collections) * 1e6 / calls);
     }
 
-    private async Task<LongHistogram[]> RunAsync(int callers, TimeSpan time)
+    private async Task RunAsync(LongHistogram[] latencies, TimeSpan time)
     {
         // One end for all: where calls are done at once, callers that come later find it over.
         var end = Stopwatch.GetTimestamp() + (long)(time.TotalSeconds * Stopwatch.Frequency);
-        var latencies = Enumerable.Range(0, callers).Select(_ => new LongHistogram(Stopwatch.Frequency * 60, 2)).ToArray();
         await Task.WhenAll(latencies.Select((latency, caller) => Task.Run(async () =>
         {
             var start = Stopwatch.GetTimestamp();
@@ -70,7 +74,6 @@ internal sealed record Way(string Name, Func<int, long, ValueTask<bool>> Call)
                 start = done;
             }
         })));
-        return latencies;
     }
 }
 

@@ -11,7 +11,7 @@ using Microsoft.Extensions.Options;
 namespace Microsoft.Extensions.DependencyInjection;
 
 /// <summary>Registers genfence with a service provider.</summary>
-public static class GenfenceServiceCollectionExtensions
+public static partial class GenfenceServiceCollectionExtensions
 {
     /// <summary>
     /// Registers a <see cref="GenfenceCache"/>, opened when it is first asked for: that blocks, at most for the option
@@ -26,7 +26,7 @@ public static class GenfenceServiceCollectionExtensions
     {
         ArgumentNullException.ThrowIfNull(services);
         ArgumentNullException.ThrowIfNull(url);
-        services.AddOptions<GenfenceServiceOptions>().Configure(options =>
+        services.AddGenfenceOptions(Options.Options.DefaultName).Configure(options =>
         {
             options.Url = url;
             configure?.Invoke(options);
@@ -46,7 +46,7 @@ public static class GenfenceServiceCollectionExtensions
     {
         ArgumentNullException.ThrowIfNull(services);
         ArgumentNullException.ThrowIfNull(section);
-        services.AddOptions<GenfenceServiceOptions>().Bind(section);
+        services.AddGenfenceOptions(Options.Options.DefaultName).Bind(section);
         return services.AddCache();
     }
 
@@ -95,8 +95,8 @@ public static class GenfenceServiceCollectionExtensions
     public static IServiceCollection AddGenfenceDistributedCache(this IServiceCollection services)
     {
         ArgumentNullException.ThrowIfNull(services);
-        services.TryAddSingleton<IDistributedCache>(static provider => new GenfenceDistributedCache(
-            provider.GetRequiredService<GenfenceCache>(), provider.GetService<TimeProvider>() ?? TimeProvider.System));
+        services.TryAddSingleton<IDistributedCache>(
+            static provider => Distributed(provider, provider.GetRequiredService<GenfenceCache>()));
         return services;
     }
 
@@ -118,24 +118,33 @@ public static class GenfenceServiceCollectionExtensions
 
     private static IServiceCollection AddCache(this IServiceCollection services)
     {
-        services.TryAddEnumerable(
-            ServiceDescriptor.Singleton<IValidateOptions<GenfenceServiceOptions>, GenfenceServiceOptionsValidator>());
-        services.AddOptions<GenfenceServiceOptions>().ValidateOnStart();
-        services.TryAddSingleton(static provider =>
-        {
-            var options = provider.GetRequiredService<IOptions<GenfenceServiceOptions>>().Value;
-            // It connects on a thread of its own, so waiting here blocks nobody else.
-            return GenfenceCache.ConnectAsync(
-                options.Url!,
-                new GenfenceOptions
-                {
-                    Name = options.Name,
-                    WorkerThreads = options.WorkerThreads,
-                    CloseTimeout = options.CloseTimeout,
-                    Json = options.GetJson(),
-                    LoggerFactory = provider.GetService<ILoggerFactory>(),
-                }).GetAwaiter().GetResult();
-        });
+        services.TryAddSingleton(static provider => Open(provider, Options.Options.DefaultName));
         return services;
     }
+
+    private static OptionsBuilder<GenfenceServiceOptions> AddGenfenceOptions(this IServiceCollection services, string name)
+    {
+        services.TryAddEnumerable(
+            ServiceDescriptor.Singleton<IValidateOptions<GenfenceServiceOptions>, GenfenceServiceOptionsValidator>());
+        return services.AddOptions<GenfenceServiceOptions>(name).ValidateOnStart();
+    }
+
+    private static GenfenceCache Open(IServiceProvider provider, string name)
+    {
+        var options = provider.GetRequiredService<IOptionsMonitor<GenfenceServiceOptions>>().Get(name);
+        // It connects on a thread of its own, so waiting here blocks nobody else.
+        return GenfenceCache.ConnectAsync(
+            options.Url!,
+            new GenfenceOptions
+            {
+                Name = options.Name,
+                WorkerThreads = options.WorkerThreads,
+                CloseTimeout = options.CloseTimeout,
+                Json = options.GetJson(),
+                LoggerFactory = provider.GetService<ILoggerFactory>(),
+            }).GetAwaiter().GetResult();
+    }
+
+    private static GenfenceDistributedCache Distributed(IServiceProvider provider, GenfenceCache cache) =>
+        new(cache, provider.GetService<TimeProvider>() ?? TimeProvider.System);
 }

@@ -25,6 +25,10 @@ internal sealed class GenfenceServiceOptionsValidator : IValidateOptions<Genfenc
         {
             wrong.Add($"CloseTimeout: {options.CloseTimeout}, must be 0 to 1 h");
         }
+        if (!string.IsNullOrEmpty(name))
+        {
+            wrong = wrong.ConvertAll(problem => $"cache {name}: {problem}");
+        }
         return wrong.Count == 0 ? ValidateOptionsResult.Success : ValidateOptionsResult.Fail(wrong);
     }
 }

@@ -1,0 +1,119 @@
+using Genfence;
+using Genfence.Extensions.Caching;
+using Microsoft.Extensions.Caching.Distributed;
+using Microsoft.Extensions.Caching.Hybrid;
+using Microsoft.Extensions.Configuration;
+using Microsoft.Extensions.DependencyInjection.Extensions;
+using Microsoft.Extensions.Diagnostics.HealthChecks;
+using Microsoft.Extensions.Options;
+
+namespace Microsoft.Extensions.DependencyInjection;
+
+// Several caches in one service provider, each under a key that is the name of its options, too.
+public static partial class GenfenceServiceCollectionExtensions
+{
+    /// <summary>
+    /// Registers a <see cref="GenfenceCache"/> under a key, beside others; otherwise as
+    /// <see cref="AddGenfence(IServiceCollection, string, Action{GenfenceServiceOptions})"/>.
+    /// </summary>
+    /// <param name="services">Where to.</param>
+    /// <param name="serviceKey">
+    /// The key; also the name of its options, and, unless they say another, its name in metrics.
+    /// </param>
+    /// <param name="url">See <see cref="GenfenceServiceOptions.Url"/>.</param>
+    /// <param name="configure">Sets the other options.</param>
+    /// <returns>The services.</returns>
+    public static IServiceCollection AddKeyedGenfence(
+        this IServiceCollection services,
+        string serviceKey,
+        string url,
+        Action<GenfenceServiceOptions>? configure = null)
+    {
+        ArgumentNullException.ThrowIfNull(url);
+        services.AddKeyedCache(serviceKey).Configure(options =>
+        {
+            options.Url = url;
+            configure?.Invoke(options);
+        });
+        return services;
+    }
+
+    /// <summary>
+    /// Registers a <see cref="GenfenceCache"/> under a key, beside others; otherwise as
+    /// <see cref="AddGenfence(IServiceCollection, IConfigurationSection)"/>.
+    /// </summary>
+    /// <param name="services">Where to.</param>
+    /// <param name="serviceKey">
+    /// The key; also the name of its options, and, unless they say another, its name in metrics.
+    /// </param>
+    /// <param name="section">The section with the options.</param>
+    /// <returns>The services.</returns>
+    public static IServiceCollection AddKeyedGenfence(
+        this IServiceCollection services, string serviceKey, IConfigurationSection section)
+    {
+        ArgumentNullException.ThrowIfNull(section);
+        services.AddKeyedCache(serviceKey).Bind(section);
+        return services;
+    }
+
+    /// <summary>
+    /// Registers <see cref="HybridCache"/> under a key, on the <see cref="GenfenceCache"/> of the same key; otherwise as
+    /// <see cref="AddGenfenceHybridCache"/>.
+    /// </summary>
+    /// <param name="services">Where to.</param>
+    /// <param name="serviceKey">The key.</param>
+    /// <returns>The services.</returns>
+    public static IServiceCollection AddKeyedGenfenceHybridCache(this IServiceCollection services, string serviceKey)
+    {
+        ArgumentNullException.ThrowIfNull(services);
+        ArgumentNullException.ThrowIfNull(serviceKey);
+        services.TryAddKeyedSingleton<HybridCache>(serviceKey, static (provider, key) =>
+            new GenfenceHybridCache(provider.GetRequiredKeyedService<GenfenceCache>(key), provider));
+        return services;
+    }
+
+    /// <summary>
+    /// Registers <see cref="IDistributedCache"/> under a key, on the <see cref="GenfenceCache"/> of the same key; otherwise
+    /// as <see cref="AddGenfenceDistributedCache"/>.
+    /// </summary>
+    /// <param name="services">Where to.</param>
+    /// <param name="serviceKey">The key.</param>
+    /// <returns>The services.</returns>
+    public static IServiceCollection AddKeyedGenfenceDistributedCache(this IServiceCollection services, string serviceKey)
+    {
+        ArgumentNullException.ThrowIfNull(services);
+        ArgumentNullException.ThrowIfNull(serviceKey);
+        services.TryAddKeyedSingleton<IDistributedCache>(serviceKey, static (provider, key) =>
+            Distributed(provider, provider.GetRequiredKeyedService<GenfenceCache>(key)));
+        return services;
+    }
+
+    /// <summary>
+    /// Adds a health check of the <see cref="GenfenceCache"/> under a key; otherwise as
+    /// <see cref="AddGenfence(IHealthChecksBuilder, string, IEnumerable{string})"/>.
+    /// </summary>
+    /// <param name="builder">Where to.</param>
+    /// <param name="serviceKey">The key.</param>
+    /// <param name="name">Its name; else <c>genfence:</c> and the key.</param>
+    /// <param name="tags">Its tags.</param>
+    /// <returns>The builder.</returns>
+    public static IHealthChecksBuilder AddKeyedGenfence(
+        this IHealthChecksBuilder builder, string serviceKey, string? name = null, IEnumerable<string>? tags = null)
+    {
+        ArgumentNullException.ThrowIfNull(builder);
+        ArgumentNullException.ThrowIfNull(serviceKey);
+        return builder.Add(new HealthCheckRegistration(
+            name ?? $"genfence:{serviceKey}",
+            services => new GenfenceHealthCheck(services.GetRequiredKeyedService<GenfenceCache>(serviceKey)),
+            null,
+            tags));
+    }
+
+    private static OptionsBuilder<GenfenceServiceOptions> AddKeyedCache(this IServiceCollection services, string serviceKey)
+    {
+        ArgumentNullException.ThrowIfNull(services);
+        ArgumentException.ThrowIfNullOrEmpty(serviceKey);
+        services.TryAddKeyedSingleton(serviceKey, static (provider, key) => Open(provider, (string)key!));
+        return services.AddGenfenceOptions(serviceKey).Configure(options => options.Name = serviceKey);
+    }
+}
