@@ -16,6 +16,7 @@ namespace Genfence.Tests;
 /// <item>fill_under_another_token_or_deadline_is_refused: a lease knows its own.</item>
 /// <item>abort_leaves_another_alone: the abort moves the generation on, so the other's commit is refused for that.</item>
 /// <item>commands_without_a_ttl_leave_it: nobody is told the time to live of a reservation's record.</item>
+/// <item>a_read_of_many_keys_tells_each_in_its_place: many_keys_are_loaded_by_one_call_and_come_in_order asks so.</item>
 /// <item>Of commit_twice_is_refused_the_second_time, fill_twice_is_refused_the_second_time and the like: the second is
 /// refused here, before it is sent.</item>
 /// </list>
@@ -95,6 +96,7 @@ public sealed partial class Conformance(WireServer wire) : StoreTest(wire)
             "extend_of_anothers_or_an_older_lease_is_refused",
             "extend_of_a_missing_record_is_refused",
             "fill_under_another_token_or_deadline_is_refused",
+            "a_read_of_many_keys_tells_each_in_its_place",
             "abort_leaves_another_alone",
             "commands_without_a_ttl_leave_it",
         ];

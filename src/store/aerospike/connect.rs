@@ -197,10 +197,16 @@ impl AerospikeStore {
     }
 
     fn on(client: Client, settings: &AerospikeSettings) -> Self {
-        let (read, mut write) = policies(settings.access.timeout);
-        // Where consistency is strong a record that a write leaves empty must leave a tombstone: the
-        // server forbids a delete that a node which was away could undo.
-        write.durable_delete = client.is_strong_consistency(&settings.namespace) == Some(true);
+        let (mut read, mut write) = policies(settings.access.timeout);
+        if client.is_strong_consistency(&settings.namespace) == Some(true) {
+            // A record that a write leaves empty must leave a tombstone: the server forbids a delete that
+            // a node which was away could undo.
+            write.durable_delete = true;
+            // Elsewhere this is no stronger, and the Community Edition refuses it in a batch.
+            for base in [&mut read.base_policy, &mut write.base_policy] {
+                base.read_mode_sc = ReadModeSc::Linearize;
+            }
+        }
         AerospikeStore {
             patience: settings.access.connect_timeout,
             client,
@@ -228,7 +234,6 @@ fn policies(timeout: Duration) -> (ReadPolicy, WritePolicy) {
     base.socket_timeout = millis(timeout);
     base.max_retries = 0;
     base.replica = Replica::Master;
-    base.read_mode_sc = ReadModeSc::Linearize;
     // A touch by a read moves the update time that filters reckon the clock from.
     base.read_touch_ttl = ReadTouchTtl::DontReset;
     let mut read = ReadPolicy { base_policy: base.clone() };

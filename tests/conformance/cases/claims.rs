@@ -3,6 +3,9 @@
 use genfence::protocol::Refusal::{Condition, Generation as Stale, Missing};
 use genfence::protocol::{Generation, Grant, Time};
 
+use bytes::Bytes;
+use genfence::store::{Read, Store as _};
+
 use super::*;
 
 cases! {
@@ -267,5 +270,17 @@ cases! {
         let first = key.reserve(A).await;
         key.reserve(B).await;
         assert!(!key.renew(A, first.deadline).await.unwrap().alone);
+    }
+
+    a_read_of_many_keys_tells_each_in_its_place(key) {
+        let other = |number: u8| Key(key.0, [&*key.1, &[number]].concat());
+        let (leased, reserved, missing) = (other(1), other(2), other(3));
+        key.filled("v", None).await;
+        leased.lease(A).await.unwrap();
+        reserved.reserve(B).await;
+        let keys = [&reserved.1, &key.1, &missing.1, &leased.1].map(|key| Bytes::copy_from_slice(key));
+        let reads = key.0.store().get_many(&keys).await.unwrap();
+        let hit = Read::Hit(key.0.get(&key.1).await.unwrap());
+        assert_eq!(reads, [Read::Claimed, hit, Read::Free, Read::Claimed]);
     }
 }

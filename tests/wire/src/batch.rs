@@ -5,7 +5,7 @@ use bytes::{Buf, Bytes};
 
 use crate::code::Code;
 use crate::command;
-use crate::message::{Message, Reply, check_info4, take};
+use crate::message::{Message, Reply, check_info4, info3, take};
 use crate::store::{Digest, Store};
 
 /// A row is the repetition of the one before, for another key.
@@ -77,6 +77,8 @@ impl Row {
         if has & HAS_INFO != 0 {
             message.info2 = body.try_get_u8()?;
             message.info3 = body.try_get_u8()?;
+        } else {
+            message.info3 = parent.info3 & (info3::SC_READ_TYPE | info3::SC_READ_RELAX);
         }
         if has & HAS_INFO4 != 0 {
             check_info4(body.try_get_u8()?)?;

@@ -32,6 +32,7 @@ fn of_record(code: Code, record: &Record, results: Vec<Answer>) -> Reply {
 
 fn read(store: &Store, digest: &Digest, message: &Message, now: u64) -> Result<Reply, Code> {
     namespace(&store.config, message)?;
+    linearized(&store.config, message)?;
     let record = store.records.get(digest).ok_or(Code::NOT_FOUND)?;
     if !message.fields.set.is_empty() {
         same_set(record, message)?;
@@ -389,6 +390,15 @@ fn same_key(record: &Record, message: &Message) -> Result<(), Code> {
         (Some(stored), Some(sent)) if stored != sent => Err(Code::KEY_MISMATCH),
         _ => Ok(()),
     }
+}
+
+/// The Community Edition refuses a read that is to be linearized.
+fn linearized(config: &Config, message: &Message) -> Result<(), Code> {
+    let mode = message.info3 & (info3::SC_READ_TYPE | info3::SC_READ_RELAX);
+    if mode == info3::SC_READ_TYPE && !config.strong_consistency {
+        return Err(Code::ENTERPRISE_ONLY);
+    }
+    Ok(())
 }
 
 /// Whether a record may be removed in this way. The Community Edition knows no durable deletes, and

@@ -36,6 +36,8 @@ pub(crate) mod info3 {
     pub const UPDATE_ONLY: u8 = 1 << 3;
     pub const CREATE_OR_REPLACE: u8 = 1 << 4;
     pub const REPLACE_ONLY: u8 = 1 << 5;
+    pub const SC_READ_TYPE: u8 = 1 << 6;
+    pub const SC_READ_RELAX: u8 = 1 << 7;
 }
 
 /// The operations of a command (`OperationType` in `operations/mod.rs`).
