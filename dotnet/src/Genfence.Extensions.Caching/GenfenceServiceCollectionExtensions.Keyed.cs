@@ -67,9 +67,8 @@ public static partial class GenfenceServiceCollectionExtensions
     {
         ArgumentNullException.ThrowIfNull(services);
         ArgumentNullException.ThrowIfNull(serviceKey);
-        services.TryAddKeyedSingleton<HybridCache>(serviceKey, static (provider, key) =>
-            new GenfenceHybridCache(provider.GetRequiredKeyedService<GenfenceCache>(key), provider));
-        return services;
+        return services.Replace(ServiceDescriptor.KeyedSingleton<HybridCache>(serviceKey, static (provider, key) =>
+            new GenfenceHybridCache(provider.GetRequiredKeyedService<GenfenceCache>(key), provider)));
     }
 
     /// <summary>
@@ -83,9 +82,8 @@ public static partial class GenfenceServiceCollectionExtensions
     {
         ArgumentNullException.ThrowIfNull(services);
         ArgumentNullException.ThrowIfNull(serviceKey);
-        services.TryAddKeyedSingleton<IDistributedCache>(serviceKey, static (provider, key) =>
-            Distributed(provider, provider.GetRequiredKeyedService<GenfenceCache>(key)));
-        return services;
+        return services.Replace(ServiceDescriptor.KeyedSingleton<IDistributedCache>(serviceKey, static (provider, key) =>
+            Distributed(provider, provider.GetRequiredKeyedService<GenfenceCache>(key))));
     }
 
     /// <summary>

@@ -51,7 +51,8 @@ public static partial class GenfenceServiceCollectionExtensions
     }
 
     /// <summary>
-    /// Registers <see cref="HybridCache"/> on the registered <see cref="GenfenceCache"/>: get-or-create is the guarded
+    /// Registers <see cref="HybridCache"/> on the registered <see cref="GenfenceCache"/>, in the place of one that was
+    /// registered before: get-or-create is the guarded
     /// fill, set is <c>SetAsync</c> (outside the guarantee), remove is <c>InvalidateAsync</c>. There is no copy in
     /// process, so local expirations and flags mean nothing; tags are not supported. Values are written by the
     /// registered <see cref="IHybridCacheSerializer{T}"/> of their type, else as genfence does.
@@ -61,13 +62,13 @@ public static partial class GenfenceServiceCollectionExtensions
     public static IServiceCollection AddGenfenceHybridCache(this IServiceCollection services)
     {
         ArgumentNullException.ThrowIfNull(services);
-        services.TryAddSingleton<HybridCache, GenfenceHybridCache>();
-        return services;
+        // One that was registered before would serve copies of the process, without a word.
+        return services.Replace(ServiceDescriptor.Singleton<HybridCache, GenfenceHybridCache>());
     }
 
     /// <summary>
     /// Registers <see cref="IDistributedCache"/>, which is also an <see cref="IBufferDistributedCache"/>, on the registered
-    /// <see cref="GenfenceCache"/>: for sessions, FusionCache, or Microsoft's HybridCache. Keys are the cache's own: share
+    /// <see cref="GenfenceCache"/>, in the place of one that was registered before: for sessions, FusionCache, or Microsoft's HybridCache. Keys are the cache's own: share
     /// none with <see cref="HybridCache"/> or your own calls.
     /// </summary>
     /// <remarks>
@@ -95,9 +96,8 @@ public static partial class GenfenceServiceCollectionExtensions
     public static IServiceCollection AddGenfenceDistributedCache(this IServiceCollection services)
     {
         ArgumentNullException.ThrowIfNull(services);
-        services.TryAddSingleton<IDistributedCache>(
-            static provider => Distributed(provider, provider.GetRequiredService<GenfenceCache>()));
-        return services;
+        return services.Replace(ServiceDescriptor.Singleton<IDistributedCache>(
+            static provider => Distributed(provider, provider.GetRequiredService<GenfenceCache>())));
     }
 
     /// <summary>

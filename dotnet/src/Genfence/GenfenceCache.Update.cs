@@ -58,6 +58,7 @@ public sealed partial class GenfenceCache
         ArgumentNullException.ThrowIfNull(change);
         serializer ??= Serializer<T>();
         using var activity = Telemetry.Activities.StartActivity("genfence.update");
+        using var underWay = Connection.BeginUpdate();
         using var reservation = await ReserveAsync(key, cancellationToken).ConfigureAwait(false);
         if (cancellationToken.IsCancellationRequested)
         {
@@ -142,7 +143,14 @@ public sealed partial class GenfenceCache
 
     private static async ValueTask<UpdateOutcome> RollBackAsync(Reservation reservation, Exception? cause)
     {
-        await reservation.AbortAsync().ConfigureAwait(false);
+        try
+        {
+            await reservation.AbortAsync().ConfigureAwait(false);
+        }
+        catch (GenfenceException) when (cause is not null)
+        {
+            // The reservation expires; what the caller has to know is the cause.
+        }
         if (cause is not null)
         {
             // Where it was thrown stays in it.

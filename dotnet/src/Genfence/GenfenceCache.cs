@@ -24,17 +24,22 @@ public sealed partial class GenfenceCache : IAsyncDisposable, IDisposable
 {
     private readonly GenfenceOptions _options;
     private readonly ConcurrentDictionary<Type, object> _serializers = new();
+    private int _closed;
 
     private GenfenceCache(Connection connection, GenfenceOptions options)
     {
         Connection = connection;
         _options = options;
         Logger = (options.LoggerFactory ?? NullLoggerFactory.Instance).CreateLogger<GenfenceCache>();
+        if (options.LoggerFactory is { } factory)
+        {
+            NativeLog.Add(factory);
+        }
         Telemetry.Add(this);
     }
 
     /// <summary>Closes a cache that nobody disposed. Waits for nothing.</summary>
-    ~GenfenceCache() => Close(TimeSpan.Zero);
+    ~GenfenceCache() => _ = Close(TimeSpan.Zero);
 
     internal Connection Connection { get; }
 
@@ -355,10 +360,15 @@ public sealed partial class GenfenceCache : IAsyncDisposable, IDisposable
         _ = Close(_options.CloseTimeout);
     }
 
-    private Task Close(TimeSpan within)
+    private async Task Close(TimeSpan within)
     {
         Telemetry.Remove(this);
-        return Connection.CloseAsync(within);
+        var first = Interlocked.Exchange(ref _closed, 1) == 0;
+        await Connection.CloseAsync(within).ConfigureAwait(false);
+        if (first && _options.LoggerFactory is { } factory)
+        {
+            NativeLog.Remove(factory);
+        }
     }
 
     private IGenfenceSerializer<T> Serializer<T>() =>

@@ -135,14 +135,20 @@ public sealed partial class Reservation : IDisposable
         }
     }
 
-    private ValueTask<int> UseAsync(Request request, CancellationToken cancellation)
+    private async ValueTask<int> UseAsync(Request request, CancellationToken cancellation)
     {
         ThrowIfDisposed();
         cancellation.ThrowIfCancellationRequested();
-        var used = _cache.Connection.StatusAsync(request, cancellation);
-        // A refused submit has used nothing up.
-        _used |= !used.IsFaulted;
-        return used;
+        _used = true;
+        try
+        {
+            return await _cache.Connection.StatusAsync(request, cancellation).ConfigureAwait(false);
+        }
+        catch (GenfenceShutDownException)
+        {
+            _used = false;
+            throw;
+        }
     }
 
     private void ThrowIfDisposed() => ObjectDisposedException.ThrowIf(_handle.IsClosed, this);

@@ -16,8 +16,6 @@ public partial class BoundaryTests
         "gf_replace", "gf_invalidate", "gf_touch", "gf_diagnose", "gf_lookup_many",
         // Results are freed one by one, as they are handed over.
         "gf_results_free",
-        // Process-wide; this side logs for itself.
-        "gf_log_set",
     ];
 
     [Fact]

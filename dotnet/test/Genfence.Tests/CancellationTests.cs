@@ -3,6 +3,23 @@ namespace Genfence.Tests;
 public class CancellationTests : CacheTest
 {
     [Fact]
+    public async Task Cancelling_after_a_call_is_over_does_not_end_the_next()
+    {
+        using var source = new CancellationTokenSource();
+        using var held = (await Cache.LookupAsync("a").Within()).Lease!;
+        // It goes through the queue, as it waits for the fill.
+        var first = Cache.LookupAsync("a", source.Token);
+        await held.FillAsync([1]).Within();
+        _ = await first.Within();
+        using var again = (await Cache.LookupAsync("b").Within()).Lease!;
+        // The same operation of the pool, and no token.
+        var next = Cache.LookupAsync("b");
+        await source.CancelAsync();
+        await again.FillAsync([2]).Within();
+        Assert.Equal(LookupKind.Hit, (await next.Within()).Kind);
+    }
+
+    [Fact]
     public async Task A_call_that_was_cancelled_before_sends_nothing()
     {
         using var cancelled = new CancellationTokenSource();

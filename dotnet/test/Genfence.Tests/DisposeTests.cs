@@ -110,6 +110,98 @@ public class DisposeTests
     }
 
     [Fact]
+    public async Task A_close_gives_an_update_time_to_commit()
+    {
+        var cache = await GenfenceCache.ConnectAsync("memory://", new GenfenceOptions { CloseTimeout = Support.Patience });
+        var (inside, go) = (Gate(), Gate());
+        var update = cache.UpdateAsync("k", async (_, _) =>
+        {
+            inside.SetResult();
+            await go.Task;
+            return SourceResult.Committed("v");
+        });
+        await inside.Task.WaitAsync(Support.Patience);
+        var closing = cache.DisposeAsync();
+        await Assert.ThrowsAsync<GenfenceShutDownException>(() => cache.GetAsync("k").Within());
+        go.SetResult();
+        Assert.Equal(UpdateOutcome.Stored, await update.Within());
+        await closing.Within();
+        await Support.AssertNothingIsAliveAsync();
+    }
+
+    [Fact]
+    public async Task A_close_gives_a_load_time_to_fill()
+    {
+        using var log = new Lines();
+        var options = new GenfenceOptions { CloseTimeout = Support.Patience, LoggerFactory = log };
+        var cache = await GenfenceCache.ConnectAsync("memory://", options);
+        var (inside, go) = (Gate(), Gate());
+        var load = cache.GetOrFillAsync("k", async _ =>
+        {
+            inside.SetResult();
+            await go.Task;
+            return "v";
+        });
+        await inside.Task.WaitAsync(Support.Patience);
+        var closing = cache.DisposeAsync();
+        go.SetResult();
+        Assert.Equal("v", await load.Within());
+        await closing.Within();
+        Assert.Empty(log.Written); // else: that it could not be stored
+        await Support.AssertNothingIsAliveAsync();
+    }
+
+    [Fact]
+    public async Task A_close_waits_no_longer_than_its_time_for_an_update()
+    {
+        var cache = await GenfenceCache.ConnectAsync(
+            "memory://", new GenfenceOptions { CloseTimeout = TimeSpan.FromMilliseconds(20) });
+        var (inside, go) = (Gate(), Gate());
+        var update = cache.UpdateAsync("k", async (_, _) =>
+        {
+            inside.SetResult();
+            await go.Task;
+            return SourceResult.Committed("v");
+        });
+        await inside.Task.WaitAsync(Support.Patience);
+        await cache.DisposeAsync().Within();
+        go.SetResult();
+        await Assert.ThrowsAsync<GenfenceShutDownException>(() => update.Within());
+        await Support.AssertNothingIsAliveAsync();
+    }
+
+    private static TaskCompletionSource Gate() => new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+    [Fact]
+    public async Task A_commit_that_is_too_large_leaves_nothing_to_expire()
+    {
+        using var log = new Lines();
+        await using (var cache = await GenfenceCache.ConnectAsync("memory://", new GenfenceOptions { LoggerFactory = log }))
+        {
+            using var reservation = await cache.ReserveAsync("k").Within();
+            await Assert.ThrowsAsync<GenfenceInvalidException>(() => reservation.CommitAsync(new byte[2 << 20]).Within());
+        }
+        Assert.DoesNotContain(log.Written, line => line.Contains("left to expire", StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public async Task What_the_native_library_logs_is_logged_for_as_long_as_a_cache_is_open()
+    {
+        using var log = new Lines { Least = LogLevel.Debug };
+        for (var time = 1; time <= 2; time++)
+        {
+            await using (var cache = await GenfenceCache.ConnectAsync("memory://", new GenfenceOptions { LoggerFactory = log }))
+            await using (await GenfenceCache.ConnectAsync("memory://", new GenfenceOptions { LoggerFactory = log }))
+            {
+                using var lease = (await cache.LookupAsync("k").Within()).Lease!;
+                await cache.InvalidateAsync("k").Within();
+                Assert.Equal(FillOutcome.Rejected, await lease.FillAsync([1]).Within());
+            }
+            Assert.Equal(time, log.Written.Count(line => line.Contains("lost its race", StringComparison.Ordinal)));
+        }
+    }
+
+    [Fact]
     public async Task A_reservation_left_to_expire_is_logged_once_without_its_key()
     {
         using var log = new Lines();
@@ -164,24 +256,5 @@ public class DisposeTests
         var cache = await GenfenceCache.ConnectAsync("memory://");
         await cache.SetAsync("k", "x").Within();
         Assert.Equal(1, Support.Live().Caches);
-    }
-
-    private sealed class Lines : ILoggerFactory, ILogger
-    {
-        public List<string> Written { get; } = [];
-
-        public void AddProvider(ILoggerProvider provider) { }
-
-        public ILogger CreateLogger(string categoryName) => this;
-
-        public void Dispose() { }
-
-        public IDisposable? BeginScope<TState>(TState state) where TState : notnull => null;
-
-        public bool IsEnabled(LogLevel logLevel) => true;
-
-        public void Log<TState>(
-            LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter) =>
-            Written.Add(formatter(state, exception));
     }
 }

@@ -65,4 +65,17 @@ public class KeyedTests
         Assert.Equal("cache users: Url: must begin with memory:// or aerospike://", refused.Message);
         Assert.Throws<ArgumentException>(() => new ServiceCollection().AddKeyedGenfence("", "memory://"));
     }
+
+    [Fact]
+    public async Task What_was_registered_before_serves_nobody()
+    {
+        var services = new ServiceCollection();
+        services.AddSingleton<HybridCache>(_ => throw new NotSupportedException("the one before"));
+        services.AddSingleton<IDistributedCache>(_ => throw new NotSupportedException("the one before"));
+        services.AddGenfence("memory://").AddGenfenceHybridCache().AddGenfenceDistributedCache();
+        await using var provider = services.BuildServiceProvider();
+        Assert.Equal("v", await provider.GetRequiredService<HybridCache>()
+            .GetOrCreateAsync("k", _ => ValueTask.FromResult("v")).AsTask().WaitAsync(Support.Patience));
+        await provider.GetRequiredService<IDistributedCache>().SetAsync("d", [1]).WaitAsync(Support.Patience);
+    }
 }

@@ -39,6 +39,19 @@ public class UpdateTests : CacheTest
     }
 
     [Fact]
+    public async Task Why_it_was_rolled_back_comes_out_also_where_the_abort_cannot()
+    {
+        var failure = new TimeoutException("the database");
+        await using var cache = await GenfenceCache.ConnectAsync(
+            "memory://", new GenfenceOptions { CloseTimeout = TimeSpan.Zero });
+        Assert.Same(failure, await Assert.ThrowsAsync<TimeoutException>(() => cache.UpdateAsync("k", async (_, _) =>
+        {
+            await cache.DisposeAsync();
+            return SourceResult.RolledBackBy(failure);
+        }).Within()));
+    }
+
+    [Fact]
     public async Task An_exception_says_nothing_about_the_source()
     {
         await Assert.ThrowsAsync<TimeoutException>(

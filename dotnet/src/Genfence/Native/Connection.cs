@@ -22,7 +22,9 @@ internal sealed unsafe class Connection
     private readonly QueueHandle _queue;
     private readonly OperationPool _pool = new();
     private readonly TaskCompletionSource _drained = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly object _gate = new();
     private int _closing;
+    private int _updates;
 
     private Connection(nint cache)
     {
@@ -83,7 +85,11 @@ internal sealed unsafe class Connection
         {
             return ValueTask.FromCanceled<NativeResult>(cancellation);
         }
-        ThrowIfClosed();
+        // What ends something that is under way is still taken, for as long as the native side takes it.
+        if (request.Lease is null && request.Reservation is null)
+        {
+            ThrowIfClosed();
+        }
         var size = request.HasKey ? request.Key.MaxBytes : 0;
         byte[]? rented = null;
         var key = size <= KeyOnStack ? stackalloc byte[KeyOnStack] : rented = ArrayPool<byte>.Shared.Rent(size);
@@ -126,7 +132,10 @@ internal sealed unsafe class Connection
     /// </summary>
     public ValueTask<NativeResult>[] SubmitAll(ReadOnlySpan<Request> requests, CancellationToken cancellation)
     {
-        ThrowIfClosed();
+        if (requests.Length > 0 && requests[0].Lease is null)
+        {
+            ThrowIfClosed();
+        }
         var natives = new NativeOp[requests.Length];
         var pins = new MemoryHandle[requests.Length];
         var held = new bool[requests.Length];
@@ -206,13 +215,39 @@ internal sealed unsafe class Connection
         return stats;
     }
 
+    /// <summary>An update begins, which a close gives time to end: dispose what this returns.</summary>
+    public Update BeginUpdate()
+    {
+        lock (_gate)
+        {
+            ThrowIfClosed();
+            _updates++;
+        }
+        return new Update(this);
+    }
+
+    private void EndUpdate()
+    {
+        lock (_gate)
+        {
+            _updates--;
+            Monitor.PulseAll(_gate);
+        }
+    }
+
     /// <summary>
     /// Ends what is under way, within a bound, and frees everything. Each await ends. The second call
     /// waits for the first.
     /// </summary>
     public Task CloseAsync(TimeSpan within)
     {
-        if (Interlocked.Exchange(ref _closing, 1) == 0)
+        bool first;
+        lock (_gate)
+        {
+            first = _closing == 0;
+            Volatile.Write(ref _closing, 1);
+        }
+        if (first)
         {
             // It waits, so neither the caller's thread nor the pool's are its place.
             new Thread(() => Close(within)) { IsBackground = true, Name = "genfence close" }.Start();
@@ -222,7 +257,17 @@ internal sealed unsafe class Connection
 
     private void Close(TimeSpan within)
     {
-        _ = Methods.gf_close(_cache, (ulong)Math.Max(0, within.TotalMilliseconds));
+        var started = Stopwatch.GetTimestamp();
+        TimeSpan Left() => TimeSpan.FromTicks(Math.Max(0, (within - Stopwatch.GetElapsedTime(started)).Ticks));
+        lock (_gate)
+        {
+            // Their reservations would be left to expire.
+            while (_updates > 0 && Monitor.Wait(_gate, Left()))
+            {
+            }
+        }
+        // Leases are waited for on the other side.
+        _ = Methods.gf_close(_cache, (ulong)Left().TotalMilliseconds);
         Methods.gf_queue_close(_queue);
     }
 
@@ -348,4 +393,9 @@ internal sealed unsafe class Connection
 
     public static GenfenceShutDownException ShutDown() =>
         new("the cache is disposed; connect a new one");
+
+    public readonly struct Update(Connection connection) : IDisposable
+    {
+        public void Dispose() => connection.EndUpdate();
+    }
 }

@@ -55,6 +55,10 @@ internal static unsafe partial class Methods
     public static partial int gf_stats_read(CacheHandle cache, NativeStats* stats);
 
     [LibraryImport(Library)]
+    public static partial int gf_log_set(
+        int level, delegate* unmanaged[Cdecl]<int, byte*, void*, void> write, void* userData);
+
+    [LibraryImport(Library)]
     public static partial nint gf_queue_new();
 
     [LibraryImport(Library)]

@@ -1,0 +1,81 @@
+using System.Buffers;
+
+namespace Genfence.Tests;
+
+/// <summary>Many keys at once: however it ends, what was leased is filled or given back.</summary>
+public class ManyTests : CacheTest
+{
+    [Fact]
+    public async Task A_load_that_fails_gives_all_leases_back()
+    {
+        await Assert.ThrowsAsync<TimeoutException>(() => Cache.GetOrFillManyAsync<string>(
+            ["a", "b", "a", "b", "c"], (_, _) => throw new TimeoutException()).Within());
+        await AssertGivenBack("a", "b", "c");
+    }
+
+    [Fact]
+    public async Task A_load_that_is_cancelled_gives_all_leases_back_and_stores_nothing()
+    {
+        using var source = new CancellationTokenSource();
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => Cache.GetOrFillManyAsync<string>(
+            ["a", "b"],
+            (keys, _) =>
+            {
+                source.Cancel();
+                return Echo(keys);
+            },
+            cancellationToken: source.Token).Within());
+        await AssertGivenBack("a", "b");
+    }
+
+    [Fact]
+    public async Task A_value_that_cannot_be_written_gives_all_leases_back()
+    {
+        await Assert.ThrowsAsync<NotSupportedException>(
+            () => Cache.GetOrFillManyAsync(["a", "b"], (keys, _) => Echo(keys), new Unwritable()).Within());
+        await AssertGivenBack("a", "b");
+    }
+
+    [Fact]
+    public async Task Cancelling_while_another_fills_keeps_what_was_loaded_and_loads_no_more()
+    {
+        using var held = (await Cache.LookupAsync("b").Within()).Lease!;
+        using var source = new CancellationTokenSource();
+        var loads = 0;
+        var many = Cache.GetOrFillManyAsync<string>(
+            ["a", "b"],
+            (keys, _) =>
+            {
+                Interlocked.Increment(ref loads);
+                return Echo(keys);
+            },
+            cancellationToken: source.Token);
+        // On memory:// all has run by now but the wait for the other's fill.
+        Assert.Equal("a", Support.Text(await Cache.GetAsync("a").Within()));
+        await source.CancelAsync();
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => many.Within());
+        Assert.Equal(1, loads);
+        Assert.Equal(FillOutcome.Stored, await held.FillAsync([1]).Within());
+    }
+
+    private static ValueTask<IReadOnlyDictionary<string, string>> Echo(IReadOnlyList<string> keys) =>
+        ValueTask.FromResult<IReadOnlyDictionary<string, string>>(keys.ToDictionary(key => key));
+
+    private async Task AssertGivenBack(params string[] keys)
+    {
+        await Support.AssertNothingIsInFlightAsync();
+        foreach (var key in keys)
+        {
+            // Waits for what is given back in the background, and not longer than another's lease is waited for.
+            using var lease = (await Cache.LookupAsync(key).Within()).Lease;
+            Assert.NotNull(lease);
+        }
+    }
+
+    private sealed class Unwritable : IGenfenceSerializer<string>
+    {
+        public string Deserialize(ReadOnlySpan<byte> bytes) => throw new NotSupportedException();
+
+        public void Serialize(string value, IBufferWriter<byte> target) => throw new NotSupportedException();
+    }
+}
