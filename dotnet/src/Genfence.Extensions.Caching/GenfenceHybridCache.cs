@@ -26,6 +26,11 @@ internal sealed class GenfenceHybridCache(GenfenceCache cache, IServiceProvider 
     {
         ArgumentNullException.ThrowIfNull(factory);
         RefuseTags(tags);
+        if (options?.Expiration is { } time && time <= TimeSpan.Zero)
+        {
+            // Before the source is read for nothing.
+            throw new ArgumentOutOfRangeException(nameof(options), time, "Expiration: must be above 0");
+        }
         var serializer = Serializer<T>();
         var flags = options?.Flags ?? HybridCacheEntryFlags.None;
         if ((flags & ~WithoutEffect) == 0)

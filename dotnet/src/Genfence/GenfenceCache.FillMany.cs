@@ -19,7 +19,7 @@ public sealed partial class GenfenceCache
     /// <param name="cancellationToken">Ends the wait, and goes to the factory.</param>
     /// <returns>A value for each key; the type's default where the source has nothing.</returns>
     /// <exception cref="GenfenceInvalidException">
-    /// A key is out of bounds, or the factory answered for a key that it was not asked for.
+    /// A key is out of bounds, or the factory answered null, or for a key that it was not asked for.
     /// </exception>
     public async ValueTask<IReadOnlyDictionary<string, T?>> GetOrFillManyAsync<T>(
         IEnumerable<string> keys,
@@ -85,6 +85,10 @@ public sealed partial class GenfenceCache
         using var activity = Telemetry.Activities.StartActivity("genfence.load");
         activity?.SetTag("genfence.keys", keys.Count);
         var loaded = await factory(keys, cancellation).ConfigureAwait(false);
+        if (loaded is null)
+        {
+            throw new GenfenceInvalidException("factory", "factory: it answered null; answer with those keys that exist");
+        }
         var known = keys.ToHashSet(StringComparer.Ordinal);
         return loaded.Keys.All(known.Contains)
             ? loaded

@@ -343,8 +343,9 @@ public sealed partial class GenfenceCache : IAsyncDisposable, IDisposable
     }
 
     /// <summary>
-    /// Ends what is under way, at most within <see cref="GenfenceOptions.CloseTimeout"/>, and frees everything. Each
-    /// call that is not done by then ends with <see cref="GenfenceShutDownException"/>.
+    /// Takes no new calls, gives those under way at most <see cref="GenfenceOptions.CloseTimeout"/> to end, and frees
+    /// everything. Loads may still fill, and updates commit; each call that is not done by then ends with
+    /// <see cref="GenfenceShutDownException"/>. A reservation of <see cref="ReserveAsync"/> is not waited for.
     /// </summary>
     /// <returns>When it is done.</returns>
     public async ValueTask DisposeAsync()

@@ -134,6 +134,8 @@ public sealed class HostingTests : IAsyncLifetime
         var refused = await Assert.ThrowsAsync<GenfenceInvalidException>(() => Hybrid.GetOrCreateAsync(
             "k", _ => ValueTask.FromResult("x"), new HybridCacheEntryOptions { Expiration = TimeSpan.FromDays(36500) }).Within());
         Assert.Equal("ttl", refused.Field);
+        await Assert.ThrowsAsync<ArgumentOutOfRangeException>(() => Hybrid.GetOrCreateAsync<string>(
+            "z", _ => throw new TimeoutException("read for nothing"), new HybridCacheEntryOptions { Expiration = TimeSpan.Zero }).Within());
         await Hybrid.GetOrCreateAsync(
             "k", _ => ValueTask.FromResult("x"), new HybridCacheEntryOptions { Expiration = TimeSpan.FromHours(1) }).Within();
         Assert.NotNull(await Cache.GetAsync("k").Within());

@@ -29,6 +29,15 @@ public class ManyTests : CacheTest
     }
 
     [Fact]
+    public async Task A_load_that_answers_null_says_so_and_gives_all_leases_back()
+    {
+        var refused = await Assert.ThrowsAsync<GenfenceInvalidException>(() => Cache.GetOrFillManyAsync<string>(
+            ["a", "b"], (_, _) => ValueTask.FromResult<IReadOnlyDictionary<string, string>>(null!)).Within());
+        Assert.Equal("factory", refused.Field);
+        await AssertGivenBack("a", "b");
+    }
+
+    [Fact]
     public async Task A_value_that_cannot_be_written_gives_all_leases_back()
     {
         await Assert.ThrowsAsync<NotSupportedException>(
@@ -42,16 +51,19 @@ public class ManyTests : CacheTest
         using var held = (await Cache.LookupAsync("b").Within()).Lease!;
         using var source = new CancellationTokenSource();
         var loads = 0;
+        var loading = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         var many = Cache.GetOrFillManyAsync<string>(
             ["a", "b"],
             (keys, _) =>
             {
                 Interlocked.Increment(ref loads);
+                loading.TrySetResult();
                 return Echo(keys);
             },
             cancellationToken: source.Token);
-        // On memory:// all has run by now but the wait for the other's fill.
-        Assert.Equal("a", Support.Text(await Cache.GetAsync("a").Within()));
+        await loading.Task.WaitAsync(Support.Patience);
+        // Waits for the fill.
+        Assert.Equal("a", Support.Text((await Cache.LookupAsync("a").Within()).Hit));
         await source.CancelAsync();
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => many.Within());
         Assert.Equal(1, loads);

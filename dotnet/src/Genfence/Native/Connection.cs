@@ -38,7 +38,18 @@ internal sealed unsafe class Connection
     /// <summary>Blocks while it connects.</summary>
     public static Connection Open(string url, uint workerThreads, ReadOnlySpan<byte> prefix)
     {
-        var major = Methods.gf_abi_version() >> 16;
+        uint major;
+        try
+        {
+            major = Methods.gf_abi_version() >> 16;
+        }
+        catch (DllNotFoundException cause)
+        {
+            throw new GenfenceException(
+                "the native library was not found or cannot be loaded: the package brings it for the platforms in its "
+                + "folder runtimes; publish for one of them, or name a library in GENFENCE_NATIVE_PATH",
+                cause);
+        }
         if (major != Methods.AbiMajor)
         {
             throw new GenfenceException(
