@@ -19,6 +19,7 @@ use super::error::Failure;
 use super::guard::guarded;
 use super::handles::gf_result_free;
 use super::live::{self, Kind};
+use super::runtime;
 
 /// From as many pending operations on, more completions are expected at any moment.
 const MANY: usize = 4;
@@ -102,14 +103,15 @@ impl Queue {
         state.completed.extend(done);
         let last = state.closed && state.pending == 0;
         let wake = state.waiting > 0 && arriving > 0 && !state.waking;
-        let soon = wake && !last && state.pending >= MANY && tokio::task::try_id().is_some();
-        state.waking |= soon;
+        let within = tokio::task::try_id().and_then(|_| runtime::started());
+        let soon = within.filter(|_| wake && !last && state.pending >= MANY);
+        state.waking |= soon.is_some();
         drop(state);
         if last {
             // Nothing comes any more: one takes these, and the others must learn that it is over.
             self.arrived.notify_all();
-        } else if soon {
-            tokio::spawn(Arc::clone(self).wake_soon());
+        } else if let Some(runtime) = soon {
+            runtime.spawn(Arc::clone(self).wake_soon());
         } else if wake {
             self.arrived.notify_one();
         }

@@ -35,6 +35,11 @@ pub(super) fn get_or_start(threads: u32) -> Result<&'static Handle, Failure> {
     Ok(runtime.handle())
 }
 
+/// The runtime, if anybody came yet.
+pub(super) fn started() -> Option<&'static Handle> {
+    RUNTIME.get().map(Runtime::handle)
+}
+
 /// Waits on the caller's thread, which is none of the runtime's: no code of the host's runs there.
 /// What is ready at once, as a hit of the embedded store is, does not cost a park.
 pub(super) fn wait<T>(runtime: &Handle, future: impl Future<Output = T>) -> T {
