@@ -144,11 +144,16 @@ internal sealed class GenfenceDistributedCache(GenfenceCache cache, TimeProvider
         try
         {
             var looked = await cache.LookupNowAsync(only.Key, token).ConfigureAwait(false);
-            lease = looked.Lease;
-            if (looked.Hit.Value is { } bytes)
+            expiry = reader.Read(looked);
+            if (looked.Kind == LookupKind.Hit && !reader.HasRead && reader.Failure is null)
             {
-                expiry = reader.Deserialize(bytes);
+                // Past its last moment, or of another door: while it is there, nobody gets a lease. If it is another's
+                // fresh value by now, that is lost, and no more; what comes after this is read.
+                await cache.InvalidateAsync(only.Key, null, token).ConfigureAwait(false);
+                looked = await cache.LookupNowAsync(only.Key, token).ConfigureAwait(false);
+                expiry = reader.Read(looked);
             }
+            lease = looked.Lease;
         }
         finally
         {
@@ -209,6 +214,8 @@ internal sealed class GenfenceDistributedCache(GenfenceCache cache, TimeProvider
         public ExceptionDispatchInfo? Failure { get; private set; }
 
         public void Serialize(Expiry value, IBufferWriter<byte> target) => throw new NotSupportedException();
+
+        public Expiry Read(LookupResult looked) => looked.Hit.Value is { } bytes ? Deserialize(bytes) : default;
 
         public Expiry Deserialize(ReadOnlySpan<byte> bytes)
         {

@@ -43,7 +43,7 @@ public sealed class DistributedCacheTests(WireServer wire) : StoreTest(wire)
         {
             () => _distributed.RemoveAsync("k"),
             () => _cache.InvalidateAsync("k", 7).Within(),
-            () => _cache.UpdateAsync("k", (_, _) => ValueTask.FromResult(SourceResult.Changed())).Within(),
+            Change,
             // Also one that is still under way.
             () => _cache.ReserveAsync("k").Within(),
         })
@@ -63,13 +63,43 @@ public sealed class DistributedCacheTests(WireServer wire) : StoreTest(wire)
         await Open(store);
         Assert.Null(await Get());
         // The first has read the source by now; the lease of a second would not know of this change.
-        await _cache.UpdateAsync("k", (_, _) => ValueTask.FromResult(SourceResult.Changed())).Within();
+        await Change();
         Assert.Null(await Get());
         Assert.Equal(1, Stats.Leases);
         await Set("of one of them");
         await Set("of the other");
         Assert.Equal((0, 0), (Stats.FillsStored, Stats.FillsRejected));
         Assert.Equal("of the other", await Get());
+        await AssertFillsAgain();
+    }
+
+    [Theory, MemberData(nameof(Stores))]
+    public async Task A_value_past_its_last_moment_is_a_miss_with_a_lease(string store)
+    {
+        await Open(store);
+        await Set("ended", last: 60);
+        _time.Advance(TimeSpan.FromSeconds(60));
+        // The store still has it.
+        Assert.NotNull(await _cache.GetAsync("k").Within());
+        Assert.Null(await Get());
+        await Change();
+        await Set("old");
+        Assert.Equal((1, 1), (Stats.Leases, Stats.FillsRejected));
+        Assert.Null(await _cache.GetAsync("k").Within());
+        await AssertFillsAgain();
+    }
+
+    [Theory, MemberData(nameof(Stores))]
+    public async Task Of_two_misses_of_an_ended_value_neither_fills(string store)
+    {
+        await Open(store);
+        await Set("ended", last: 60);
+        _time.Advance(TimeSpan.FromSeconds(60));
+        Assert.Null(await Get());
+        Assert.Null(await Get());
+        await Set("of one of them");
+        await Set("of the other");
+        Assert.Equal((1, 0, 0), (Stats.Leases, Stats.FillsStored, Stats.FillsRejected));
         await AssertFillsAgain();
     }
 
@@ -359,6 +389,7 @@ public sealed class DistributedCacheTests(WireServer wire) : StoreTest(wire)
             await Set("own");
             Assert.Equal("own", await Get());
         }
+        Assert.Equal((3, 3), (Stats.Leases, Stats.FillsStored));
     }
 
     [Fact]
@@ -439,11 +470,13 @@ public sealed class DistributedCacheTests(WireServer wire) : StoreTest(wire)
             _time.Advance(TimeSpan.FromHours(1) - TimeSpan.FromTicks(1));
             Assert.Equal("value", await Get());
             _time.Advance(TimeSpan.FromTicks(1));
-            Assert.Null(await Get());
             Assert.NotNull(await _cache.GetAsync("k").Within());
+            Assert.Null(await Get());
+            Assert.Null(await _cache.GetAsync("k").Within());
             await Set("own");
             Assert.Equal("own", await Get());
         }
+        Assert.Equal((3, 3), (Stats.Leases, Stats.FillsStored));
     }
 
     [Fact]
@@ -496,6 +529,8 @@ public sealed class DistributedCacheTests(WireServer wire) : StoreTest(wire)
         looked.Lease?.Dispose();
         return looked.Kind;
     }
+
+    private async Task Change() => await _cache.UpdateAsync("k", (_, _) => ValueTask.FromResult(SourceResult.Changed())).Within();
 
     /// <summary>No miss is remembered any more.</summary>
     private async Task AssertFillsAgain()
