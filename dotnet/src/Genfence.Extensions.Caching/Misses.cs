@@ -11,7 +11,7 @@ namespace Genfence.Extensions.Caching;
 /// </remarks>
 internal sealed class Misses(TimeProvider time) : IDisposable
 {
-    /// <summary>Of so many keys; beyond that those are forgotten whose last miss is the oldest.</summary>
+    /// <summary>Of so many keys; beyond that the one is forgotten that was missed the longest time ago.</summary>
     public const int MaxKeys = 1024;
 
     /// <summary>Of one key; from there on its sets are not counted off, and only time ends its misses.</summary>
@@ -22,7 +22,7 @@ internal sealed class Misses(TimeProvider time) : IDisposable
 
     private readonly Dictionary<string, LinkedListNode<OfKey>> _byKey = new(StringComparer.Ordinal);
 
-    // The one whose last miss is the oldest comes first.
+    // The one that was missed last, counted off or not, comes last: one behind it may be older.
     private readonly LinkedList<OfKey> _byAge = new();
     private bool _disposed;
 
@@ -34,12 +34,11 @@ internal sealed class Misses(TimeProvider time) : IDisposable
     {
         lock (_byKey)
         {
-            ForgetOld();
             if (_disposed)
             {
                 return null;
             }
-            if (_byKey.TryGetValue(key, out var known))
+            if (Find(key) is { } known)
             {
                 known.Value.Cross();
                 known.Value.Add(time.GetTimestamp());
@@ -77,8 +76,7 @@ internal sealed class Misses(TimeProvider time) : IDisposable
     {
         lock (_byKey)
         {
-            ForgetOld();
-            if (!_byKey.TryGetValue(key, out var known))
+            if (Find(key) is not { } known)
             {
                 return null;
             }
@@ -110,13 +108,21 @@ internal sealed class Misses(TimeProvider time) : IDisposable
         }
     }
 
-    private void ForgetOld()
+    private LinkedListNode<OfKey>? Find(string key)
     {
-        while (_byAge.First is { } oldest && time.GetElapsedTime(oldest.Value.Last) > MaxAge)
+        while (_byAge.First is { } oldest && IsOld(oldest))
         {
             Forget(oldest);
         }
+        if (_byKey.TryGetValue(key, out var known) && IsOld(known))
+        {
+            Forget(known);
+            return null;
+        }
+        return known;
     }
+
+    private bool IsOld(LinkedListNode<OfKey> misses) => time.GetElapsedTime(misses.Value.Last) > MaxAge;
 
     private void Forget(LinkedListNode<OfKey> misses)
     {

@@ -280,6 +280,21 @@ public sealed class DistributedCacheTests(WireServer wire) : StoreTest(wire)
     }
 
     [Fact]
+    public async Task A_miss_gets_old_also_behind_younger_ones_of_other_keys()
+    {
+        await Open(Memory);
+        Assert.Null(await Get());
+        _time.Advance(Misses.MaxAge / 2);
+        Assert.Null(await Get("other"));
+        // Newer than the other key's, and taken off again.
+        Assert.Null(await Get());
+        await Set("of one of them");
+        await _distributed.RemoveAsync("k");
+        _time.Advance((Misses.MaxAge / 2) + TimeSpan.FromSeconds(1));
+        await AssertFillsAgain();
+    }
+
+    [Fact]
     public async Task A_key_that_is_only_ever_missed_is_bounded_too()
     {
         await Open(Memory);
