@@ -104,21 +104,38 @@ internal sealed class GenfenceDistributedCache(GenfenceCache cache, TimeProvider
             BinaryPrimitives.WriteInt64LittleEndian(bytes, expiry.SlidingTicks);
             BinaryPrimitives.WriteInt64LittleEndian(bytes.AsSpan(8), expiry.LastTicks);
             value.CopyTo(bytes.AsSpan(HeaderBytes));
-            // The bytes are copied before the await. A set that lost its race is none the caller could mend.
-            using var lease = _misses.Take(key);
-            if (lease is not null)
+            if (_misses.Take(key, out var lease))
             {
-                _ = await lease.FillAsync(bytes.AsMemory(0, length), null, expiry.Left(now), token).ConfigureAwait(false);
-            }
-            else
-            {
-                _ = await cache.SetBytesAsync(key, bytes.AsMemory(0, length), expiry.Left(now), token)
-                    .ConfigureAwait(false);
+                // The bytes are copied before the await.
+                await StoreAsync(key, lease, bytes.AsMemory(0, length), expiry.Left(now), token).ConfigureAwait(false);
             }
         }
         finally
         {
             ArrayPool<byte>.Shared.Return(bytes);
+        }
+    }
+
+    /// <summary>A set that lost its race is none the caller could mend, so it is not told.</summary>
+    private async ValueTask StoreAsync(
+        string key, Lease? lease, ReadOnlyMemory<byte> bytes, TimeSpan? left, CancellationToken token)
+    {
+        if (lease is null)
+        {
+            _ = await cache.SetBytesAsync(key, bytes, left, token).ConfigureAwait(false);
+            return;
+        }
+        using (lease)
+        {
+            try
+            {
+                _ = await lease.FillAsync(bytes, null, left, token).ConfigureAwait(false);
+            }
+            catch
+            {
+                _misses.Spend(key);
+                throw;
+            }
         }
     }
 

@@ -38,7 +38,13 @@ internal sealed class Misses(TimeProvider time) : IDisposable
             {
                 return null;
             }
-            if (Find(key) is { } known)
+            var known = Find(key);
+            if (known is { Value.IsSpent: true })
+            {
+                Forget(known);
+                known = null;
+            }
+            if (known is not null)
             {
                 known.Value.Cross();
                 known.Value.Add(time.GetTimestamp());
@@ -46,13 +52,7 @@ internal sealed class Misses(TimeProvider time) : IDisposable
                 _byAge.AddLast(known);
                 return null;
             }
-            if (_byKey.Count == MaxKeys)
-            {
-                Forget(_byAge.First!);
-            }
-            var only = new OfKey(key, time.GetTimestamp());
-            _byKey.Add(key, _byAge.AddLast(only));
-            return only;
+            return Begin(key);
         }
     }
 
@@ -70,28 +70,49 @@ internal sealed class Misses(TimeProvider time) : IDisposable
     }
 
     /// <summary>
-    /// A set has come. The lease of its key's only miss, which is the caller's from now on; nothing where there is none.
+    /// A set has come. Whether it may store: under the lease of its key's only miss, which is the caller's from now on,
+    /// or blindly, where there is none.
     /// </summary>
-    public Lease? Take(string key)
+    public bool Take(string key, out Lease? lease)
     {
+        lease = null;
         lock (_byKey)
         {
             if (Find(key) is not { } known)
             {
-                return null;
+                return true;
+            }
+            if (known.Value.IsSpent)
+            {
+                return false;
             }
             if (known.Value.IsOnlyAndLooking)
             {
                 // Its caller does not know yet that it missed, so it is another's set.
                 known.Value.Cross();
-                return null;
+                return true;
             }
-            var lease = known.Value.TakeLease();
+            lease = known.Value.TakeLease();
             if (known.Value.CountOff())
             {
                 Forget(known);
             }
-            return lease;
+            return true;
+        }
+    }
+
+    /// <summary>
+    /// The set that took a lease threw, and the lease is used up. The same value may come again, which was read before
+    /// who knows what change: until the key is missed anew, no set of it stores.
+    /// </summary>
+    public void Spend(string key)
+    {
+        lock (_byKey)
+        {
+            if (!_disposed && Find(key) is null)
+            {
+                Begin(key).IsSpent = true;
+            }
         }
     }
 
@@ -106,6 +127,17 @@ internal sealed class Misses(TimeProvider time) : IDisposable
                 Forget(oldest);
             }
         }
+    }
+
+    private OfKey Begin(string key)
+    {
+        if (_byKey.Count == MaxKeys)
+        {
+            Forget(_byAge.First!);
+        }
+        var begun = new OfKey(key, time.GetTimestamp());
+        _byKey.Add(key, _byAge.AddLast(begun));
+        return begun;
     }
 
     private LinkedListNode<OfKey>? Find(string key)
@@ -140,6 +172,9 @@ internal sealed class Misses(TimeProvider time) : IDisposable
         private bool _crossed;
 
         public string Key => key;
+
+        /// <summary>There is no miss, only the memory of one whose set threw.</summary>
+        public bool IsSpent { get; set; }
 
         public long Last => _at[^1];
 

@@ -104,6 +104,47 @@ public sealed class DistributedCacheTests(WireServer wire) : StoreTest(wire)
     }
 
     [Theory, MemberData(nameof(Stores))]
+    public async Task A_set_that_threw_does_not_make_its_retry_blind(string store)
+    {
+        await Open(store);
+        var past = new DistributedCacheEntryOptions { AbsoluteExpiration = _time.GetUtcNow().AddSeconds(-1) };
+        foreach (var (field, refused) in new (string, Func<Task>)[]
+        {
+            ("value", () => _distributed.SetAsync("k", new byte[2 << 20], s_plain)),
+            ("ttl", () => _distributed.SetAsync("k", [1], past)),
+        })
+        {
+            Assert.Null(await Get());
+            await Change();
+            Assert.Equal(field, (await Assert.ThrowsAsync<GenfenceInvalidException>(refused)).Field);
+            await Set("old");
+            await Set("old, once more");
+            Assert.Null(await _cache.GetAsync("k").Within());
+            // The next get has a lease of its own.
+            await AssertFillsAgain();
+            await _distributed.RemoveAsync("k");
+        }
+    }
+
+    [Fact]
+    public async Task A_set_that_was_cancelled_under_way_does_not_make_its_retry_blind()
+    {
+        await Open(Wire);
+        Assert.Null(await Get());
+        using var cancelled = new CancellationTokenSource();
+        Server.Signal(WireServer.Stop);
+        var set = _distributed.SetAsync("k", [1], s_plain, cancelled.Token);
+        await cancelled.CancelAsync();
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => set.WaitAsync(Support.Patience));
+        Server.Signal(WireServer.Continue);
+        await Support.AssertNothingIsInFlightAsync();
+        await Change();
+        await Set("old");
+        Assert.Null(await _cache.GetAsync("k").Within());
+        await AssertFillsAgain();
+    }
+
+    [Theory, MemberData(nameof(Stores))]
     public async Task A_second_miss_gives_the_lease_back(string store)
     {
         await Open(store);
