@@ -40,8 +40,10 @@ internal sealed class GenfenceDistributedCache(GenfenceCache cache, TimeProvider
         var reader = new Reader(destination, time.GetUtcNow());
         try
         {
-            if (await ReadAsync(key, reader, token).ConfigureAwait(false))
+            var expiry = await ReadAsync(key, reader, token).ConfigureAwait(false);
+            if (reader.HasRead)
             {
+                await TrySlideAsync(key, expiry, token).ConfigureAwait(false);
                 return true;
             }
         }
@@ -62,7 +64,12 @@ internal sealed class GenfenceDistributedCache(GenfenceCache cache, TimeProvider
     public async Task RefreshAsync(string key, CancellationToken token = default)
     {
         ArgumentNullException.ThrowIfNull(key);
-        _ = await ReadAsync(key, new Reader(null, time.GetUtcNow()), token).ConfigureAwait(false);
+        var reader = new Reader(null, time.GetUtcNow());
+        var expiry = await ReadAsync(key, reader, token).ConfigureAwait(false);
+        if (reader.HasRead)
+        {
+            await SlideAsync(key, expiry, token).ConfigureAwait(false);
+        }
     }
 
     public void Remove(string key) => Wait(RemoveAsync(key));
@@ -142,15 +149,11 @@ internal sealed class GenfenceDistributedCache(GenfenceCache cache, TimeProvider
     /// <summary>Gives back the leases of misses that no set has followed. The cache beneath is not its own.</summary>
     public void Dispose() => _misses.Dispose();
 
-    private async ValueTask<bool> ReadAsync(string key, Reader reader, CancellationToken token)
+    private async ValueTask<Expiry> ReadAsync(string key, Reader reader, CancellationToken token)
     {
         var (_, expiry) = await cache.TryGetAsync(key, reader, token).ConfigureAwait(false);
         reader.Failure?.Throw();
-        if (reader.HasRead)
-        {
-            await SlideAsync(key, expiry, token).ConfigureAwait(false);
-        }
-        return reader.HasRead;
+        return expiry;
     }
 
     /// <summary>Asks for the lease of a miss that is its key's only one; there may be a value by now.</summary>
@@ -179,9 +182,22 @@ internal sealed class GenfenceDistributedCache(GenfenceCache cache, TimeProvider
         reader.Failure?.Throw();
         if (reader.HasRead)
         {
-            await SlideAsync(only.Key, expiry, token).ConfigureAwait(false);
+            await TrySlideAsync(only.Key, expiry, token).ConfigureAwait(false);
         }
         return reader.HasRead;
+    }
+
+    /// <summary>The value was read: what comes of prolonging it does not make a miss of it.</summary>
+    private async ValueTask TrySlideAsync(string key, Expiry expiry, CancellationToken token)
+    {
+        try
+        {
+            await SlideAsync(key, expiry, token).ConfigureAwait(false);
+        }
+        catch (Exception problem) when (problem is GenfenceStoreException or OperationCanceledException)
+        {
+            // It goes earlier, then.
+        }
     }
 
     private async ValueTask SlideAsync(string key, Expiry expiry, CancellationToken token)

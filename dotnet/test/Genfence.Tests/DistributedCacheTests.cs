@@ -510,6 +510,22 @@ public sealed class DistributedCacheTests(WireServer wire) : StoreTest(wire)
         Assert.Null(await Get("slides"));
     }
 
+    [Fact]
+    public async Task A_value_that_could_not_be_prolonged_is_read_all_the_same()
+    {
+        await Open(Wire, "attempts=1&max_errors=0&wait=20s&lease_time=1m");
+        await Set("value", sliding: 10);
+        await Server.OrderAsync("lose-requests 1");
+        Assert.Equal("value", await Get());
+        using var source = new CancellationTokenSource();
+        Assert.True(await _distributed.TryGetAsync("k", new Cancelling(source), source.Token).Within());
+        // To prolong it is all that a refresh is for.
+        await Server.OrderAsync("lose-requests 1");
+        await Assert.ThrowsAsync<GenfenceStoreException>(() => _distributed.RefreshAsync("k"));
+        // It was no miss.
+        await AssertFillsAgain();
+    }
+
     [Theory, MemberData(nameof(Stores))]
     public async Task The_last_moment_counts_to_the_tick(string store)
     {
@@ -609,6 +625,16 @@ public sealed class DistributedCacheTests(WireServer wire) : StoreTest(wire)
                 RunningIndex = before.RunningIndex + before.Memory.Length;
             }
         }
+    }
+
+    /// <summary>Cancels when the value is there.</summary>
+    private sealed class Cancelling(CancellationTokenSource source) : IBufferWriter<byte>
+    {
+        public void Advance(int count) => source.Cancel();
+
+        public Memory<byte> GetMemory(int sizeHint = 0) => new byte[100];
+
+        public Span<byte> GetSpan(int sizeHint = 0) => new byte[100];
     }
 
     private sealed class Full : IBufferWriter<byte>
