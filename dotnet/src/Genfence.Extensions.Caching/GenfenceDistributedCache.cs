@@ -46,17 +46,14 @@ internal sealed class GenfenceDistributedCache(GenfenceCache cache, TimeProvider
                 await TrySlideAsync(key, expiry, token).ConfigureAwait(false);
                 return true;
             }
+            return _misses.Add(key) is { } only && await LookUpAsync(only, reader, token).ConfigureAwait(false);
         }
         catch (Exception problem) when (problem is GenfenceStoreException or OperationCanceledException)
         {
             // Its caller may go on to read the source, and set.
-            if (_misses.Add(key) is { } unread)
-            {
-                _misses.Settle(unread, null, false);
-            }
+            _ = _misses.Add(key, thrown: true);
             throw;
         }
-        return _misses.Add(key) is { } only && await LookUpAsync(only, reader, token).ConfigureAwait(false);
     }
 
     public void Refresh(string key) => Wait(RefreshAsync(key));
@@ -161,6 +158,7 @@ internal sealed class GenfenceDistributedCache(GenfenceCache cache, TimeProvider
     {
         Lease? lease = null;
         Expiry expiry = default;
+        var isMiss = false;
         try
         {
             var looked = await cache.LookupNowAsync(only.Key, token).ConfigureAwait(false);
@@ -174,10 +172,11 @@ internal sealed class GenfenceDistributedCache(GenfenceCache cache, TimeProvider
                 expiry = reader.Read(looked);
             }
             lease = looked.Lease;
+            isMiss = !reader.HasRead && reader.Failure is null;
         }
         finally
         {
-            _misses.Settle(only, lease, reader.HasRead);
+            _misses.Settle(only, lease, isMiss);
         }
         reader.Failure?.Throw();
         if (reader.HasRead)

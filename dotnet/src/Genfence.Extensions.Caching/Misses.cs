@@ -20,6 +20,9 @@ internal sealed class Misses(TimeProvider time) : IDisposable
     /// <summary>A miss need not be followed by a set, so this ends it.</summary>
     public static readonly TimeSpan MaxAge = TimeSpan.FromMinutes(10);
 
+    /// <summary>As long for one whose get threw: most callers give up then, and who goes on reads the source at once.</summary>
+    public static readonly TimeSpan MaxAgeOfThrown = TimeSpan.FromMinutes(1);
+
     private readonly Dictionary<string, LinkedListNode<OfKey>> _byKey = new(StringComparer.Ordinal);
 
     // The one that was missed last, counted off or not, comes last: one behind it may be older.
@@ -28,9 +31,9 @@ internal sealed class Misses(TimeProvider time) : IDisposable
 
     /// <summary>
     /// Adds a miss. If it is the key's only one, it may be looked up for a lease; tell <see cref="Settle"/> what came
-    /// of that.
+    /// of that. One whose get threw is not looked up.
     /// </summary>
-    public OfKey? Add(string key)
+    public OfKey? Add(string key, bool thrown = false)
     {
         lock (_byKey)
         {
@@ -39,30 +42,39 @@ internal sealed class Misses(TimeProvider time) : IDisposable
                 return null;
             }
             var known = Find(key);
-            if (known is { Value.IsSpent: true })
+            if (!thrown && known is { Value.IsSpent: true })
             {
-                Forget(known);
-                known = null;
+                known.Value.IsSpent = false;
+                if (known.Value.CountOff())
+                {
+                    Forget(known);
+                    known = null;
+                }
             }
             if (known is not null)
             {
                 known.Value.Cross();
-                known.Value.Add(time.GetTimestamp());
+                known.Value.Add(End(thrown ? MaxAgeOfThrown : MaxAge));
                 _byAge.Remove(known);
                 _byAge.AddLast(known);
                 return null;
             }
-            return Begin(key);
+            if (thrown)
+            {
+                _ = Begin(key, MaxAgeOfThrown, false);
+                return null;
+            }
+            return Begin(key, MaxAge, true);
         }
     }
 
-    /// <summary>What came of a lookup: perhaps a lease, which is this one's from now on; or a value.</summary>
-    public void Settle(OfKey misses, Lease? lease, bool found)
+    /// <summary>What came of a lookup: perhaps a lease, which is this one's from now on; or it is no miss.</summary>
+    public void Settle(OfKey misses, Lease? lease, bool isMiss)
     {
         lock (_byKey)
         {
             misses.Settle(lease);
-            if (found && misses.CountOff() && _byKey.TryGetValue(misses.Key, out var known) && known.Value == misses)
+            if (!isMiss && misses.CountOff() && _byKey.TryGetValue(misses.Key, out var known) && known.Value == misses)
             {
                 Forget(known);
             }
@@ -109,10 +121,15 @@ internal sealed class Misses(TimeProvider time) : IDisposable
     {
         lock (_byKey)
         {
-            if (!_disposed && Find(key) is null)
+            if (_disposed)
             {
-                Begin(key).IsSpent = true;
+                return;
             }
+            var spent = Find(key)?.Value;
+            spent?.Cross();
+            spent?.Add(End(MaxAge));
+            spent ??= Begin(key, MaxAge, false);
+            spent.IsSpent = true;
         }
     }
 
@@ -129,13 +146,13 @@ internal sealed class Misses(TimeProvider time) : IDisposable
         }
     }
 
-    private OfKey Begin(string key)
+    private OfKey Begin(string key, TimeSpan maxAge, bool looking)
     {
         if (_byKey.Count == MaxKeys)
         {
             Forget(_byAge.First!);
         }
-        var begun = new OfKey(key, time.GetTimestamp());
+        var begun = new OfKey(key, End(maxAge), looking);
         _byKey.Add(key, _byAge.AddLast(begun));
         return begun;
     }
@@ -154,7 +171,10 @@ internal sealed class Misses(TimeProvider time) : IDisposable
         return known;
     }
 
-    private bool IsOld(LinkedListNode<OfKey> misses) => time.GetElapsedTime(misses.Value.Last) > MaxAge;
+    private long End(TimeSpan maxAge) =>
+        time.GetTimestamp() + (long)(maxAge.TotalSeconds * time.TimestampFrequency);
+
+    private bool IsOld(LinkedListNode<OfKey> misses) => time.GetTimestamp() > misses.Value.End;
 
     private void Forget(LinkedListNode<OfKey> misses)
     {
@@ -164,41 +184,42 @@ internal sealed class Misses(TimeProvider time) : IDisposable
     }
 
     /// <summary>The misses of one key, and the lease where there is but one.</summary>
-    internal sealed class OfKey(string key, long first)
+    internal sealed class OfKey(string key, long end, bool looking)
     {
-        private readonly List<long> _at = [first];
+        // When each gets old; the last one last.
+        private readonly List<long> _ends = [end];
         private Lease? _lease;
-        private bool _looking = true;
+        private bool _looking = looking;
         private bool _crossed;
 
         public string Key => key;
 
-        /// <summary>There is no miss, only the memory of one whose set threw.</summary>
+        /// <summary>One of them has had its set, which threw; it stays, so that no set stores before the next get.</summary>
         public bool IsSpent { get; set; }
 
-        public long Last => _at[^1];
+        public long End => _ends[^1];
 
-        public bool IsOnlyAndLooking => _looking && _at.Count == 1;
+        public bool IsOnlyAndLooking => _looking && _ends.Count == 1;
 
-        public void Add(long now)
+        public void Add(long end)
         {
-            if (_at.Count == MaxOfKey)
+            if (_ends.Count == MaxOfKey)
             {
-                _at.RemoveAt(0);
+                _ends.RemoveAt(0);
             }
-            _at.Add(now);
+            _ends.Insert(_ends.FindLastIndex(other => other <= end) + 1, end);
         }
 
         /// <summary>One is done. Whether it was the last.</summary>
         public bool CountOff()
         {
-            // The newest, so that one that no set follows gets old all the same.
-            if (_at.Count is > 1 and < MaxOfKey)
+            // The one that gets old last, so that one that no set follows gets old all the same.
+            if (_ends.Count is > 1 and < MaxOfKey)
             {
-                _at.RemoveAt(_at.Count - 1);
+                _ends.RemoveAt(_ends.Count - 1);
                 return false;
             }
-            return _at.Count == 1;
+            return _ends.Count == 1;
         }
 
         /// <summary>There is more than this one miss, or was: no lease is kept.</summary>
