@@ -20,7 +20,7 @@ internal sealed class Misses(TimeProvider time) : IDisposable
     /// <summary>A miss need not be followed by a set, so this ends it.</summary>
     public static readonly TimeSpan MaxAge = TimeSpan.FromMinutes(10);
 
-    /// <summary>As long for one whose get threw: most callers give up then, and who goes on reads the source at once.</summary>
+    /// <summary>As long, if its get threw: most callers give up then; who goes on reads the source at once.</summary>
     public static readonly TimeSpan MaxAgeOfThrown = TimeSpan.FromMinutes(1);
 
     private readonly Dictionary<string, LinkedListNode<OfKey>> _byKey = new(StringComparer.Ordinal);
@@ -45,7 +45,7 @@ internal sealed class Misses(TimeProvider time) : IDisposable
             if (!thrown && known is { Value.IsSpent: true })
             {
                 known.Value.IsSpent = false;
-                if (known.Value.CountOff())
+                if (known.Value.CountOff() || IsOld(known))
                 {
                     Forget(known);
                     known = null;

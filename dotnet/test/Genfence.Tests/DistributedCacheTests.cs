@@ -411,7 +411,7 @@ public sealed class DistributedCacheTests(WireServer wire) : StoreTest(wire)
         await Open(Memory);
         Assert.Null(await Get());
         await Change();
-        await Assert.ThrowsAsync<GenfenceInvalidException>(() => _distributed.SetAsync("k", new byte[2 << 20], s_plain));
+        await SetTooMuch();
         await GetCancelled();
         await Set("old");
         Assert.Null(await _cache.GetAsync("k").Within());
@@ -421,6 +421,16 @@ public sealed class DistributedCacheTests(WireServer wire) : StoreTest(wire)
         await Set("of the other");
         Assert.Equal((1, 0), (Stats.Leases, Stats.FillsStored));
         Assert.Equal("of the other", await Get());
+        await AssertFillsAgain();
+
+        // But not when it has been forgotten.
+        await _distributed.RemoveAsync("k");
+        Assert.Null(await Get());
+        await SetTooMuch();
+        await GetCancelled();
+        _time.Advance(Misses.MaxAgeOfThrown + TimeSpan.FromTicks(1));
+        await Set("old");
+        Assert.Null(await _cache.GetAsync("k").Within());
         await AssertFillsAgain();
     }
 
@@ -694,7 +704,11 @@ public sealed class DistributedCacheTests(WireServer wire) : StoreTest(wire)
     private async Task GetCancelled() => await Assert.ThrowsAnyAsync<OperationCanceledException>(
         () => _distributed.GetAsync("k", new CancellationToken(true)));
 
-    private async Task Change() => await _cache.UpdateAsync("k", (_, _) => ValueTask.FromResult(SourceResult.Changed())).Within();
+    private async Task SetTooMuch() => await Assert.ThrowsAsync<GenfenceInvalidException>(
+        () => _distributed.SetAsync("k", new byte[2 << 20], s_plain));
+
+    private async Task Change() =>
+        await _cache.UpdateAsync("k", (_, _) => ValueTask.FromResult(SourceResult.Changed())).Within();
 
     /// <summary>No miss is remembered any more.</summary>
     private async Task AssertFillsAgain()
