@@ -82,9 +82,16 @@ public static partial class GenfenceServiceCollectionExtensions
     /// one that no miss came before. No set says which of them it was, or whether it stored.
     /// </para>
     /// <para>
-    /// A miss is outstanding until its set, or for ten minutes, of 1,024 keys at most; what is forgotten sooner is that
-    /// whose last miss is the oldest. A get that was cancelled or that the store did not answer counts as a miss.
-    /// Removing a key ends no miss: what was read before the removal must not be set after it.
+    /// <b>Never set what you did not get; remove instead.</b> A set without a get of its own, such as a writer's, takes
+    /// the lease of whoever missed, whose set is blind then.
+    /// </para>
+    /// <para>
+    /// A miss is outstanding until its set, or for ten minutes, of 1,024 keys at most; what is forgotten sooner is the
+    /// key that was missed the longest time ago. A get that was cancelled, or threw as the store did not answer, counts
+    /// for one minute as a miss without a lease. After a fill that threw, such as one that was too large, sets of that
+    /// key store nothing until it is got again, or for ten minutes. A value past its absolute expiration, or written
+    /// through another door, is a miss, and the get that takes its lease removes it. Removing a key ends no miss: what
+    /// was read before the removal must not be set after it.
     /// </para>
     /// <para>
     /// Without an expiration a value lives for the cache's own time. An absolute one is exact by this machine's clock; a
