@@ -68,8 +68,8 @@ public static partial class GenfenceServiceCollectionExtensions
 
     /// <summary>
     /// Registers <see cref="IDistributedCache"/>, which is also an <see cref="IBufferDistributedCache"/>, on the registered
-    /// <see cref="GenfenceCache"/>, in the place of one that was registered before: for sessions, FusionCache, or Microsoft's HybridCache. Keys are the cache's own: share
-    /// none with <see cref="HybridCache"/> or your own calls.
+    /// <see cref="GenfenceCache"/>, in the place of one that was registered before: for sessions, FusionCache, or
+    /// Microsoft's HybridCache. Keys are the cache's own: share none with <see cref="HybridCache"/> or your own calls.
     /// </summary>
     /// <remarks>
     /// <para>
