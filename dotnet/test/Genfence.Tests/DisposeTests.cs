@@ -113,18 +113,12 @@ public class DisposeTests
     public async Task A_close_gives_an_update_time_to_commit()
     {
         var cache = await GenfenceCache.ConnectAsync("memory://", new GenfenceOptions { CloseTimeout = Support.Patience });
-        var (inside, go) = (Gate(), Gate());
-        var update = cache.UpdateAsync("k", async (_, _) =>
-        {
-            inside.SetResult();
-            await go.Task;
-            return SourceResult.Committed("v");
-        });
-        await inside.Task.WaitAsync(Support.Patience);
+        var go = Gate();
+        var update = await UpdateUnderWay(cache, go.Task);
         var closing = cache.DisposeAsync();
         await Assert.ThrowsAsync<GenfenceShutDownException>(() => cache.GetAsync("k").Within());
         go.SetResult();
-        Assert.Equal(UpdateOutcome.Stored, await update.Within());
+        Assert.Equal(UpdateOutcome.Stored, await update.WaitAsync(Support.Patience));
         await closing.Within();
         await Support.AssertNothingIsAliveAsync();
     }
@@ -156,18 +150,26 @@ public class DisposeTests
     {
         var cache = await GenfenceCache.ConnectAsync(
             "memory://", new GenfenceOptions { CloseTimeout = TimeSpan.FromMilliseconds(20) });
-        var (inside, go) = (Gate(), Gate());
+        var go = Gate();
+        var update = await UpdateUnderWay(cache, go.Task);
+        await cache.DisposeAsync().Within();
+        go.SetResult();
+        await Assert.ThrowsAsync<GenfenceShutDownException>(() => update.WaitAsync(Support.Patience));
+        await Support.AssertNothingIsAliveAsync();
+    }
+
+    /// <summary>An update whose closure has begun, and ends with the gate.</summary>
+    private static async Task<Task<UpdateOutcome>> UpdateUnderWay(GenfenceCache cache, Task go)
+    {
+        var inside = Gate();
         var update = cache.UpdateAsync("k", async (_, _) =>
         {
             inside.SetResult();
-            await go.Task;
+            await go;
             return SourceResult.Committed("v");
-        });
+        }).AsTask();
         await inside.Task.WaitAsync(Support.Patience);
-        await cache.DisposeAsync().Within();
-        go.SetResult();
-        await Assert.ThrowsAsync<GenfenceShutDownException>(() => update.Within());
-        await Support.AssertNothingIsAliveAsync();
+        return update;
     }
 
     private static TaskCompletionSource Gate() => new(TaskCreationOptions.RunContinuationsAsynchronously);
