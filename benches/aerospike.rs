@@ -1,6 +1,6 @@
 //! The store on Aerospike beside the plain client: hits, and the pairs of commands that store.
 //!
-//!     AEROSPIKE_HOSTS=127.0.0.1:3000 cargo bench --bench aerospike
+//!     AEROSPIKE_HOSTS=127.0.0.1:3000 cargo bench -p genfence-benches --bench aerospike
 //!
 //! Both do the same work in turns of a quarter of a second, in one process, on one server, so that
 //! what else the machine does befalls both; what is printed is the median of the turns' ratios, and

@@ -1,6 +1,6 @@
 //! What the C boundary adds to a hit of the embedded store: time and allocations over the Rust call.
 //!
-//!     cargo bench --features capi --bench c_boundary
+//!     cargo bench -p genfence-benches --features capi --bench c_boundary
 //!
 //! Every number is the median of rounds that take turns, so that a noisy machine is noisy to all.
 #![allow(unsafe_code, reason = "these are calls of the C interface")]

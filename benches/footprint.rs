@@ -1,7 +1,7 @@
 //! What is counted rather than timed: bytes an entry takes beside moka's, allocations a hit makes,
 //! loader calls a herd makes.
 //!
-//!     cargo bench --bench footprint
+//!     cargo test -p genfence-benches --test footprint
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -62,6 +62,7 @@ async fn main() {
              ratio {:.2}",
             genfence / moka
         );
+        assert!(genfence <= moka, "an entry takes more than one of moka's");
     }
 
     let cache = Cache::connect("memory://").await.unwrap();
@@ -70,7 +71,9 @@ async fn main() {
     for _ in 0..1000 {
         cache.lookup("k").await.map(drop).unwrap();
     }
-    println!("allocations in 1000 hits: {}", dhat::HeapStats::get().total_blocks - before);
+    let allocated = dhat::HeapStats::get().total_blocks - before;
+    println!("allocations in 1000 hits: {allocated}");
+    assert_eq!(allocated, 0, "a hit allocates");
 
     let loads = Arc::new(AtomicUsize::new(0));
     let callers: Vec<_> = (0..1000)
@@ -89,5 +92,7 @@ async fn main() {
     for caller in callers {
         caller.await.unwrap();
     }
-    println!("loader calls of 1000 callers on one missing key: {}", loads.load(SeqCst));
+    let loads = loads.load(SeqCst);
+    println!("loader calls of 1000 callers on one missing key: {loads}");
+    assert_eq!(loads, 1, "a herd loads more than once");
 }

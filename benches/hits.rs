@@ -1,7 +1,7 @@
 //! What a hit costs: the embedded store beside `moka` and a plain sharded map, and what the layers
 //! above the store add.
 //!
-//!     cargo bench --bench hits
+//!     cargo bench -p genfence-benches --bench hits
 //!
 //! Every entry has a time to live, in moka too, as a cache without one is no cache here.
 

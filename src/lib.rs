@@ -51,7 +51,7 @@
 //! * `aerospike` (default): the store on Aerospike.
 //! * `tls` (default): TLS for it, by rustls.
 //! * `serde`: `Cache::typed`, for values of the caller's own types, as JSON.
-//! * `capi`: the C interface, for `cargo cinstall` or a library of crate type `cdylib` or
+//! * `capi`: the C interface, for `bindings/c` or a library of crate type `cdylib` or
 //!   `staticlib`; of no use to Rust.
 //! * `cli`: the command-line tool `genfence`.
 

@@ -4,7 +4,7 @@
 //! Seen on 2 cores from .NET 10 (`dotnet/bench/Load`), 100 B: a hit of `memory://`, which `gf_start` does past
 //! the queue, 0.6 µs of CPU with one caller and 2 µs with 128, 0 B allocated; a hit of Aerospike, through the
 //! queue, 0.4 futex calls, as many wakes being spared. From Rust 0.3 µs with one in flight (`cargo bench
-//! --features capi --bench c_boundary`). A batch is not faster than single submits there, as what is ready at
+//! -p genfence-benches --features capi --bench c_boundary`). A batch is not faster than single submits there, as what is ready at
 //! once is done within the submit.
 
 use std::collections::VecDeque;

@@ -58,7 +58,7 @@ const FV: Role = Role::Foreigner { versioned: true };
 /// Every fault, in a world that is just large enough for its harm.
 #[rustfmt::skip]
 pub fn obligations() -> Vec<Obligation> {
-    #[expect(clippy::enum_glob_use, reason = "a table of all of them")]
+    #[allow(clippy::enum_glob_use, reason = "a table of all of them")]
     use Mend::*;
     use Promise::{Fresh, Heard, Truth, Waiters};
 

@@ -1,8 +1,6 @@
 //! `genfence race`: the tool runs, its measure finds the others stale, and genfence is not.
-#![cfg(feature = "cli")]
 
 #[cfg(all(unix, feature = "aerospike"))]
-#[path = "../support/postgres.rs"]
 mod postgres;
 #[cfg(all(unix, feature = "aerospike"))]
 mod real;

@@ -197,7 +197,8 @@ fn told(error: &tokio_postgres::Error) -> String {
 }
 
 #[cfg(all(test, unix))]
-#[path = "../../../../../tests/support/postgres.rs"]
+#[path = "../../../../../tests/race/postgres.rs"]
+#[expect(dead_code, reason = "the tests of the whole tool use more of it")]
 mod server;
 
 #[cfg(all(test, unix))]

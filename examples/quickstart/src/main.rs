@@ -1,6 +1,6 @@
 //! The main job in one file: an embedded cache in front of SQLite. Nothing to install.
 //!
-//!     cargo run --release --example quickstart
+//!     cargo run -p quickstart
 //!
 //! It reads through the cache, changes the database under a reservation, and then crosses a reader
 //! with a writer on purpose: once with the plain way of caching, which goes on serving the old

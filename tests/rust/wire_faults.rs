@@ -1,6 +1,5 @@
 //! The cache on the Aerospike store, over TCP, with things going wrong: at each command in turn, and
 //! then everywhere at random. Nothing stale, nothing stuck, and every call within its bound.
-#![cfg(feature = "aerospike")]
 
 use std::convert::Infallible;
 use std::sync::Arc;

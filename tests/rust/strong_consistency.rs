@@ -1,6 +1,5 @@
 //! A namespace with strong consistency, as the wire test server plays it: there a record that a command
 //! leaves empty may only go by a durable delete.
-#![cfg(feature = "aerospike")]
 
 use genfence::store::Level;
 use genfence::{Cache, Commit, Fill, Lookup, Release};

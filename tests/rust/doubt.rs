@@ -1,15 +1,13 @@
 //! Commands that are lost, whose answers are lost, or that arrive late.
 
-mod support;
-
 use std::convert::Infallible;
 use std::time::Duration;
 
+use crate::support::{Fault, Faulty, Kind, faulty, faulty_with, settle};
 use genfence::{
     Bypass, Cache, Commit, Error, Fill, Fresh, Lease, Lookup, Release, Reservation, Source,
     UnreachableRead, UnreachableReserve, Update,
 };
-use support::{Fault, Faulty, Kind, faulty, faulty_with, settle};
 
 async fn lease(cache: &Cache) -> Lease {
     match cache.lookup("k").await.unwrap() {

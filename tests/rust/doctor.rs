@@ -1,5 +1,4 @@
 //! `genfence doctor`, and the diagnosis behind it, on the wire test server.
-#![cfg(all(feature = "cli", feature = "aerospike"))]
 
 use std::collections::BTreeMap;
 use std::process::Output;

@@ -1,12 +1,10 @@
 //! What is out of bounds is an error that names the field and the bound, and nothing is sent.
 
-mod support;
-
 use std::convert::Infallible;
 use std::time::Duration;
 
+use crate::support::{Faulty, faulty_with};
 use genfence::{Cache, CallError, Error, Fresh, Lookup};
-use support::{Faulty, faulty_with};
 
 fn invalid<T: std::fmt::Debug>(result: Result<T, Error>) -> String {
     match result {

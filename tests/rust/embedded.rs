@@ -1,7 +1,5 @@
 //! The embedded store: its bound, its eviction, its atomicity.
 
-mod support;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;

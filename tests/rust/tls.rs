@@ -1,20 +1,15 @@
 //! TLS: who is trusted and who is not, on the wire test server, and what is said of a connection that
 //! does not come about.
-#![cfg(feature = "tls")]
-
-mod certificates;
-#[path = "support/used.rs"]
-mod used;
 
 use std::path::Path;
 use std::time::Instant;
 
-use certificates::{Authority, Certified};
+use crate::certificates::{Authority, Certified};
+use crate::used::{BOUND, use_it};
 use genfence::store::{AerospikeSettings, AerospikeStore};
 use genfence::{Cache, Error};
 use genfence_wire::{Clock, Config, Server, Tls};
 use tokio::net::TcpListener;
-use used::{BOUND, use_it};
 
 async fn start(tls: impl Into<Option<Tls>>) -> Server {
     let config = Config { tls: tls.into(), ..Config::default() };

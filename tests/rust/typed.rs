@@ -1,14 +1,11 @@
 //! Values of the caller's own types.
-#![cfg(feature = "serde")]
-
-mod support;
 
 use std::collections::HashMap;
 use std::convert::Infallible;
 
+use crate::support::embedded;
 use genfence::{Cache, CallError, Error, Reservation, Update};
 use serde::{Deserialize, Serialize};
-use support::embedded;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 struct User {

@@ -1,16 +1,14 @@
 //! Callers of one process that meet on a key, and callers of two processes that do. Each race is
 //! forced: loaders and commands wait at gates that the test opens.
 
-mod support;
-
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
+use crate::support::{Fault, Kind, embedded, embedded_with, faulty, faulty_with, settle};
 use bytes::Bytes;
 use genfence::{Bypass, Cache, CallError, Fill, Lease, Lookup};
-use support::{Fault, Kind, embedded, embedded_with, faulty, faulty_with, settle};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 

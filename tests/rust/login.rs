@@ -1,22 +1,16 @@
 //! Logging in: who gets in and who does not, on the wire test server, what is said of it, and that the
 //! password is told to nobody.
-#![cfg(feature = "aerospike")]
-
-#[cfg(feature = "tls")]
-mod certificates;
-#[path = "support/used.rs"]
-mod used;
 
 use std::fmt::Write as _;
 use std::sync::{Mutex, Once};
 use std::time::{Duration, Instant};
 
 #[cfg(feature = "tls")]
-use certificates::Authority;
+use crate::certificates::Authority;
+use crate::used::{BOUND, use_it};
 use genfence::store::{AerospikeSettings, AerospikeStore};
 use genfence::{Cache, Error};
 use genfence_wire::{Action, Clock, Code, Config, Kind, Rule, Server, User};
-use used::{BOUND, use_it};
 
 const PASSWORD: &str = "open sesame";
 /// How it stands in a URL.

@@ -1,16 +1,14 @@
 //! What each call answers, one caller at a time or two that cross in a forced order.
 
-mod support;
-
 use std::convert::Infallible;
 use std::time::Duration;
 
+use crate::support::{embedded, embedded_with, settle};
 use genfence::protocol::Refusal;
 use genfence::{
     Bypass, Cache, CallError, Commit, Error, Fill, Fresh, Lease, Lookup, Release, Replace,
     Reservation, Set, Source, Touch, Update,
 };
-use support::{embedded, embedded_with};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -87,7 +85,7 @@ async fn a_fill_below_the_floor_is_rejected_and_one_at_the_floor_is_stored() {
     cache.invalidate("k", Some(7)).await.unwrap();
     let lagging = lease(&cache, "k").await.fill(Fresh::from("old").version(6)).await.unwrap();
     assert!(matches!(lagging, Fill::Rejected(_)));
-    support::settle().await;
+    settle().await;
     let current = lease(&cache, "k").await.fill(Fresh::from("new").version(7)).await.unwrap();
     assert_eq!(current, Fill::Stored);
     assert_eq!(cache.get("k").await.unwrap().unwrap().version.unwrap().get(), 7);
@@ -335,7 +333,7 @@ async fn a_value_too_large_to_store_is_returned_and_its_lease_given_back() {
     let loaded = cache.get_or_fill("k", async || Ok::<_, Infallible>("eleven long")).await;
     assert_eq!(loaded.unwrap().unwrap(), "eleven long");
     assert_eq!(cache.stats().oversized, 1);
-    support::settle().await;
+    settle().await;
     let _ = lease(&cache, "k").await;
 }
 
@@ -345,7 +343,7 @@ async fn a_fill_too_large_to_store_is_an_error_that_is_counted_and_gives_the_lea
     let filled = lease(&cache, "k").await.fill("eleven long").await;
     assert!(matches!(filled, Err(Error::Invalid { field: "value", .. })));
     assert_eq!(cache.stats().oversized, 1);
-    support::settle().await;
+    settle().await;
     let _ = lease(&cache, "k").await;
 }
 

@@ -1,5 +1,4 @@
 //! Certificates, made for one test, in a folder of its own.
-#![allow(dead_code, reason = "every test binary uses some of it")]
 
 use std::path::PathBuf;
 

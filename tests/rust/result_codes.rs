@@ -1,5 +1,4 @@
 //! What each answer of the server means, one by one, and what it means that there is none.
-#![cfg(feature = "aerospike")]
 
 use std::time::Duration;
 

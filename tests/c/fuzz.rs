@@ -1,10 +1,9 @@
 //! Arbitrary bytes at the C boundary: a URL, the bytes of the options, batches of operations. Whatever
 //! comes, there is a status, each accepted operation completes once, and nothing is left.
 //!
-//! Begins with the files of `tests/c/corpus` and changes them at random. Longer, by hand:
-//! `PROPTEST_CASES=100000 cargo test --release --features capi --test c_fuzz`. What fails is made small,
-//! and stays in `tests/c_fuzz.proptest-regressions`.
-#![cfg(feature = "capi")]
+//! Begins with the files of `corpus` and changes them at random. Longer, by hand:
+//! `PROPTEST_CASES=100000 cargo test -p genfence-c --test fuzz`. What fails is made small, and stays in
+//! `fuzz.proptest-regressions`.
 #![allow(unsafe_code, reason = "these are calls of the C interface")]
 
 use std::collections::{BTreeSet, HashMap};
@@ -12,7 +11,7 @@ use std::ffi::{CStr, CString};
 use std::path::Path;
 use std::ptr::{null, null_mut};
 
-use genfence::ffi::*;
+use genfence_tested::ffi::*;
 use parking_lot::Mutex;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -269,7 +268,7 @@ fn batch(bytes: &[u8]) {
 
 /// Runs the corpus as it is, then changed at random.
 fn fuzz(name: &str, target: fn(&[u8])) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/c/corpus").join(name);
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(name);
     let files = std::fs::read_dir(&folder).unwrap().map(|file| file.unwrap().path());
     let mut corpus: Vec<Vec<u8>> = files.map(|file| std::fs::read(file).unwrap()).collect();
     assert!(corpus.len() >= 3, "{} has a corpus", folder.display());

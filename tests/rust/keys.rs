@@ -1,5 +1,4 @@
 //! `genfence inspect` and `genfence invalidate`, on the wire test server.
-#![cfg(all(feature = "cli", feature = "aerospike"))]
 
 use std::process::Output;
 

@@ -1,5 +1,4 @@
 //! A PostgreSQL server of a test's own, where one is installed.
-#![allow(dead_code, reason = "each test uses what it needs of this")]
 
 use std::fs::{self, File};
 use std::net::TcpListener;

@@ -1,5 +1,4 @@
 //! A store whose faults a test decides, and what tests share.
-#![allow(dead_code, reason = "each test uses what it needs of this")]
 
 use std::collections::VecDeque;
 use std::sync::Arc;

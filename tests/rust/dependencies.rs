@@ -1,0 +1,66 @@
+//! What `deny.toml` asks of everything that is built here, dependencies of tests and of other platforms
+//! included, checked without the tool that it is written for: licences, and where it all comes from.
+
+use std::collections::BTreeSet;
+
+use cargo_metadata::{MetadataCommand, Package};
+use spdx::Expression;
+
+fn policy() -> toml::Table {
+    include_str!("../../deny.toml").parse().expect("deny.toml is TOML")
+}
+
+fn names(table: &toml::Table, list: &str) -> BTreeSet<String> {
+    let names = table[list].as_array().expect("it is a list").iter();
+    names.map(|name| name.as_str().expect("it is a name").to_owned()).collect()
+}
+
+fn packages() -> Vec<Package> {
+    let mut command = MetadataCommand::new();
+    let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+    command.manifest_path(manifest).features(cargo_metadata::CargoOpt::AllFeatures);
+    command.other_options(["--locked".to_owned()]);
+    command.exec().expect("cargo knows its packages").packages
+}
+
+#[test]
+fn every_dependency_has_a_licence_that_is_allowed() {
+    let policy = policy();
+    let licences = policy["licenses"].as_table().unwrap();
+    let allowed = names(licences, "allow");
+    let allows = |allowed: &BTreeSet<String>, package: &Package| {
+        // Some old manifests have a slash for OR.
+        let licence = package.license.as_deref().unwrap_or_default().replace('/', " OR ");
+        let expression = Expression::parse(&licence);
+        let expression = expression.map_err(|error| format!("{licence:?}: {error}"))?;
+        expression
+            .evaluate_with_failures(|asked| allowed.contains(&asked.to_string()))
+            .map_err(|_| licence)
+    };
+    let exceptions = licences["exceptions"].as_array().unwrap();
+    let packages = packages();
+    assert!(packages.len() > 200, "all of them are looked at, and not {}", packages.len());
+    for package in &packages {
+        let exception = exceptions.iter().filter_map(toml::Value::as_table);
+        let mut exception =
+            exception.filter(|exception| exception["crate"].as_str() == Some(&*package.name));
+        let mut allowed = allowed.clone();
+        allowed.extend(exception.next().into_iter().flat_map(|own| names(own, "allow")));
+        if let Err(licence) = allows(&allowed, package) {
+            panic!("{} has a licence that deny.toml does not allow: {licence}", package.name);
+        }
+    }
+}
+
+#[test]
+fn every_dependency_comes_from_the_registry_or_from_here() {
+    for package in packages() {
+        let from = package.source.as_ref().map(|source| source.repr.as_str());
+        let known = from.is_none_or(|from| from.contains("crates.io-index"));
+        assert!(known, "{} comes from {from:?}", package.name);
+        for dependency in package.dependencies.iter().filter(|_| package.source.is_none()) {
+            let any = dependency.req.to_string() == "*" && dependency.path.is_none();
+            assert!(!any, "{} takes any version of {}", package.name, dependency.name);
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! What a cache does, seen from outside. One program, so that it is linked once after a change and
+//! what waits in one test leaves the machine to the others; `cargo test --test rust outcomes::` runs one file.
+
+#[cfg(feature = "tls")]
+mod certificates;
+mod support;
+#[cfg(feature = "aerospike")]
+mod used;
+
+mod bad_input;
+mod coalescing;
+mod dependencies;
+#[cfg(all(feature = "cli", feature = "aerospike"))]
+mod doctor;
+mod doubt;
+mod embedded;
+#[cfg(feature = "capi")]
+mod header;
+#[cfg(all(feature = "cli", feature = "aerospike"))]
+mod keys;
+#[cfg(feature = "aerospike")]
+mod login;
+mod outcomes;
+#[cfg(feature = "aerospike")]
+mod result_codes;
+#[cfg(feature = "aerospike")]
+mod strong_consistency;
+#[cfg(feature = "tls")]
+mod tls;
+#[cfg(feature = "serde")]
+mod typed;
+#[cfg(feature = "aerospike")]
+mod wire_faults;
