@@ -26,8 +26,9 @@ impl Extent {
     /// The steps after which a run is called bounded.
     fn bound(self, setup: &Setup) -> usize {
         match self {
-            Extent::Near => 150_000,
             // Without the check of the generation more is possible, and fewer states are different.
+            Extent::Near if setup.generations == UNCHECKED => 1_000_000,
+            Extent::Near => 100_000,
             Extent::Far if setup.generations == UNCHECKED => 10_000_000,
             Extent::Far => 1_000_000,
             Extent::Farther => 100_000_000,

@@ -44,6 +44,7 @@ impl Users {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    println!("An embedded cache in front of SQLite, both in this process.\n");
     let users = Users::create()?;
     let cache = Cache::connect("memory://?ttl=5m&prefix=users:").await?;
 
