@@ -155,26 +155,6 @@ async fn the_aerospike_stores_own_settings_have_the_same_bounds() {
     assert_eq!(server.connections(), 0, "something was sent");
 }
 
-#[cfg(all(feature = "aerospike", not(feature = "tls")))]
-#[tokio::test]
-async fn tls_that_this_build_does_not_have_is_said_to_be_missing() {
-    let server = genfence_wire::Server::start().await.unwrap();
-    for (options, option) in [("tls=true", "tls"), ("tls_ca=/ca.pem", "tls_ca")] {
-        let url = format!("aerospike://{}/test/cache?{options}", server.address());
-        let error = invalid(Cache::connect(&url).await);
-        assert!(error.starts_with(&format!("{option}: ")), "{error}");
-        assert!(error.contains("feature `tls`"), "{error}");
-    }
-    assert_eq!(server.connections(), 0, "something was sent");
-}
-
-#[cfg(not(feature = "aerospike"))]
-#[tokio::test]
-async fn a_store_that_this_build_does_not_have_is_said_to_be_missing() {
-    let error = invalid(Cache::connect("aerospike://localhost:3000/test/cache").await);
-    assert!(error.contains("feature `aerospike`"), "{error}");
-}
-
 #[test]
 fn opening_a_cache_outside_a_runtime_is_an_error_and_no_panic() {
     let error = invalid(futures_executor(Cache::connect("memory://")));
