@@ -2,9 +2,11 @@
 
 use std::collections::HashMap;
 use std::future::Future;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::{join_all, try_join_all};
+use tokio::time::timeout;
 
 use super::lookup::{Found, Seen};
 use super::{Cache, CallError, Error, Fresh, Lease, Lookup};
@@ -215,15 +217,21 @@ impl Cache {
         let value = fresh.value.clone();
         if self.is_oversized(&fresh) {
             if let Some(lease) = lease {
-                lease.give_back(&fresh);
+                lease.give_back(&fresh).await;
             }
             return Ok(value);
         }
         let fresh = fresh.check(&self.0.options)?;
-        if let Some(lease) = lease
-            && let Err(error) = lease.fill_checked(fresh).await
-        {
-            tracing::warn!(%error, "a loaded value could not be stored");
+        let Some(lease) = lease else { return Ok(value) };
+        let fill = async move {
+            if let Err(error) = lease.fill_checked(fresh).await {
+                tracing::warn!(%error, "a loaded value could not be stored");
+            }
+        };
+        // The value is there: a store that is slow to answer, or dead, does not hold it back.
+        let mut fill = Box::pin(fill);
+        if timeout(FILL_PATIENCE, &mut fill).await.is_err() {
+            self.spawn(fill);
         }
         Ok(value)
     }
@@ -251,6 +259,9 @@ impl Cache {
         }
     }
 }
+
+/// How long a loaded value waits to be stored; after that it is returned, and stored in the background.
+const FILL_PATIENCE: Duration = Duration::from_millis(100);
 
 /// The state of one [`Cache::get_or_fill_many`].
 #[derive(Default)]

@@ -61,6 +61,8 @@ pub(crate) struct Mark(u64);
 impl Mark {
     /// After every joining: the answer is good for all.
     pub const ALL: Mark = Mark(u64::MAX);
+    /// Before every joining: the answer is good for nobody.
+    pub const NONE: Mark = Mark(0);
 }
 
 /// What a caller becomes.
@@ -167,6 +169,15 @@ impl<A, C> Leader<A, C> {
         let Some(flight) = shard.get_mut(&self.key) else { return Mark::ALL };
         flight.mark.0 += 1;
         flight.mark
+    }
+
+    /// Whether somebody waits for this flight.
+    pub fn is_awaited(&self) -> bool {
+        let Some(flights) = &self.flights else { return false };
+        let shard = flights.shard(&self.key).lock();
+        let flight = shard.get(&self.key);
+        flight
+            .is_some_and(|flight| flight.waiters.iter().any(|waiting| !waiting.sender.is_closed()))
     }
 
     /// Ends the flight. The answer goes to those who joined before `mark`; the others look again.

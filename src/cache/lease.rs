@@ -14,7 +14,7 @@ use super::fresh::{Checked, Fresh};
 use super::lookup::Found;
 use super::retry::Settled;
 use super::{Cache, Error, Leader};
-use crate::protocol::{Claim, Grant, Refusal, Token};
+use crate::protocol::{Claim, Grant, Refusal, Token, Version};
 use crate::store::{Change, Hit};
 
 /// What became of a fill.
@@ -84,7 +84,9 @@ impl Lease {
     pub(super) fn new(cache: Cache, mut leader: Leader, token: Token, grant: Grant) -> Self {
         let key = leader.key().clone();
         let read = leader.mark();
-        // Whoever takes over may replace this lease.
+        // Whoever takes over may replace this lease. Earlier attempts need no naming any more: this one
+        // was granted, so none of them is in the record.
+        leader.carried.clear();
         leader.carried.push(token);
         let shared = Arc::new(Shared {
             grant: Mutex::new(Some(grant)),
@@ -106,7 +108,7 @@ impl Lease {
             Ok(checked) => self.fill_checked(checked).await,
             Err(refused) => {
                 if self.cache.is_oversized(&fresh) {
-                    self.give_back(&fresh);
+                    self.give_back(&fresh).await;
                 }
                 Err(refused)
             }
@@ -137,8 +139,13 @@ impl Lease {
             // The lease is over. In every other case it may be live, and is given back.
             leader.carried.clear();
         }
-        // Only a value that was stored is known to have been the latest when the fill was sent.
-        let mark = if matches!(settled, Ok(Settled::Applied)) { sent } else { self.read };
+        let mark = match &settled {
+            // Only a value that was stored is known to have been the latest when the fill was sent.
+            Ok(Settled::Applied) => sent,
+            // It may come from a replica that lags, and what the floor has rejected is too old for all.
+            _ if version.is_some() => Mark::NONE,
+            _ => self.read,
+        };
         leader.finish(&Found::Hit(Hit { value, stamp: self.token, version }), mark);
         let counters = &self.cache.0.counters;
         match settled {
@@ -151,9 +158,9 @@ impl Lease {
                 tracing::debug!(%why, "a fill lost its race");
                 Ok(Fill::Rejected(why))
             }
-            Ok(Settled::InDoubt) => {
+            Ok(Settled::InDoubt(error)) => {
                 counters.in_doubt.add();
-                tracing::warn!("nobody answered to a fill");
+                tracing::warn!(%error, "nobody answered to a fill");
                 Ok(Fill::InDoubt)
             }
             Err(error) => {
@@ -164,13 +171,17 @@ impl Lease {
     }
 
     /// Ends the flight with a value that is not stored, and gives the lease back.
-    pub(super) fn give_back(self, fresh: &Fresh) {
+    pub(super) async fn give_back(self, fresh: &Fresh) {
         self.keeper.abort();
         let leader = self.shared.leader.lock().take();
-        if let Some(leader) = leader {
-            let hit = Hit { value: fresh.value.clone(), stamp: self.token, version: None };
-            leader.finish(&Found::Hit(hit), self.read);
-        }
+        let Some(leader) = leader else { return };
+        let version = fresh.version.and_then(Version::new);
+        let mark = match version {
+            Some(version) if !self.cache.is_at_floor(leader.key(), version).await => Mark::NONE,
+            _ => self.read,
+        };
+        let hit = Hit { value: fresh.value.clone(), stamp: self.token, version };
+        leader.finish(&Found::Hit(hit), mark);
     }
 }
 
@@ -192,11 +203,11 @@ impl fmt::Debug for Lease {
 /// Extends a lease before it lapses, until its holder is done or has taken too long.
 async fn keep(cache: Cache, key: bytes::Bytes, token: Token, shared: Arc<Shared>) {
     let time = cache.0.options.lease_time;
-    let ttl = cache.0.options.lease_ttl();
+    let ttl = cache.0.options.claim_ttl();
     let end = Instant::now() + cache.0.options.load_time;
     let extending = async {
         loop {
-            sleep(time / 3).await;
+            pause(time / 3, &shared).await;
             let mut held = shared.grant.lock().await;
             let Some(grant) = *held else { return };
             let extend = Claim::Extend { token, deadline: grant.deadline, time, ttl };
@@ -206,22 +217,43 @@ async fn keep(cache: Cache, key: bytes::Bytes, token: Token, shared: Arc<Shared>
                     cache.0.counters.extensions.add();
                     *held = Some(extended);
                 }
-                // Lost: the fill will say so. Nothing is left to keep but the time.
+                // Lost, to a writer, say: the fill will be told. Whoever waits need not wait for it.
                 Ok(Err(_)) => {
-                    drop(held);
-                    std::future::pending::<()>().await;
+                    tracing::debug!("a lease was lost; another caller may fill");
+                    *held = None;
+                    return;
                 }
                 Err(error) => tracing::debug!(%error, "a lease could not be extended"),
             }
         }
     };
-    if timeout_at(end, extending).await.is_ok() {
-        return;
+    if timeout_at(end, extending).await.is_err() {
+        tracing::debug!("a fill takes too long; another caller may fill");
     }
-    tracing::debug!("a fill takes too long; another caller may fill");
+    // Nothing to hand over where a fill has taken it.
     let leader = shared.leader.lock().take();
     drop(leader);
 }
+
+/// Until it is time to extend: before the lease lapses, or soon where somebody waits for the fill, as a
+/// lease that was lost is noticed so, and keeps nobody waiting.
+async fn pause(longest: Duration, shared: &Shared) {
+    let end = Instant::now() + longest;
+    loop {
+        let now = Instant::now();
+        if now >= end {
+            return;
+        }
+        sleep(SOON.min(end - now)).await;
+        let leader = shared.leader.lock();
+        if leader.as_ref().is_some_and(Leader::is_awaited) {
+            return;
+        }
+    }
+}
+
+/// How soon a lease is looked after where somebody waits.
+const SOON: Duration = Duration::from_millis(100);
 
 /// How long giving back what is not needed any more may take.
 pub(super) const RETURN_TIME: Duration = Duration::from_secs(2);

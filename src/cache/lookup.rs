@@ -10,7 +10,7 @@ use super::lease::Lease;
 use super::options::UnreachableRead;
 use super::retry::jittered;
 use super::{Cache, Error, Leader};
-use crate::protocol::{self, Claim};
+use crate::protocol::{self, Claim, Version};
 use crate::store::{Hit, Read, Snapshot, Store, StoreError};
 
 /// What a lookup found.
@@ -257,7 +257,7 @@ impl Cache {
 
     /// Asks for the lease once. Gives the lead back where somebody holds the key.
     async fn take_lease(&self, mut leader: Leader) -> Result<Result<Lookup, Error>, Leader> {
-        let (time, ttl) = (self.0.options.lease_time, self.0.options.lease_ttl());
+        let (time, ttl) = (self.0.options.lease_time, self.0.options.claim_ttl());
         let key = leader.key().clone();
         let claim = |token, previous| Claim::Lease { token, previous, time, ttl };
         match self.claim_anew(&key, &mut leader.carried, claim).await {
@@ -294,6 +294,12 @@ impl Cache {
             Some(lease) => Look::Leased(lease.deadline.remaining(now)),
             None => Look::Free,
         }
+    }
+
+    /// Whether a value of this version is as new as anything the cache has heard of the key.
+    pub(super) async fn is_at_floor(&self, key: &[u8], version: Version) -> bool {
+        let snapshot = self.0.store.inspect(key).await;
+        snapshot.is_ok_and(|known| known.is_none_or(|known| known.record.floor <= Some(version)))
     }
 
     /// What [`get_or_fill_many`](Cache::get_or_fill_many) does with each missing key: as

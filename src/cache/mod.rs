@@ -11,6 +11,7 @@ mod options;
 mod reservation;
 mod retry;
 mod stats;
+mod stopwatch;
 #[cfg(feature = "serde")]
 mod typed;
 mod update;
@@ -58,9 +59,10 @@ const FLIGHT_SHARDS: usize = 64;
 /// A cache in front of a source of record. Cheap to clone; clones are the same cache.
 ///
 /// All calls may be made from many threads at once. They need a tokio runtime with its timers on
-/// (`enable_time`), the one that the cache was opened in or another: what goes on in the background
-/// (keeping leases alive, giving claims back) runs on the one it was opened in, and no more once
-/// that has ended; claims then expire.
+/// (`enable_time`), the one that the cache was opened in or another. What goes on in the background
+/// (keeping leases alive, giving claims back), and every command on Aerospike, runs on the one it was opened
+/// in. Once that has ended, or while nobody drives it, claims expire, and commands on Aerospike end within
+/// twice the time-out in an error that says so.
 ///
 /// # Example
 /// ```
@@ -135,6 +137,9 @@ impl Cache {
         let runtime = Handle::try_current().map_err(|_| {
             Error::invalid("runtime", "there is none here; open the cache within a tokio runtime")
         })?;
+        if let Backend::Memory(store) = &store {
+            store.keep_floors(options.replica_lag);
+        }
         Ok(Cache(Arc::new_cyclic(|inner: &Weak<Inner>| {
             let inner = inner.clone();
             let abandoned = move |key: &Bytes, tokens: Vec<Token>| {

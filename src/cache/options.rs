@@ -166,14 +166,11 @@ impl Options {
         whole_seconds(ttl.mul_f64(share))
     }
 
-    /// The life of a record that holds a lease and no value.
-    pub fn lease_ttl(&self) -> Ttl {
-        whole_seconds(self.lease_time.max(self.replica_lag) + SECOND)
-    }
-
-    /// The life of a record that holds a reservation, or a floor and no value: the longest there
-    /// is, as a server under memory pressure evicts first what expires first.
-    pub fn reservation_ttl(&self) -> Ttl {
+    /// The life of a record that holds no value but a claim, a floor, or the mark that it was there: the
+    /// longest there is. A server under memory pressure evicts first what expires first; a floor must
+    /// outlive the lag of replicas, also of those that other processes read; and a record that vanished
+    /// would be no news to a copy that was away with a value.
+    pub fn claim_ttl(&self) -> Ttl {
         whole_seconds(
             self.ttl.max(self.negative_ttl).max(MAX_RESERVATION_TIME + MINUTE).min(MAX_TTL),
         )

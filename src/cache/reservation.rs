@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use super::fresh::{Checked, Fresh, check_version};
 use super::options::UnreachableReserve;
 use super::retry::Settled;
+use super::stopwatch::Stopwatch;
 use super::{Cache, Error};
 use crate::protocol::{Claim, Grant, Token, Version};
-use crate::store::Change;
+use crate::store::{Change, StoreError};
 
 /// What became of a commit.
 ///
@@ -99,8 +100,9 @@ pub struct Reservation {
 struct Granted {
     /// `None` where the store gave no answer and the caller chose to proceed.
     grant: Option<Grant>,
-    /// When the source must be done, on this process's clock.
-    until: Instant,
+    /// Started before the claim was sent; how long the source has from there on.
+    since: Stopwatch,
+    time: Duration,
 }
 
 impl Cache {
@@ -127,10 +129,10 @@ impl Cache {
     /// ```
     pub async fn reserve(&self, key: impl AsRef<[u8]>) -> Result<Reservation, Error> {
         let key = Bytes::copy_from_slice(&self.key(key.as_ref())?);
-        let (time, ttl) = (self.0.options.reservation_time, self.0.options.reservation_ttl());
+        let (time, ttl) = (self.0.options.reservation_time, self.0.options.claim_ttl());
         let claim = |token, previous| Claim::Reserve { token, previous, time, ttl };
         // The clock starts before the packet is sent, so it is never behind the server's.
-        let until = self.margin_from(Instant::now());
+        let since = Stopwatch::start();
         let mut sending = Sending { cache: self, key: &key, unanswered: Vec::new() };
         let answer = self.claim_anew(&key, &mut sending.unanswered, claim).await;
         let (token, grant) = match answer {
@@ -139,7 +141,10 @@ impl Cache {
                 (token, Some(grant))
             }
             Ok(Err(refusal)) => {
-                unreachable!("a store refused what no record can refuse: {refusal}")
+                self.0.counters.failures.add();
+                let told =
+                    format!("the store refused a reserve, which no record can refuse: {refusal}");
+                return Err(StoreError::refused(told).into());
             }
             Err(error) if self.0.options.unreachable_reserve == UnreachableReserve::Proceed => {
                 self.0.counters.failures.add();
@@ -152,12 +157,13 @@ impl Cache {
             }
         };
         let unanswered = sending.arrived();
-        let granted = Mutex::new(Granted { grant, until });
+        let granted = Mutex::new(Granted { grant, since, time: self.source_time() });
         Ok(Reservation { cache: self.clone(), key, token, unanswered, granted, finished: false })
     }
 
-    fn margin_from(&self, start: Instant) -> Instant {
-        start + self.0.options.reservation_time - self.0.options.reservation_margin
+    /// How long a source may take under a reservation.
+    fn source_time(&self) -> Duration {
+        self.0.options.reservation_time.saturating_sub(self.0.options.reservation_margin)
     }
 }
 
@@ -190,10 +196,12 @@ impl Drop for Sending<'_> {
 
 impl Reservation {
     /// How long the source may still take: the reservation time less the margin, counted from
-    /// before the reserve was sent. Zero means that it is too late to begin.
+    /// before the reserve was sent, on a clock that goes on while the machine is suspended (where the
+    /// system has one: Linux, Windows, Apple's). Zero means that it is too late to begin.
     #[must_use]
     pub fn remaining(&self) -> Duration {
-        self.granted.lock().until.saturating_duration_since(Instant::now())
+        let Granted { since, time, .. } = *self.granted.lock();
+        time.saturating_sub(since.elapsed())
     }
 
     /// Whether the key is held. Not so only where the store gave no answer and the option
@@ -211,15 +219,16 @@ impl Reservation {
     /// it was.
     pub async fn renew(&self) -> Result<bool, Error> {
         let Some(grant) = self.granted.lock().grant else { return Ok(false) };
-        let (time, ttl) =
-            (self.cache.0.options.reservation_time, self.cache.0.options.reservation_ttl());
-        let until = self.cache.margin_from(Instant::now());
+        let (time, ttl) = (self.cache.0.options.reservation_time, self.cache.0.options.claim_ttl());
+        let since = Stopwatch::start();
         let renew = Claim::Renew { token: self.token, deadline: grant.deadline, time, ttl };
         let renewed = self.cache.claim_again(&self.key, &renew).await?;
         let mut granted = self.granted.lock();
         match renewed {
-            Ok(grant) => *granted = Granted { grant: Some(grant), until },
-            Err(_) => granted.until = Instant::now(),
+            Ok(grant) => {
+                *granted = Granted { grant: Some(grant), since, time: self.cache.source_time() };
+            }
+            Err(_) => granted.time = Duration::ZERO,
         }
         Ok(renewed.is_ok())
     }
@@ -315,7 +324,7 @@ impl Reservation {
     }
 
     async fn release_checked(self, version: Option<Version>) -> Release {
-        let ttl = self.cache.0.options.reservation_ttl();
+        let ttl = self.cache.0.options.claim_ttl();
         let change = Change::Release { token: self.token, version, ttl };
         let released = self.cache.settle(&self.key, &change, None).await;
         // Refused means that there is no record, so there is no value either.

@@ -9,14 +9,14 @@ use crate::protocol::{Claim, Grant, Refusal, Token};
 use crate::store::{Answer, Change, Read, Store, StoreError};
 
 /// What became of a [`Change`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(super) enum Settled {
     /// It was applied.
     Applied,
     /// It was not, and no packet of it can still be.
     Refused(Refusal),
-    /// Nobody answered. It may have been applied, or may still be.
-    InDoubt,
+    /// Nobody answered, and why. It may have been applied, or may still be.
+    InDoubt(StoreError),
 }
 
 /// A random token: never used twice, as two equal ones in 2⁶⁴ would have to meet on one key.
@@ -130,7 +130,7 @@ impl Cache {
                 }
                 Err(error) => match tries.again(error).await {
                     Ok(()) => {}
-                    Err(_) if tries.doubted => return Ok(Settled::InDoubt),
+                    Err(error) if tries.doubted => return Ok(Settled::InDoubt(error)),
                     Err(error) => return Err(error),
                 },
             }
@@ -144,8 +144,8 @@ impl Cache {
                 Ok(Read::Hit(hit)) if hit.stamp == stamp => return Settled::Applied,
                 Ok(_) => return Settled::Refused(refusal),
                 Err(error) => {
-                    if tries.again(error).await.is_err() {
-                        return Settled::InDoubt;
+                    if let Err(error) = tries.again(error).await {
+                        return Settled::InDoubt(error);
                     }
                 }
             }

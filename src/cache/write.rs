@@ -94,11 +94,11 @@ impl Cache {
     ) -> Result<(), Error> {
         let key = self.key(key.as_ref())?;
         let version = version.map(check_version).transpose()?;
-        let ttl = self.0.options.reservation_ttl();
+        let ttl = self.0.options.claim_ttl();
         // Refused means that there is no record, or a value that is new enough.
         match self.settle(&key, &Change::Invalidate { version, ttl }, None).await? {
             Settled::Applied | Settled::Refused(_) => Ok(()),
-            Settled::InDoubt => Err(self.unanswered("an invalidate")),
+            Settled::InDoubt(error) => Err(self.unanswered("an invalidate", error)),
         }
     }
 
@@ -118,7 +118,7 @@ impl Cache {
         Ok(match self.settle(&key, &Change::Set { token, value, ttl }, Some(token)).await? {
             Settled::Applied => Set::Stored,
             Settled::Refused(_) => Set::Busy,
-            Settled::InDoubt => {
+            Settled::InDoubt(_) => {
                 self.0.counters.in_doubt.add();
                 Set::InDoubt
             }
@@ -156,7 +156,7 @@ impl Cache {
         Ok(match self.settle(&key, &change, Some(token)).await? {
             Settled::Applied => Replace::Stored,
             Settled::Refused(_) => Replace::Conflict,
-            Settled::InDoubt => {
+            Settled::InDoubt(_) => {
                 self.0.counters.in_doubt.add();
                 Replace::InDoubt
             }
@@ -175,7 +175,7 @@ impl Cache {
         match self.settle(&key, &Change::Touch { ttl }, None).await? {
             Settled::Applied => Ok(Touch::Done),
             Settled::Refused(_) => Ok(Touch::Missing),
-            Settled::InDoubt => Err(self.unanswered("a touch")),
+            Settled::InDoubt(error) => Err(self.unanswered("a touch", error)),
         }
     }
 
@@ -187,8 +187,9 @@ impl Cache {
         fresh.check(&self.0.options)
     }
 
-    fn unanswered(&self, what: &str) -> Error {
+    fn unanswered(&self, what: &str, error: StoreError) -> Error {
         self.0.counters.in_doubt.add();
-        StoreError::doubtful(format!("nobody answered to {what}; it may have been applied")).into()
+        let told = format!("nobody answered to {what}, which may have been applied: {error}");
+        StoreError::doubtful(told).because(error).into()
     }
 }

@@ -40,10 +40,7 @@ pub fn change<V: Clone>(
             release(record, now, token, version, ttl);
             Some(())
         }
-        Change::Abort { token, ref previous } => {
-            abort(record, token, previous);
-            Some(())
-        }
+        Change::Abort { token, ref previous } => abort(record, token, previous),
         Change::Invalidate { version, ttl } => invalidate(record, now, version, ttl),
         Change::Set { token, ref value, ttl } => {
             set(record, now)?;
@@ -127,20 +124,20 @@ fn release<V>(record: &mut Record<V>, now: Time, token: Token, version: Option<V
         record.reservations.remove(&token);
         record.live_for(ttl, now);
     } else {
-        // Without a version the others of the overlap must be able to see that this one was
-        // there, unless there is nobody to see it. One mark is enough for any number of them.
+        // Without a version the others of the overlap must be able to see that this one was there.
         record.reservations.remove(&token);
-        record.reservations.insert(Token::TOMBSTONE, Time::ZERO);
-        if record.reservations.len() == 1 {
-            record.reservations.clear();
-        }
+        record.mark_overlap();
     }
 }
 
-fn abort<V>(record: &mut Record<V>, token: Token, previous: &[Token]) {
+/// Where none of the reservations is there any more, nothing is written: a write would make a copy of
+/// the record that was forgotten the newest there is, and bring its old value back.
+fn abort<V>(record: &mut Record<V>, token: Token, previous: &[Token]) -> Option<()> {
     let own = |held: &Token| *held == token || previous.contains(held);
+    let before = record.reservations.len();
     record.reservations.retain(|held, _| !own(held));
     record.alone.take_if(|held| own(held));
+    (record.reservations.len() < before).then_some(())
 }
 
 fn invalidate<V>(
@@ -158,6 +155,9 @@ fn invalidate<V>(
         }
         record.floor = newest;
         record.live_for(ttl, now);
+    } else {
+        // A writer with a version does not know whether its own is the newer one.
+        record.mark_overlap();
     }
     record.stored = None;
     record.lease = None;

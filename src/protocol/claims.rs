@@ -75,6 +75,7 @@ fn reserve<V>(
     record.reservations.retain(|held, _| !previous.contains(held));
     if record.is_reserved(now) {
         record.alone = None;
+        record.fold_dead(now);
     } else {
         record.reservations.clear();
         record.alone = Some(token);

@@ -67,8 +67,9 @@ pub fn get<V: Clone>(slot: Option<&Record<V>>, now: Time) -> Option<Hit<V>> {
 ///
 /// `step` is the command proper: it checks its own condition and changes the record, or returns
 /// `None` and has changed nothing. What is the same for every command is done here, in the order
-/// of an Aerospike server: expiry, existence, generation, condition; then the time to live, the
-/// generation, and the removal of a record that has nothing left in it.
+/// of an Aerospike server: expiry, existence, generation, condition; then the time to live and the
+/// generation. A record that has nothing left in it stays until its time to live is over: what vanished
+/// would be no news to a copy of it that was away, and the value there would be back.
 fn run<V, T>(
     slot: &mut Option<Record<V>>,
     now: Time,
@@ -93,6 +94,5 @@ fn run<V, T>(
         return Err(Refusal::Condition);
     };
     record.generation = record.generation.next();
-    slot.take_if(|record| record.is_empty());
     Ok(answer)
 }

@@ -123,6 +123,25 @@ impl<V> Record<V> {
         self.reservations.get(&token) == Some(&deadline)
     }
 
+    /// Leaves a mark beside the reservations that are there, dead ones too: somebody came and went
+    /// without a version. One mark is enough for any number of them; where nobody is, nobody needs it.
+    pub(super) fn mark_overlap(&mut self) {
+        self.reservations.remove(&Token::TOMBSTONE);
+        if !self.reservations.is_empty() {
+            self.reservations.insert(Token::TOMBSTONE, Time::ZERO);
+        }
+    }
+
+    /// Folds what is dead among the reservations into one mark, while others are live: these must be
+    /// able to see that they were not alone, and no more than that.
+    pub(super) fn fold_dead(&mut self, now: Time) {
+        let before = self.reservations.len();
+        self.reservations.retain(|_, deadline| *deadline > now);
+        if self.reservations.len() < before {
+            self.mark_overlap();
+        }
+    }
+
     pub(super) fn raise_floor(&mut self, version: Version) {
         self.floor = self.floor.max(Some(version));
     }

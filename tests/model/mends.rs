@@ -28,6 +28,11 @@ pub enum Mend {
     EarlierOnly,
     LateWaiterLooksUp,
     PurgedWhenReleased,
+    RejectedVersionIsNotShared,
+    InvalidateLeavesMark,
+    ReadsAskAllCopies,
+    AbortProvesItself,
+    RecordsStay,
 }
 
 /// How the checker is asked for the harm of one fault.
@@ -67,12 +72,13 @@ pub fn obligations() -> Vec<Obligation> {
     let faulty = |mend, roles| Setup { undone: Some(mend), ..world(2, roles) };
     let lagging = |lag, setup| Setup { lag, ..setup };
     let evicting = |setup| Setup { evicts: true, ..setup };
+    let forking = |setup| Setup { forks: true, ..setup };
     let twice = |setup| Setup { rounds: 2, retries: 0, ..setup };
     let counting = |generations, setup| Setup { generations, ..setup };
 
     [
         ("a", "a retried lease or reserve keeps its token",
-            Fresh, counting(CHECKED, faulty(OneTokenPerPacket, &[R, U]))),
+            Fresh, evicting(counting(CHECKED, faulty(OneTokenPerPacket, &[R, U])))),
         ("b1", "a writer releases while its COMMIT is in doubt",
             Fresh, calm(NoReleaseInDoubt, &[U, R])),
         ("b2", "a writer aborts while its COMMIT is in doubt",
@@ -109,6 +115,16 @@ pub fn obligations() -> Vec<Obligation> {
             Waiters, calm(LateWaiterLooksUp, &[R, J, U])),
         ("o", "a writer that was in doubt says Rejected before its release was answered",
             Truth, faulty(PurgedWhenReleased, &[V, V])),
+        ("r", "a waiter takes a value that the floor has rejected",
+            Waiters, lagging(Lag::Tick, calm(RejectedVersionIsNotShared, &[RV, J, V]))),
+        ("s", "an unversioned invalidate leaves no mark beside a versioned writer",
+            Heard, calm(InvalidateLeavesMark, &[V, F])),
+        ("cluster 1", "reads ask one copy, while another may be newer",
+            Fresh, forking(calm(ReadsAskAllCopies, &[R, U]))),
+        ("cluster 2", "an abort without its own reservation writes, and makes a forgotten copy the newest",
+            Fresh, forking(twice(calm(AbortProvesItself, &[R, U])))),
+        ("cluster 3", "a record that a command leaves empty vanishes, and a forgotten copy is back",
+            Fresh, forking(faulty(RecordsStay, &[R, U]))),
         // Not mends but assumptions, about the replicas that fills may read.
         ("p", "a replica lags beyond the deadline of a writer that left",
             Fresh, lagging(Lag::Endless, world(0, &[V, RV]))),

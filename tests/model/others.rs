@@ -43,13 +43,16 @@ pub fn join(world: &mut World, who: usize, flight: usize) {
 pub fn settle(setup: &Setup, world: &mut World, flight: usize) {
     let reader = &world.clients[flight];
     let (value, stored) = (reader.value, reader.said == Said::Stored);
+    let versioned = setup.roles[flight] == Role::Reader { versioned: true };
+    let asks_floor = versioned && !setup.undoes(Mend::RejectedVersionIsNotShared);
     for (client, role) in world.clients.iter_mut().zip(setup.roles) {
         let Stage::Joined { seen, since } = client.stage else { continue };
         if *role != (Role::Waiter { flight }) {
             continue;
         }
         let takes = match since {
-            Phase::Unread => true,
+            // What the floor has rejected is older than what the cache was told of.
+            Phase::Unread => stored || !asks_floor,
             Phase::Unsent => stored,
             Phase::Sent => stored && setup.undoes(Mend::LateWaiterLooksUp),
         };

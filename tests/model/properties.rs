@@ -76,8 +76,9 @@ impl Promise {
 }
 
 /// What a get would answer now. Nothing, or a blind value, is as new as any: nobody promises more.
-fn served(world: &World) -> u8 {
-    get(world.slot.as_ref(), world.now).map_or(BLIND, |hit| hit.value)
+pub fn served(world: &World) -> u8 {
+    let values = world.readable().map(|record| get(record, world.now).map(|hit| hit.value));
+    values.map(|value| value.unwrap_or(BLIND)).min().unwrap_or(BLIND)
 }
 
 fn is_latest(world: &World) -> bool {

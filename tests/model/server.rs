@@ -33,6 +33,9 @@ pub fn serve(
         Ok(_) => undo_after(setup, before.as_ref(), slot, &command),
         Err(_) => *slot = before,
     }
+    if setup.undoes(Mend::RecordsStay) {
+        slot.take_if(|record| record.is_empty());
+    }
     if let Some(record) = slot {
         // Losing a record is a step of its own here, so the time to live need not tell worlds apart.
         record.expires = Time::ZERO.after(Duration::MAX);
@@ -112,7 +115,9 @@ fn undo_after(setup: &Setup, before: Option<&Record<u8>>, slot: &mut Slot, comma
     let (Some(record), Some(mend)) = (slot, setup.undone) else { return };
     let stored = before.and_then(|record| record.stored.clone());
     match (mend, command) {
-        (Mend::ReleaseLeavesMark, Command::Change(Change::Release { version: None, .. })) => {
+        (Mend::ReleaseLeavesMark, Command::Change(Change::Release { version: None, .. }))
+        | (Mend::InvalidateLeavesMark, Command::Change(Change::Invalidate { version: None, .. })) =>
+        {
             record.reservations.remove(&Token::TOMBSTONE);
         }
         (

@@ -57,6 +57,8 @@ pub struct Setup {
     pub prolongs: bool,
     /// Whether the server may lose a record (memory, time to live) that no writer holds.
     pub evicts: bool,
+    /// Whether a node with a copy of the record may be away for a while, and come back with it as it was.
+    pub forks: bool,
     pub lag: Lag,
     /// The mend that is taken out of the protocol.
     pub undone: Option<Mend>,
@@ -82,6 +84,7 @@ pub const PLAIN: Setup = Setup {
     generations: UNCHECKED,
     prolongs: false,
     evicts: false,
+    forks: false,
     lag: Lag::None,
     undone: None,
 };

@@ -41,6 +41,12 @@ pub fn setups(long: bool) -> Vec<Setup> {
         ("eviction", &[U, R, R], Setup { evicts: true, ..PLAIN }),
         ("eviction, versions", &[V, V, RV], Setup { evicts: true, ..tick.clone() }),
         ("doubt and crash, again", &[U, R], Setup { faults: 2, ..twice.clone() }),
+        ("waiters, lagging replica", &[RV, J, V], tick.clone()),
+        ("versioned writer, unversioned foreign writer", &[V, F, R], PLAIN),
+        ("a copy that was away", &[R, U], Setup { forks: true, faults: 2, ..twice.clone() }),
+        ("a copy that was away, two writers", &[R, U, U], Setup { forks: true, ..PLAIN }),
+        ("a copy that was away, versions", &[RV, V, V], Setup { forks: true, ..tick.clone() }),
+        ("a copy that was away, invalidator", &[R, U, I], Setup { forks: true, ..PLAIN }),
         ("blind writer", &[B, U, R], Setup { evicts: true, horizon: 3, ..twice.clone() }),
     ];
     let mut setups = Vec::new();

@@ -1,12 +1,12 @@
 //! Tells a trace as a story that can be read without knowing the model.
 
-use genfence::protocol::{Change, Claim, Grant, Refusal, Time, Token, get};
+use genfence::protocol::{Change, Claim, Grant, Refusal, Time, Token};
 use stateright::Path;
 
 use crate::client::{Move, Said, owner};
 use crate::network::{Command, Packet};
 use crate::others::BLIND;
-use crate::properties::{Promise, is_truthful};
+use crate::properties::{Promise, is_truthful, served};
 use crate::server::serve;
 use crate::setup::{Role, Setup};
 use crate::world::{Action, World};
@@ -40,6 +40,13 @@ fn sentence(setup: &Setup, before: &World, action: Action, after: &World) -> Str
     match action {
         Action::Tick => format!("server: its clock goes on to {}", instant(after.now)),
         Action::Evict => "server: the record is lost (evicted or expired)".into(),
+        Action::Fork => "server: a node with a copy of the record goes away".into(),
+        Action::Return => "server: that node is back, with the copy it had".into(),
+        Action::ApplyAway(index) => {
+            let packet = &before.network.packets()[index];
+            let (who, sent) = (name(setup, packet.from), command(setup, &packet.command));
+            format!("server: {who}'s {sent} reaches the node that is away")
+        }
         Action::Apply(index) => applied(setup, before, &before.network.packets()[index], after),
         Action::Act(who, step) => {
             let said = moved(setup, after, who, step);
@@ -164,10 +171,9 @@ fn removing(setup: &Setup, previous: &[Token]) -> String {
 }
 
 fn verdict(setup: &Setup, world: &World, broken: Promise) -> String {
-    let value = match get(world.slot.as_ref(), world.now) {
-        Some(hit) if hit.value == BLIND => "a blind value".into(),
-        Some(hit) => format!("{}", hit.value),
-        None => "nothing".into(),
+    let value = match served(world) {
+        BLIND => "nothing, or a blind value".into(),
+        value => format!("{value}"),
     };
     let source = world.source;
     match broken {

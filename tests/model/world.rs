@@ -1,6 +1,6 @@
 //! The whole world in one state: server, source, packets, clients; and every step it can take.
 
-use genfence::protocol::{Change, Claim, Record, Time};
+use genfence::protocol::{Change, Claim, Record, Time, Token};
 use stateright::{Model, Property};
 
 use crate::client::{Client, Move, act, answered, moves, owner};
@@ -24,10 +24,43 @@ pub struct World {
     pub heard: u8,
     /// Time-outs and crashes that may still come.
     pub faults: u8,
+    /// How often the record was written: the time of its last update, as a server tells copies apart.
+    pub written: u8,
+    /// The copy of the record on a node that the others, and the clients, have lost.
+    pub copy: Away,
     /// A command was done where somebody else's claim forbids it.
     pub trespassed: bool,
     pub network: Network,
     pub clients: Vec<Client>,
+}
+
+/// A node that holds a copy of the record, and may be away once: paused, or cut off.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Away {
+    /// It has what all have.
+    #[default]
+    Not,
+    /// It has what it had, written so often.
+    Gone(Option<Record<u8>>, u8),
+    /// It is there again, and answers reads from what it had until somebody looks at all copies.
+    Back(Option<Record<u8>>, u8),
+    /// All copies are one again.
+    Merged,
+}
+
+impl Away {
+    /// Whether the node is gone, and this is an abort of a reservation that its copy knows nothing of. Whatever
+    /// else is applied there, with its claim in that copy, does harm that no condition on one record can stop:
+    /// it makes the copy the newest, without the reservations that were taken since.
+    fn is_foreign_to(&self, command: &Command) -> bool {
+        let (Away::Gone(record, _), Command::Change(Change::Abort { token, previous })) =
+            (self, command)
+        else {
+            return false;
+        };
+        let own = |held: &Token| held == token || previous.contains(held);
+        record.as_ref().is_none_or(|record| !record.reservations.keys().any(own))
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -36,8 +69,14 @@ pub enum Action {
     Tick,
     /// The server loses the record: memory, or its time to live.
     Evict,
+    /// A node with a copy goes away.
+    Fork,
+    /// It comes back.
+    Return,
     /// A packet arrives.
     Apply(usize),
+    /// A packet that had reached the node that is away is applied there.
+    ApplyAway(usize),
     /// A client does something of itself.
     Act(usize, Move),
 }
@@ -54,6 +93,8 @@ impl Model for Setup {
             replica: 0,
             heard: 0,
             faults: self.faults,
+            written: 0,
+            copy: Away::Not,
             trespassed: false,
             network: Network::default(),
             clients: vec![Client::default(); self.roles.len()],
@@ -79,7 +120,15 @@ impl Model for Setup {
             // Which one of equal packets comes first makes no difference.
             if !packets[..index].contains(packet) {
                 actions.push(Action::Apply(index));
+                if world.copy.is_foreign_to(&packet.command) {
+                    actions.push(Action::ApplyAway(index));
+                }
             }
+        }
+        match world.copy {
+            Away::Not if self.forks && world.slot.is_some() => actions.push(Action::Fork),
+            Away::Gone(..) => actions.push(Action::Return),
+            _ => {}
         }
         if self.evicts && world.may_evict(self) {
             actions.push(Action::Evict);
@@ -94,7 +143,10 @@ impl Model for Setup {
         match action {
             Action::Tick => world.tick(self),
             Action::Evict => world.slot = None,
+            Action::Fork => world.copy = Away::Gone(world.slot.clone(), world.written),
+            Action::Return => world.come_back(self),
             Action::Apply(index) => world.apply(self, index),
+            Action::ApplyAway(index) => world.apply_away(self, index),
             Action::Act(who, step) => act(self, &mut world, who, step),
         }
         if self.lag == Lag::None {
@@ -131,10 +183,60 @@ impl World {
         }
     }
 
+    /// Reads and writes ask all copies, so that the newest is what everybody sees from here on.
+    fn come_back(&mut self, setup: &Setup) {
+        let Away::Gone(record, written) = std::mem::take(&mut self.copy) else { return };
+        self.copy = Away::Back(record, written);
+        if !setup.undoes(Mend::ReadsAskAllCopies) {
+            self.merge();
+        }
+    }
+
+    /// The copy that was written last is the record. A copy that is missing is no news.
+    fn merge(&mut self) {
+        let Away::Back(record, written) = std::mem::replace(&mut self.copy, Away::Merged) else {
+            return;
+        };
+        if self.slot.is_none() || record.is_some() && written > self.written {
+            (self.slot, self.written) = (record, written);
+        }
+    }
+
+    /// The records that a read may see: of a copy that came back, where it does not ask all copies.
+    pub fn readable(&self) -> impl Iterator<Item = Option<&Record<u8>>> {
+        let back = match &self.copy {
+            Away::Back(record, _) => Some(record.as_ref()),
+            _ => None,
+        };
+        [self.slot.as_ref()].into_iter().chain(back)
+    }
+
+    fn apply_away(&mut self, setup: &Setup, index: usize) {
+        let packet = self.network.take(index);
+        let written = self.written + 1;
+        let Away::Gone(record, last) = &mut self.copy else { return };
+        let mut answer = serve(setup, self.now, record, &packet);
+        if setup.undoes(Mend::AbortProvesItself) {
+            answer = Ok(None);
+        }
+        if answer.is_ok() && record.is_some() {
+            *last = written;
+        }
+        if !packet.late {
+            answered(setup, self, packet.from, &packet.command, answer);
+        }
+    }
+
     fn apply(&mut self, setup: &Setup, index: usize) {
+        if let Away::Back(..) = self.copy {
+            self.merge();
+        }
         let packet = self.network.take(index);
         let before = self.slot.clone();
         let answer = serve(setup, self.now, &mut self.slot, &packet);
+        if setup.forks && answer.is_ok() {
+            self.written += 1;
+        }
         if let Command::Change(Change::Invalidate { .. }) = packet.command {
             self.heard = self.heard.max(self.clients[packet.from].value.unwrap_or_default());
         }

@@ -14,6 +14,7 @@ mod dependencies;
 mod doctor;
 mod doubt;
 mod embedded;
+mod floors;
 #[cfg(feature = "capi")]
 mod header;
 #[cfg(all(feature = "cli", feature = "aerospike"))]
@@ -24,7 +25,10 @@ mod outcomes;
 #[cfg(feature = "aerospike")]
 mod result_codes;
 #[cfg(feature = "aerospike")]
+mod runtimes;
+#[cfg(feature = "aerospike")]
 mod strong_consistency;
+mod stuck;
 #[cfg(feature = "tls")]
 mod tls;
 #[cfg(feature = "serde")]

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::support::{embedded, embedded_with, settle};
 use genfence::protocol::Refusal;
+use genfence::store::Store as _;
 use genfence::{
     Bypass, Cache, CallError, Commit, Error, Fill, Fresh, Lease, Lookup, Release, Replace,
     Reservation, Set, Source, Touch, Update,
@@ -167,7 +168,8 @@ async fn a_dropped_reservation_bypasses_its_key_until_it_expires_and_no_longer()
 async fn an_abort_frees_the_key_at_once() {
     let (cache, store, _) = embedded();
     cache.reserve("k").await.unwrap().abort().await;
-    assert_eq!(store.len(), 0, "nothing is left in the record, so it is gone");
+    let left = store.inspect(b"k").await.unwrap().expect("a record stays").record;
+    assert!(left.is_empty(), "{left:?}");
     let _ = lease(&cache, "k").await;
     assert_eq!(cache.stats().reservations_left, 0);
 }
@@ -183,16 +185,21 @@ async fn a_writer_that_overran_can_still_end_the_harm() {
     assert_eq!(value(&cache, "k").await, None);
 }
 
+/// One of its clocks goes on by itself.
+fn about(left: Duration, expected: Duration) {
+    assert!(left <= expected && left + SECOND / 2 > expected, "{left:?}, not {expected:?}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn remaining_keeps_the_margin_back_and_renew_begins_anew() {
     let (cache, _, clock) = embedded();
     let writer = cache.reserve("k").await.unwrap();
-    assert_eq!(writer.remaining(), 9 * SECOND);
+    about(writer.remaining(), 9 * SECOND);
     tokio::time::advance(8 * SECOND).await;
     clock.advance(8 * SECOND);
-    assert_eq!(writer.remaining(), SECOND);
+    about(writer.remaining(), SECOND);
     assert!(writer.renew().await.unwrap());
-    assert_eq!(writer.remaining(), 9 * SECOND);
+    about(writer.remaining(), 9 * SECOND);
     clock.advance(9 * SECOND);
     assert_eq!(bypass(&cache, "k").await, Bypass::Reserved);
     assert_eq!(writer.commit("new").await.unwrap(), Commit::Stored);
@@ -408,7 +415,8 @@ async fn a_closed_cache_says_so_and_gives_its_claims_back_first() {
     let (cache, store, _) = embedded();
     drop(lease(&cache, "k").await);
     assert!(cache.close(SECOND).await);
-    assert_eq!(store.len(), 0, "the lease was given back before close returned");
+    let left = store.inspect(b"k").await.unwrap().expect("a record stays").record;
+    assert!(left.is_empty(), "the lease was given back before close returned: {left:?}");
     assert!(matches!(cache.get("k").await, Err(Error::ShutDown)));
     assert!(matches!(cache.lookup("k").await, Err(Error::ShutDown)));
     assert!(matches!(cache.reserve("k").await, Err(Error::ShutDown)));

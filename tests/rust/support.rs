@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use genfence::protocol::{Claim, Grant};
 use genfence::store::{Answer, Change, Clock, MemoryStore, Read, Snapshot, Store, StoreError};
@@ -50,6 +51,8 @@ struct State {
     script: Mutex<Vec<(Kind, Fault)>>,
     late: Mutex<VecDeque<(Vec<u8>, Command)>>,
     sent: Mutex<Vec<Kind>>,
+    /// The most earlier attempts that one claim has named.
+    named: AtomicUsize,
 }
 
 enum Command {
@@ -64,6 +67,7 @@ impl Faulty {
             script: Mutex::default(),
             late: Mutex::default(),
             sent: Mutex::default(),
+            named: AtomicUsize::new(0),
         }))
     }
 
@@ -97,6 +101,11 @@ impl Faulty {
     /// What was sent so far, and forgets it.
     pub fn sent(&self) -> Vec<Kind> {
         std::mem::take(&mut self.0.sent.lock().unwrap())
+    }
+
+    /// The most earlier attempts that one lease or reserve has named so far.
+    pub fn most_named(&self) -> usize {
+        self.0.named.load(SeqCst)
     }
 
     pub fn inner(&self) -> &MemoryStore {
@@ -147,6 +156,9 @@ impl Store for Faulty {
     }
 
     async fn claim(&self, key: &[u8], claim: &Claim) -> Result<Answer<Grant>, StoreError> {
+        if let Claim::Lease { previous, .. } | Claim::Reserve { previous, .. } = claim {
+            self.0.named.fetch_max(previous.len(), SeqCst);
+        }
         let kind = match claim {
             Claim::Lease { .. } => Kind::Lease,
             Claim::Extend { .. } => Kind::Extend,

@@ -148,9 +148,18 @@ public sealed partial class Conformance
     }
 
     [Case]
-    private async Task release_of_the_only_one_empties_the_record()
+    private async Task release_of_the_only_one_leaves_an_empty_record()
     {
         Assert.Equal(ReleaseOutcome.Purged, await Key.ReleaseAsync(await _key.ReserveAsync()));
+        Assert.Equal(FillOutcome.Stored, await _key.FillAsync());
+    }
+
+    [Case(Needs.Control)]
+    private async Task release_of_a_missing_record_creates_none()
+    {
+        var writer = await _key.ReserveAsync();
+        await Server.OrderAsync("clear");
+        Assert.Equal(ReleaseOutcome.Purged, await Key.ReleaseAsync(writer));
         Assert.Equal(FillOutcome.Stored, await _key.FillAsync());
     }
 
@@ -195,10 +204,20 @@ public sealed partial class Conformance
     }
 
     [Case]
-    private async Task abort_of_the_only_one_empties_the_record()
+    private async Task abort_of_the_only_one_leaves_an_empty_record()
     {
         await Key.AbortAsync(await _key.ReserveAsync());
         Assert.Equal(FillOutcome.Stored, await _key.FillAsync());
+    }
+
+    [Case(Needs.Past)]
+    private async Task abort_without_a_reservation_of_its_own_writes_nothing()
+    {
+        var dead = await _key.ReserveAsync();
+        await PastAsync();
+        Assert.Equal(FillOutcome.Stored, await _key.FillAsync());
+        await Key.AbortAsync(dead);
+        Assert.NotNull(await _key.TextAsync());
     }
 
     [Case(Needs.Control)]
@@ -225,6 +244,15 @@ public sealed partial class Conformance
         using var writer = await _key.ReserveAsync();
         await _key.InvalidateAsync();
         Assert.Equal(BypassReason.Reserved, await _key.LookAsync());
+    }
+
+    [Case]
+    private async Task invalidate_beside_a_versioned_writer_leaves_a_mark()
+    {
+        var writer = await _key.ReserveAsync();
+        await _key.InvalidateAsync();
+        Assert.Equal(CommitOutcome.Purged, await Key.CommitAsync(writer, 9));
+        Assert.Null(await _key.TextAsync());
     }
 
     [Case]
@@ -382,11 +410,10 @@ public sealed partial class Conformance
     }
 
     [Case(Needs.Shared)]
-    private async Task generation_restarts_when_the_record_was_away()
+    private async Task generation_goes_on_when_nothing_is_left_of_the_record()
     {
         var old = await _key.LeaseAsync();
         await _key.InvalidateAsync();
-        // Of the same generation, as that record is a new one.
         var taken = await (await OtherAsync()).LeaseAsync();
         Assert.Equal(FillOutcome.Rejected, await Key.FillAsync(old, "old"));
         Assert.Equal(FillOutcome.Stored, await Key.FillAsync(taken, "new"));

@@ -192,7 +192,7 @@ public sealed partial class Conformance
     }
 
     [Case]
-    private async Task unlease_ends_the_lease_and_an_empty_record()
+    private async Task unlease_ends_the_lease_and_leaves_an_empty_record()
     {
         (await _key.LeaseAsync()).Dispose();
         (await _key.LeaseSoonAsync()).Dispose();
@@ -250,7 +250,7 @@ public sealed partial class Conformance
     }
 
     [Case(Needs.Control)]
-    private async Task reserve_keeps_the_dead_while_another_is_live()
+    private async Task reserve_folds_the_dead_into_one_mark_while_another_is_live()
     {
         using var dead = await _key.ReserveAsync();
         using var live = await _key.ReserveAsync();

@@ -15,8 +15,24 @@ pub(super) const ALONE: &str = "a";
 pub(super) const LEASE_TOKEN: &str = "lt";
 pub(super) const LEASE_DEADLINE: &str = "ld";
 
-pub(super) const ALL: [&str; 8] =
-    [VALUE, VALUE_TOKEN, VALUE_VERSION, FLOOR, RESERVATIONS, ALONE, LEASE_TOKEN, LEASE_DEADLINE];
+/// How the other bins are to be read: [`FORMAT_NUMBER`], as every record has that bin from its creation
+/// on. Those without one are of the format 1, too.
+pub(super) const FORMAT: &str = "f";
+
+pub(super) const ALL: [&str; 9] = [
+    FORMAT,
+    VALUE,
+    VALUE_TOKEN,
+    VALUE_VERSION,
+    FLOOR,
+    RESERVATIONS,
+    ALONE,
+    LEASE_TOKEN,
+    LEASE_DEADLINE,
+];
+
+/// The format that this library writes, and the newest that it reads.
+pub(super) const FORMAT_NUMBER: i64 = 1;
 
 /// In an answer: the server's time.
 pub(super) const NOW: &str = "now";
@@ -69,6 +85,7 @@ impl Reader {
 
     /// What a claim was granted: the record as it left it.
     pub fn grant(&self, claim: &Claim) -> Result<Grant, StoreError> {
+        known_format(self.0.bins.get(FORMAT).unwrap_or(&Wire::Nil))?;
         let (deadline, alone) = match *claim {
             Claim::Lease { .. } | Claim::Extend { .. } => (self.time(LEASE_DEADLINE)?, false),
             Claim::Reserve { token, .. } | Claim::Renew { token, .. } => {
@@ -101,6 +118,7 @@ impl Reader {
                 VALUE => value = Some(bin),
                 VALUE_TOKEN => token = bin,
                 VALUE_VERSION => version = bin,
+                FORMAT => known_format(bin)?,
                 _ => {}
             }
         }
@@ -170,6 +188,17 @@ fn int(name: &'static str, bin: &Wire) -> Result<Option<i64>, StoreError> {
         Wire::Nil => Ok(None),
         Wire::Int(number) => Ok(Some(*number)),
         _ => Err(foreign(name)),
+    }
+}
+
+/// A record of a newer format is not guessed at.
+fn known_format(bin: &Wire) -> Result<(), StoreError> {
+    match int(FORMAT, bin)? {
+        None | Some(1..=FORMAT_NUMBER) => Ok(()),
+        Some(newer) => Err(StoreError::refused(format!(
+            "the record has format {newer}, and this version of genfence knows formats up to \
+             {FORMAT_NUMBER}: update every program that uses the set before one writes the newer format"
+        ))),
     }
 }
 

@@ -12,7 +12,7 @@ use tokio::time::sleep;
 
 use super::bins::{NOW, Reader};
 use super::codes::{self, Failure};
-use super::{AerospikeStore, conditions};
+use super::{Connected, conditions};
 use crate::protocol::Time;
 use crate::store::StoreError;
 
@@ -25,7 +25,7 @@ const TOLERANCE: Duration = Duration::from_secs(5);
 /// Should the canary be left behind.
 const LIFE: u32 = 60;
 
-impl AerospikeStore {
+impl Connected {
     /// Checks that an operation sees the time of its own command, on create and on update, that a
     /// filter's reckoning agrees, and that records with a time to live are accepted.
     pub(super) async fn test_clock(&self) -> Result<(), StoreError> {
@@ -58,6 +58,8 @@ impl AerospikeStore {
             seen = now;
         }
         let gone = [put(&Bin::new(WRITTEN, Value::Nil))];
+        // Where consistency is strong the server forbids a delete that a node which was away could undo.
+        let policy = WritePolicy { durable_delete: self.strong, ..policy };
         self.client.operate(&policy, &key, &gone).await.map(drop).map_err(answered)
     }
 }

@@ -22,11 +22,11 @@ pub struct Cluster {
 impl AerospikeStore {
     pub(crate) fn cluster(&self, prefix: Vec<u8>) -> Cluster {
         Cluster {
-            client: self.client.clone(),
-            read: self.read.clone(),
-            write: self.write.clone(),
-            namespace: Arc::clone(&self.namespace),
-            set: Arc::clone(&self.set),
+            client: self.on.client.clone(),
+            read: self.on.read.clone(),
+            write: self.on.write.clone(),
+            namespace: Arc::clone(&self.on.namespace),
+            set: Arc::clone(&self.on.set),
             prefix,
         }
     }

@@ -13,7 +13,7 @@ use aerospike::{
 };
 
 use super::bins::{
-    self, ALONE, FLOOR, LEASE_DEADLINE, LEASE_TOKEN, RESERVATIONS, VALUE, VALUE_TOKEN,
+    self, ALONE, FLOOR, FORMAT, LEASE_DEADLINE, LEASE_TOKEN, RESERVATIONS, VALUE, VALUE_TOKEN,
     VALUE_VERSION,
 };
 use super::conditions as when;
@@ -83,6 +83,7 @@ pub(super) fn claim(claim: &Claim, policy: &WritePolicy) -> Plan {
                 write(LEASE_DEADLINE, when::from_now(time)),
                 put(&none(RESERVATIONS)),
                 put(&none(ALONE)),
+                written(),
             ];
             Plan::operate(policy, Some(ttl), operations).filter(when::is_free(previous))
         }
@@ -96,6 +97,7 @@ pub(super) fn claim(claim: &Claim, policy: &WritePolicy) -> Plan {
             let operations = [
                 write(ALONE, when::alone_or_nobody(token, previous)),
                 write(RESERVATIONS, when::reserved(token, previous, time)),
+                written(),
             ];
             let gone = NO_VALUE.into_iter().chain(NO_LEASE).map(|bin| put(&none(bin)));
             Plan::operate(policy, Some(ttl), operations.into_iter().chain(gone))
@@ -144,20 +146,26 @@ pub(super) fn change(change: &Change, policy: &WritePolicy) -> Plan {
                 drop_or_leave(RESERVATIONS, when::nothing_if_left(0)),
                 drop_or_leave(ALONE, when::nothing_if_alone(&own)),
             ];
-            Plan::operate(policy, None, operations).update()
+            Plan::operate(policy, None, operations).filter(when::reserves_any(&own)).update()
         }
         Change::Invalidate { version: None, .. } => {
-            Plan::put(policy, None, emptied().map(none).collect()).update()
+            let emptied = emptied().map(|bin| put(&none(bin)));
+            let marked = [
+                write_or_leave(RESERVATIONS, when::with_tombstone_beside()),
+                drop_or_leave(RESERVATIONS, when::nothing_if_left(1)),
+            ];
+            Plan::operate(policy, None, emptied.chain(marked)).update()
         }
         Change::Invalidate { version: Some(version), ttl } => {
             let emptied = emptied().map(|bin| put(&none(bin)));
-            let operations = emptied.chain([write(FLOOR, when::raised_floor(version))]);
+            let operations = emptied.chain([write(FLOOR, when::raised_floor(version)), written()]);
             Plan::operate(policy, Some(ttl), operations).filter(when::is_outdated_by(version))
         }
         Change::Set { token, ref value, ttl } => {
             let others = NO_LEASE.into_iter().chain(NO_WRITER).collect::<Vec<_>>();
-            Plan::put(policy, Some(ttl), stored(value, token, None, &others))
-                .filter(when::nobody_reserves())
+            let mut bins = stored(value, token, None, &others);
+            bins.push(int(FORMAT, bins::FORMAT_NUMBER));
+            Plan::put(policy, Some(ttl), bins).filter(when::nobody_reserves())
         }
         Change::Replace { stamp, token, ref value, ttl } => {
             Plan::put(policy, Some(ttl), stored(value, token, None, &[]))
@@ -185,6 +193,7 @@ fn release(token: Token, version: Option<Version>, ttl: Ttl, policy: &WritePolic
                 write_or_leave(RESERVATIONS, when::without(&[token])),
                 drop_or_leave(RESERVATIONS, when::nothing_if_left(0)),
                 write(FLOOR, when::raised_floor(version)),
+                written(),
             ]);
             Plan::operate(policy, Some(ttl), operations)
         }
@@ -220,6 +229,14 @@ fn stored(
     }
     stored.extend(others.iter().copied().map(none));
     stored
+}
+
+/// In every command that may create the record. It stays when all else goes, so that no command lets a
+/// record vanish: that would be no news to a copy that was away, and the value there would be back.
+/// A newer format that is there stays, for the answer to tell.
+fn written() -> Operation {
+    let number = when::format_number();
+    write_exp(FORMAT, number, ExpWriteFlags::CREATE_ONLY | ExpWriteFlags::POLICY_NO_FAIL)
 }
 
 /// Written as nothing, a bin goes.

@@ -12,7 +12,7 @@ use std::time::Duration;
 use aerospike::Value as Wire;
 use aerospike::expressions::{
     ExpType, Expression, and, bin_exists, cond, def, eq, exp_let, ge, gt, int_bin, int_val,
-    last_update, le, map_bin, map_val, maps, max, nil, not, num_add, num_mul, or, since_update,
+    last_update, le, lt, map_bin, map_val, maps, max, nil, not, num_add, num_mul, or, since_update,
     unknown, var,
 };
 use aerospike::operations::maps::{MapOrder, MapPolicy, MapReturnType, MapWriteFlags};
@@ -102,6 +102,25 @@ fn remove(token: Expression, map: Expression) -> Expression {
     maps::remove_by_key(MapReturnType::NONE, token, map, &[])
 }
 
+/// With the mark that somebody came and went without a version.
+fn marked(map: Expression) -> Expression {
+    put(int_val(bins::token(Token::TOMBSTONE)), int_val(bins::time(Time::ZERO)), map)
+}
+
+/// In an operation: what is not live, the mark among it.
+fn count_dead(map: Expression) -> Expression {
+    maps::get_by_value_range(MapReturnType::COUNT, None, Some(first_live()), map, &[])
+}
+
+fn without_dead(map: Expression) -> Expression {
+    maps::remove_by_value_range(MapReturnType::NONE, None, Some(first_live()), map, &[])
+}
+
+/// In an operation: the least deadline that is live.
+fn first_live() -> Expression {
+    after_now(int_val(1))
+}
+
 fn remove_all(tokens: &[Token], map: Expression) -> Expression {
     tokens.iter().fold(map, |map, token| remove(int_val(bins::token(*token)), map))
 }
@@ -116,9 +135,17 @@ pub(super) fn is_stored() -> Expression {
     once!(=> has_value())
 }
 
-/// No reservation is live.
+/// No reservation is live, and the record, if there is one, is of a format that this library writes.
 pub(super) fn nobody_reserves() -> Expression {
-    once!(=> none_reserves())
+    once!(=> and(vec![
+        none_reserves(),
+        or(vec![not(bin_exists(bins::FORMAT)), le(int_bin(bins::FORMAT), format_number())]),
+    ]))
+}
+
+/// The format that this library writes.
+pub(super) fn format_number() -> Expression {
+    once!(=> int_val(bins::FORMAT_NUMBER))
 }
 
 /// There is no value, no live reservation, and no live lease but those of `previous`.
@@ -232,12 +259,14 @@ pub(super) fn alone_or_nobody(token: Token, previous: &[Token]) -> Expression {
     }
 }
 
-/// In an operation: the reservations without `previous`, dead ones dropped if none is live, and
-/// `token`'s own.
+/// In an operation: the reservations without `previous`, dead ones folded into one mark, or dropped if
+/// none is live; and `token`'s own.
 pub(super) fn reserved(token: Token, previous: &[Token], span: Duration) -> Expression {
     fn reserved(token: Expression, previous: &[Token], span: Expression) -> Expression {
         let live = any_live(var("others"), now_in_operation());
-        let kept = cond(vec![live, var("others"), no_reservations()]);
+        let dead = gt(count_dead(var("others")), int_val(0));
+        let folded = cond(vec![dead, marked(without_dead(var("others"))), var("others")]);
+        let kept = cond(vec![live, folded, no_reservations()]);
         let others = remove_all(previous, reservations());
         exp_let(vec![def("others", others), put(token, after_now(span), kept)])
     }
@@ -273,11 +302,34 @@ pub(super) fn without(tokens: &[Token]) -> Expression {
 
 /// The reservations without `token`'s own, and with the mark that it was there.
 pub(super) fn with_tombstone(token: Token) -> Expression {
-    once!(token = bins::token(token) => put(
-        int_val(bins::token(Token::TOMBSTONE)),
-        int_val(bins::time(Time::ZERO)),
-        remove(token(), reservations()),
-    ))
+    once!(token = bins::token(token) => marked(remove(token(), reservations())))
+}
+
+/// The reservations that are there, and the mark that somebody came and went beside them; unknown where
+/// there is none.
+pub(super) fn with_tombstone_beside() -> Expression {
+    once!(=> cond(vec![
+        bin_exists(bins::RESERVATIONS),
+        marked(map_bin(bins::RESERVATIONS)),
+        unknown(),
+    ]))
+}
+
+/// One of `tokens` has a reservation, live or not.
+pub(super) fn reserves_any(tokens: &[Token]) -> Expression {
+    fn any(without: Expression) -> Expression {
+        let (before, after) = (map_bin(bins::RESERVATIONS), without);
+        and(vec![
+            bin_exists(bins::RESERVATIONS),
+            lt(maps::size(after, &[]), maps::size(before, &[])),
+        ])
+    }
+    match tokens {
+        [token] => once!(token = bins::token(*token) => {
+            any(remove(token(), map_bin(bins::RESERVATIONS)))
+        }),
+        tokens => any(remove_all(tokens, map_bin(bins::RESERVATIONS))),
+    }
 }
 
 /// Nothing, where this holds. Branches of one condition must be of one type, so that the bin stays

@@ -2,17 +2,18 @@
 
 use std::future::pending;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
-use aerospike::policy::{AuthMode, ReadModeSc, ReadTouchTtl, Replica};
+use aerospike::policy::{AuthMode, ReadModeAp, ReadModeSc, ReadTouchTtl, Replica};
 use aerospike::{
     BatchPolicy, BatchReadPolicy, Client, ClientPolicy, CommitLevel, Host, ReadPolicy, WritePolicy,
 };
 use futures_util::future::{Either, select, select_ok};
 use tokio::time::{sleep, timeout};
 
-use super::AerospikeStore;
-use super::trouble;
+use super::home::Home;
+use super::{AerospikeStore, Connected, trouble};
 use crate::store::{Access, Auth, Invalid, StoreError, access_setters, size};
 
 /// Where the cluster is and how to reach it.
@@ -177,38 +178,43 @@ impl AerospikeStore {
         // Boxed, as it is large and would be part of the caller's future.
         let connected = Box::pin(timeout(within, seeds.connect(within))).await;
         match connected.map_err(|_| trouble::silence(settings))? {
-            Ok(client) => Ok(AerospikeStore::on(client, settings)),
+            Ok(client) => Ok(AerospikeStore {
+                on: Arc::new(Connected::new(client, settings)),
+                home: Home::here(settings.access.timeout),
+            }),
             Err(error) => Err(trouble::explain(settings, error)),
         }
     }
 
     /// Tests what the store relies on and cannot see, within the connect time-out.
     pub(crate) async fn must_be_fit(&self) -> Result<(), StoreError> {
+        let on = &self.on;
         let silent = |_| {
-            let nodes = self.client.nodes();
+            let nodes = on.client.nodes();
             let named: Vec<&str> = nodes.iter().map(|node| node.address()).collect();
             Err(StoreError::unavailable(format!(
                 "{} let us in, and then answered no command within {:?}: is the server overloaded?",
                 named.join(", "),
-                self.patience
+                on.patience
             )))
         };
-        timeout(self.patience, self.test_clock()).await.unwrap_or_else(silent)
+        timeout(on.patience, on.test_clock()).await.unwrap_or_else(silent)
     }
+}
 
-    fn on(client: Client, settings: &AerospikeSettings) -> Self {
+impl Connected {
+    fn new(client: Client, settings: &AerospikeSettings) -> Self {
         let (mut read, mut write) = policies(settings.access.timeout);
-        if client.is_strong_consistency(&settings.namespace) == Some(true) {
-            // A record that a write leaves empty must leave a tombstone: the server forbids a delete that
-            // a node which was away could undo.
-            write.durable_delete = true;
+        let strong = client.is_strong_consistency(&settings.namespace) == Some(true);
+        if strong {
             // Elsewhere this is no stronger, and the Community Edition refuses it in a batch.
             for base in [&mut read.base_policy, &mut write.base_policy] {
                 base.read_mode_sc = ReadModeSc::Linearize;
             }
         }
-        AerospikeStore {
+        Connected {
             patience: settings.access.connect_timeout,
+            strong,
             client,
             namespace: settings.namespace.as_str().into(),
             set: settings.set.as_str().into(),
@@ -234,6 +240,9 @@ fn policies(timeout: Duration) -> (ReadPolicy, WritePolicy) {
     base.socket_timeout = millis(timeout);
     base.max_retries = 0;
     base.replica = Replica::Master;
+    // While partitions migrate, a master may hold an older copy than another node: all are asked. Where there
+    // is one copy it costs nothing.
+    base.read_mode_ap = ReadModeAp::All;
     // A touch by a read moves the update time that filters reckon the clock from.
     base.read_touch_ttl = ReadTouchTtl::DontReset;
     let mut read = ReadPolicy { base_policy: base.clone() };

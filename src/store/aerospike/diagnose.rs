@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use super::checks::{self, Facts, Pairs};
 use super::connect::millis;
-use super::{AerospikeStore, codes};
+use super::{Connected, codes};
 use crate::store::{Diagnosis, Finding, Level, Needs, StoreError};
 
 /// How long one node may take to answer.
@@ -22,7 +22,7 @@ const CLOCK: &str = "deadlines rest on an operation seeing the time of its own c
 const NODES: &str = "keys of a node that cannot be reached are not cached, and what a node does not tell \
     could not be checked";
 
-impl AerospikeStore {
+impl Connected {
     /// Looks at the cluster, and tests its clocks. Changes nothing but records of its own.
     pub(super) async fn look_around(&self, needs: &Needs) -> Result<Diagnosis, StoreError> {
         let nodes = self.client.nodes();

@@ -10,6 +10,7 @@ mod commands;
 mod conditions;
 mod connect;
 mod diagnose;
+mod home;
 mod template;
 #[cfg(feature = "tls")]
 mod tls;
@@ -35,8 +36,13 @@ pub use cluster::Cluster;
 use codes::Failure;
 use commands::{Plan, Work};
 pub use connect::AerospikeSettings;
+use home::Home;
 
 /// A store on an Aerospike cluster.
+///
+/// Its connections belong to the runtime it was opened in, and commands run there, whichever runtime they are
+/// called from: that one must go on being driven. If it does not, or has ended, each command ends in an error
+/// that says so, within twice the time-out.
 ///
 /// All state of a key is one record of the set that the URL names, which nobody else may write.
 /// Reads go to the master, writes wait for all replicas, and the client does not retry a write: the
@@ -55,10 +61,19 @@ pub use connect::AerospikeSettings;
 /// assert!(cache.get("user:1").await?.is_none());
 /// # Ok(()) }
 /// ```
+#[derive(Clone)]
 pub struct AerospikeStore {
+    on: Arc<Connected>,
+    home: Home,
+}
+
+/// A cluster, and how it is spoken to.
+struct Connected {
     client: Client,
     /// How long connecting, and testing what was connected to, may take.
     patience: Duration,
+    /// Whether the namespace is strongly consistent.
+    strong: bool,
     namespace: Arc<str>,
     set: Arc<str>,
     read: ReadPolicy,
@@ -70,26 +85,32 @@ pub struct AerospikeStore {
     each: BatchReadPolicy,
 }
 
-impl AerospikeStore {
+impl Connected {
     fn key(&self, key: &[u8]) -> Result<Key, StoreError> {
         Key::new(&*self.namespace, &*self.set, aerospike::Value::Blob(key.to_vec()))
             .map_err(|error| StoreError::refused("the key is no key").because(error))
     }
 
     /// Sends a command. A `put` that was applied answers nothing.
-    async fn run(
+    async fn send(
         &self,
-        key: &[u8],
+        key: Key,
         Plan { work, policy }: Plan,
-    ) -> Result<Answer<Option<Reader>>, StoreError> {
-        let key = self.key(key)?;
-        let answer = match work {
+    ) -> aerospike::Result<Option<Answered>> {
+        match work {
             Work::Put(bins) => self.client.put(&policy, &key, &bins).await.map(|()| None),
             Work::Operate(operations) => {
                 self.client.operate(&policy, &key, &operations).await.map(Some)
             }
-        };
-        match answer {
+        }
+    }
+}
+
+impl AerospikeStore {
+    async fn run(&self, key: &[u8], plan: Plan) -> Result<Answer<Option<Reader>>, StoreError> {
+        let (on, key) = (Arc::clone(&self.on), self.on.key(key)?);
+        let sent = self.home.run(true, async move { on.send(key, plan).await });
+        match sent.await? {
             Ok(record) => Ok(Ok(record.map(Reader))),
             Err(error) => match codes::failure(error, true) {
                 Failure::Refused(refusal) => Ok(Err(refusal)),
@@ -115,26 +136,32 @@ impl AerospikeStore {
 impl fmt::Debug for AerospikeStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AerospikeStore")
-            .field("namespace", &self.namespace)
-            .field("set", &self.set)
+            .field("namespace", &self.on.namespace)
+            .field("set", &self.on.set)
             .finish_non_exhaustive()
     }
 }
 
 impl Store for AerospikeStore {
     async fn get(&self, key: &[u8]) -> Result<Read, StoreError> {
-        let key = self.key(key)?;
-        let read = self.client.get(&self.read, &key, Bins::All).await;
-        Self::found(read)?.map_or(Ok(Read::Free), |mut record| record.read())
+        let (on, key) = (Arc::clone(&self.on), self.on.key(key)?);
+        let get = async move { on.client.get(&on.read, &key, Bins::All).await };
+        Self::found(self.home.run(false, get).await?)?
+            .map_or(Ok(Read::Free), |mut record| record.read())
     }
 
     async fn get_many(&self, keys: &[Bytes]) -> Result<Vec<Read>, StoreError> {
         let mut reads = Vec::with_capacity(keys.len());
         for key in keys {
-            reads.push(BatchOperation::read(&self.each, self.key(key)?, Bins::All));
+            reads.push(BatchOperation::read(&self.on.each, self.on.key(key)?, Bins::All));
         }
         // A row has an outcome of its own; one that has none shares the call's.
-        let whole = self.client.batch(&self.batch, &mut reads).await;
+        let on = Arc::clone(&self.on);
+        let batch = async move {
+            let whole = on.client.batch(&on.batch, &mut reads).await;
+            (whole, reads)
+        };
+        let (whole, reads) = self.home.run(false, batch).await?;
         let row = |read: BatchOperation| {
             let row = read.into_batch_record();
             let error = match (&row.record, row.error(), &whole) {
@@ -149,11 +176,12 @@ impl Store for AerospikeStore {
     }
 
     async fn inspect(&self, key: &[u8]) -> Result<Option<Snapshot>, StoreError> {
-        let key = self.key(key)?;
+        let (on, key) = (Arc::clone(&self.on), self.on.key(key)?);
         // Bin by bin: beside a read of all bins a server answers no expression.
         let mut look: Vec<Operation> = bins::ALL.map(get_bin).to_vec();
         look.push(read_exp(NOW, conditions::now_in_filter(), ExpReadFlags::DEFAULT));
-        let read = self.client.operate(&self.look, &key, &look).await;
+        let read = async move { on.client.operate(&on.look, &key, &look).await };
+        let read = self.home.run(false, read).await?;
         let Some(mut record) = Self::found(read)? else { return Ok(None) };
         let now = record.time(NOW)?;
         let now = now.ok_or_else(|| StoreError::unavailable("the server did not tell the time"))?;
@@ -161,7 +189,7 @@ impl Store for AerospikeStore {
     }
 
     async fn claim(&self, key: &[u8], claim: &Claim) -> Result<Answer<Grant>, StoreError> {
-        match self.run(key, commands::claim(claim, &self.write)).await? {
+        match self.run(key, commands::claim(claim, &self.on.write)).await? {
             Ok(record) => {
                 let unsaid = || StoreError::doubtful("the server did not answer what it granted");
                 record.ok_or_else(unsaid)?.grant(claim).map(Ok)
@@ -171,10 +199,11 @@ impl Store for AerospikeStore {
     }
 
     async fn change(&self, key: &[u8], change: &Change) -> Result<Answer<()>, StoreError> {
-        Ok(self.run(key, commands::change(change, &self.write)).await?.map(drop))
+        Ok(self.run(key, commands::change(change, &self.on.write)).await?.map(drop))
     }
 
     async fn diagnose(&self, needs: &Needs) -> Result<Diagnosis, StoreError> {
-        self.look_around(needs).await
+        let (on, needs) = (Arc::clone(&self.on), *needs);
+        self.home.take_time(async move { on.look_around(&needs).await }).await?
     }
 }

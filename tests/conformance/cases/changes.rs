@@ -114,14 +114,20 @@ cases! {
         }
         assert_eq!(key.there().await.reservations.len(), 2);
         key.release(A, None).await.unwrap();
-        assert_eq!(key.record().await, None);
+        assert!(key.there().await.is_empty());
     }
 
-    release_of_the_only_one_empties_the_record(key) {
+    release_of_the_only_one_leaves_an_empty_record(key) {
         key.reserve(A).await;
         key.release(A, None).await.unwrap();
-        assert_eq!(key.record().await, None);
+        assert!(key.there().await.is_empty());
+        key.release(A, None).await.unwrap();
+        assert!(key.there().await.is_empty());
+    }
+
+    release_of_a_missing_record_creates_none(key) {
         assert_eq!(key.release(A, None).await, Err(Missing));
+        assert_eq!(key.record().await, None);
     }
 
     release_removes_a_value_that_came_meanwhile(key) {
@@ -159,11 +165,23 @@ cases! {
         assert_eq!(key.lease(C).await, Err(Condition));
     }
 
-    abort_of_the_only_one_empties_the_record(key) {
+    abort_of_the_only_one_leaves_an_empty_record(key) {
         key.reserve(A).await;
         key.abort(A, &[]).await.unwrap();
-        assert_eq!(key.record().await, None);
+        assert!(key.there().await.is_empty());
+    }
+
+    abort_without_a_reservation_of_its_own_writes_nothing(key) {
         assert_eq!(key.abort(A, &[]).await, Err(Missing));
+        key.filled("v", None).await;
+        let before = key.there().await;
+        assert_eq!(key.abort(A, &[]).await, Err(Condition));
+        assert_eq!(key.abort(A, &[B, C]).await, Err(Condition));
+        key.reserve(B).await;
+        assert_eq!(key.abort(A, &[C]).await, Err(Condition));
+        let after = key.there().await;
+        assert_eq!(after.generation, before.generation.next());
+        assert_eq!(after.alone, Some(B));
     }
 
     abort_takes_earlier_attempts_along_and_leaves_the_others(key) {
@@ -179,24 +197,34 @@ cases! {
         key.reserve(A).await;
         key.past().await;
         let second = key.reserve(B).await;
-        key.abort(A, &[]).await.unwrap();
+        assert_eq!(key.abort(A, &[]).await, Err(Condition));
         assert_eq!(key.there().await.alone, Some(B));
         let grant = Grant { generation: key.there().await.generation, ..second };
         key.commit(B, grant).await.unwrap();
     }
 
     invalidate_removes_value_and_lease_and_keeps_reservations(key) {
+        assert_eq!(key.invalidate(None).await, Err(Missing));
         key.filled("v", None).await;
         key.invalidate(None).await.unwrap();
-        assert_eq!(key.record().await, None);
-        assert_eq!(key.invalidate(None).await, Err(Missing));
+        assert!(key.there().await.is_empty());
         key.lease(A).await.unwrap();
         key.invalidate(None).await.unwrap();
-        assert_eq!(key.record().await, None);
+        assert!(key.there().await.is_empty());
         key.reserve(A).await;
         key.invalidate(None).await.unwrap();
         let record = key.there().await;
-        assert_eq!((record.reservations.len(), record.alone), (1, None));
+        assert!(record.reservations.contains_key(&A));
+        assert_eq!(record.alone, None);
+    }
+
+    invalidate_beside_a_versioned_writer_leaves_a_mark(key) {
+        let grant = key.reserve(A).await;
+        key.invalidate(None).await.unwrap();
+        assert_eq!(key.there().await.reservations.len(), 2);
+        key.invalidate(None).await.unwrap();
+        assert_eq!(key.there().await.reservations.len(), 2);
+        assert_eq!(key.commit_version(A, grant, 9).await, Err(Condition));
     }
 
     versioned_invalidate_creates_the_record_and_raises_the_floor(key) {
@@ -283,17 +311,18 @@ cases! {
         key.claim(reserve(B)).await.unwrap();
         key.release(A, None).await.unwrap();
         key.invalidate(None).await.unwrap();
-        key.abort(C, &[]).await.unwrap();
+        key.abort(B, &[]).await.unwrap();
         let snapshot = key.0.inspect(&key.1).await.unwrap();
         let left = snapshot.record.expires.remaining(snapshot.now).as_secs();
         assert!((900..=1001).contains(&left), "{left} s");
     }
 
-    generation_restarts_when_the_record_was_away(key) {
+    generation_goes_on_when_nothing_is_left_of_the_record(key) {
         let first = key.lease(A).await.unwrap();
         key.change(Change::Unlease { token: A }).await.unwrap();
         let again = key.lease(B).await.unwrap();
-        assert_eq!(first.generation, again.generation);
+        assert_eq!(first.generation.next().next(), again.generation);
+        let first = Grant { generation: again.generation, ..first };
         assert_eq!(key.fill(A, first, bytes("old")).await, Err(Condition));
         key.fill(B, again, bytes("new")).await.unwrap();
     }

@@ -176,13 +176,14 @@ cases! {
         assert_eq!(key.fill(A, anyway, bytes("old")).await, Err(Condition));
     }
 
-    unlease_ends_the_lease_and_an_empty_record(key) {
+    unlease_ends_the_lease_and_leaves_an_empty_record(key) {
+        assert_eq!(key.change(Change::Unlease { token: A }).await, Err(Missing));
         key.lease(A).await.unwrap();
         assert_eq!(key.change(Change::Unlease { token: B }).await, Err(Condition));
         key.change(Change::Unlease { token: A }).await.unwrap();
-        assert_eq!(key.record().await, None);
-        assert_eq!(key.change(Change::Unlease { token: A }).await, Err(Missing));
-        assert_eq!(key.lease(B).await.unwrap().generation, Generation::new(1));
+        assert!(key.there().await.is_empty());
+        assert_eq!(key.change(Change::Unlease { token: A }).await, Err(Condition));
+        key.lease(B).await.unwrap();
     }
 
     unlease_leaves_a_floor(key) {
@@ -229,13 +230,17 @@ cases! {
         assert_eq!(record.reservations.into_keys().collect::<Vec<_>>(), [B]);
     }
 
-    reserve_keeps_the_dead_while_another_is_live(key) {
+    reserve_folds_the_dead_into_one_mark_while_another_is_live(key) {
         key.reserve(A).await;
         let second = key.reserve(B).await;
         key.renew(B, second.deadline).await.unwrap();
         key.past().await;
         assert!(!key.reserve(C).await.alone);
-        assert_eq!(key.there().await.reservations.len(), 3);
+        let held = key.there().await.reservations;
+        assert_eq!(held[&Token::TOMBSTONE], Time::ZERO);
+        assert_eq!(held.into_keys().collect::<Vec<_>>(), [Token::TOMBSTONE, C, B]);
+        key.reserve(A).await;
+        assert_eq!(key.there().await.reservations.len(), 4);
     }
 
     reserve_after_the_callers_own_earlier_attempt_is_alone(key) {

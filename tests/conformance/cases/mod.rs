@@ -144,7 +144,7 @@ macro_rules! cases {
         /// Runs one case.
         pub async fn run<T: Target>(name: &str, key: Key<'_, T>) {
             match name {
-                $(stringify!($name) => $name(key).await,)*
+                $(stringify!($name) => Box::pin($name(key)).await,)*
                 _ => unreachable!("{name} is no case"),
             }
         }

@@ -1,0 +1,64 @@
+//! How long ago something was, also where the machine was suspended in between.
+//!
+//! A server's deadline goes on while this machine sleeps, and the clocks that programs use for spans do
+//! not everywhere: on Linux and Apple's systems they stop. There the clock that goes on is asked, too.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Started once. Copies go on together.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stopwatch {
+    /// The runtime's clock, which tests move by hand.
+    start: Instant,
+    /// On the clock that goes on.
+    awake: Duration,
+}
+
+impl Stopwatch {
+    pub fn start() -> Self {
+        Stopwatch { start: Instant::now(), awake: going_on() }
+    }
+
+    /// The longer of what both clocks say.
+    pub fn elapsed(&self) -> Duration {
+        self.start.elapsed().max(going_on().saturating_sub(self.awake))
+    }
+}
+
+/// A clock that goes on while the machine is suspended. Linux: `CLOCK_BOOTTIME` (clock_gettime(2)). Apple:
+/// `CLOCK_MONOTONIC`, which there "will continue to increment while the system is asleep" (its
+/// clock_gettime(3)). Windows: the runtime's own does, by QueryPerformanceCounter; other systems have none.
+#[cfg(unix)]
+fn going_on() -> Duration {
+    use nix::time::ClockId;
+
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    let clock = ClockId::CLOCK_BOOTTIME;
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    let clock = ClockId::CLOCK_MONOTONIC;
+    // A system that does not know the clock has the runtime's own.
+    clock.now().map(Duration::from).unwrap_or_default()
+}
+
+#[cfg(not(unix))]
+fn going_on() -> Duration {
+    Duration::ZERO
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn time_in_which_the_machine_was_suspended_counts() {
+        let started = Stopwatch::start();
+        let hour = Duration::from_secs(3600);
+        // As after an hour of sleep: the clock that goes on is an hour ahead of the other.
+        let slept = Stopwatch { awake: started.awake.saturating_sub(hour), ..started };
+        let expected = hour.min(started.awake);
+        assert!(slept.elapsed() >= expected, "{:?}", slept.elapsed());
+        assert!(started.elapsed() < hour);
+    }
+}
