@@ -39,6 +39,9 @@
  * THREADS. A parameter `const T *` may be used by many threads at once, `T *` by one at a time. This
  * library has threads of its own and runs no code of the host's on them, but for the log's one thread.
  *
+ * SIGNALS. A connection that breaks raises no SIGPIPE in the program: it is blocked on the library's threads, and
+ * during a call on the thread that calls. Nothing else is done to signals.
+ *
  * FORK. Open caches after a fork, not before: threads do not survive it.
  *
  * ERRORS. Statuses below zero come with a gf_error. A lost race is an outcome, zero or above.

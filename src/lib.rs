@@ -49,7 +49,8 @@
 //! # Features
 //!
 //! * `aerospike` (default): the store on Aerospike.
-//! * `tls` (default): TLS for it, by rustls.
+//! * `tls`: TLS for it, by rustls with ring. A program that uses rustls with another provider has two then, and
+//!   must say which is its own: `rustls::crypto::CryptoProvider::install_default`.
 //! * `serde`: `Cache::typed`, for values of the caller's own types, as JSON.
 //! * `capi`: the C interface, for `bindings/c` or a library of crate type `cdylib` or
 //!   `staticlib`; of no use to Rust.

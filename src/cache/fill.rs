@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures_util::future::{join_all, try_join_all};
 use tokio::time::timeout;
 
-use super::lookup::{Found, Seen};
+use super::lookup::Seen;
 use super::{Cache, CallError, Error, Fresh, Lease, Lookup};
 use crate::store::{Store, Value};
 
@@ -250,13 +250,15 @@ impl Cache {
 
     /// Plain reads of several keys, counted, and what to do where they fail.
     async fn read_many(&self, keys: &[Bytes]) -> Result<Vec<Seen>, Error> {
-        match self.0.store.get_many(keys).await {
-            Ok(reads) => Ok(reads.into_iter().map(|read| self.count(read)).collect()),
-            Err(error) => match self.unreachable(error) {
-                Found::Failed(error) => Err(error),
-                found => Ok(keys.iter().map(|_| Seen::Found(found.clone())).collect()),
-            },
+        let reads = self.0.store.get_many(keys).await;
+        if let Some(error) = reads.iter().find_map(|read| read.as_ref().err()) {
+            tracing::warn!(%error, "the cache gave no answer to some reads");
         }
+        let seen = reads.into_iter().map(|read| match read {
+            Ok(read) => Ok(self.count(read)),
+            Err(error) => self.without(error),
+        });
+        seen.collect()
     }
 }
 

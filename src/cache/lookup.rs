@@ -156,10 +156,10 @@ impl Cache {
     pub(super) async fn read(&self, key: &[u8]) -> Result<Seen, Error> {
         match self.0.store.get(key).await {
             Ok(read) => Ok(self.count(read)),
-            Err(error) => match self.unreachable(error) {
-                Found::Failed(error) => Err(error),
-                found => Ok(Seen::Found(found)),
-            },
+            Err(error) => {
+                tracing::warn!(%error, "the cache gave no answer to a read");
+                self.without(error)
+            }
         }
     }
 
@@ -174,12 +174,17 @@ impl Cache {
         Seen::Nothing(read == Read::Claimed)
     }
 
-    pub(super) fn unreachable(&self, error: StoreError) -> Found {
+    fn unreachable(&self, error: StoreError) -> Found {
+        tracing::warn!(%error, "the cache gave no answer to a lookup");
+        self.without(error).map_or_else(Found::Failed, |_| Found::Bypass(Bypass::Unreachable))
+    }
+
+    /// What a read comes to without an answer. It is for the caller to log: once for many.
+    pub(super) fn without(&self, error: StoreError) -> Result<Seen, Error> {
         self.0.counters.failures.add();
-        tracing::warn!(%error, "the cache gave no answer to a read");
         match self.0.options.unreachable_read {
-            UnreachableRead::Bypass => Found::Bypass(Bypass::Unreachable),
-            UnreachableRead::Error => Found::Failed(error.into()),
+            UnreachableRead::Bypass => Ok(Seen::Found(Found::Bypass(Bypass::Unreachable))),
+            UnreachableRead::Error => Err(error.into()),
         }
     }
 

@@ -57,7 +57,7 @@ pub unsafe extern "C" fn gf_open(
         if !prefix.is_empty() {
             builder = builder.prefix(prefix);
         }
-        let opened = runtime::wait(runtime, Box::pin(builder.connect(url)))?;
+        let opened = runtime::wait(runtime, true, Box::pin(builder.connect(url)))?;
         Ok(gf_cache::new(opened, runtime))
     });
     // SAFETY: each is NULL or may be written.
@@ -143,7 +143,7 @@ pub unsafe extern "C" fn gf_close(cache: *const gf_cache, within_ms: u64) -> i32
         let cache = unsafe { cache.as_ref() };
         let cache = cache.ok_or_else(|| Failure::invalid("cache", "is NULL"))?;
         let within = Duration::from_millis(within_ms);
-        Ok(runtime::wait(cache.runtime, async {
+        Ok(runtime::wait(cache.runtime, cache.is_networked(), async {
             let start = std::time::Instant::now();
             let ended = cache.cache.close(within).await;
             cache.submitted.close();

@@ -20,7 +20,10 @@ unsafe fn call(cache: *const gf_cache, op: &gf_op, out: *mut gf_result) -> i32 {
             let cache = cache.as_ref().ok_or_else(|| Failure::invalid("cache", "is NULL"))?;
             op.check(&cache.cache)?;
             let begun = op.take()?.at_once(&cache.cache);
-            Ok(begun.unwrap_or_else(|op| runtime::wait(cache.runtime, op.run(cache.cache.clone()))))
+            Ok(begun.unwrap_or_else(|op| {
+                let run = op.run(cache.cache.clone());
+                runtime::wait(cache.runtime, cache.is_networked(), run)
+            }))
         })
     }
 }
@@ -115,7 +118,8 @@ pub unsafe extern "C" fn gf_lookup_many(
         // SAFETY: by the function's own contract.
         let keys = keys.iter().map(|key| unsafe { bytes_of("keys", *key) });
         let keys: Vec<&[u8]> = keys.collect::<Result<_, _>>()?;
-        let looked_up = runtime::wait(cache.runtime, cache.cache.lookup_many(&keys))?;
+        let looked_up =
+            runtime::wait(cache.runtime, cache.is_networked(), cache.cache.lookup_many(&keys))?;
         Ok(looked_up.into_iter().map(op::found_or_pending).collect::<Vec<gf_result>>())
     });
     let (status, mut filled) = match looked_up {

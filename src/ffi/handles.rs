@@ -32,6 +32,11 @@ impl gf_cache {
         let (submitted, cut) = (TaskTracker::new(), CancellationToken::new());
         Box::into_raw(Box::new(gf_cache { cache, runtime, submitted, cut }))
     }
+
+    /// Whether its commands go through connections.
+    pub(super) fn is_networked(&self) -> bool {
+        !self.cache.is_embedded()
+    }
 }
 
 impl Drop for gf_cache {

@@ -20,6 +20,7 @@ mod log;
 mod op;
 mod queue;
 mod runtime;
+mod sigpipe;
 mod stats;
 mod submit;
 #[cfg(feature = "capi-test")]

@@ -9,6 +9,7 @@ use once_cell::sync::OnceCell;
 use tokio::runtime::{Builder, Handle, Runtime};
 
 use super::error::Failure;
+use super::sigpipe;
 
 static RUNTIME: OnceCell<Runtime> = OnceCell::new();
 
@@ -27,7 +28,8 @@ pub(super) fn get_or_start(threads: u32) -> Result<&'static Handle, Failure> {
     };
     let start = || {
         let mut builder = Builder::new_multi_thread();
-        builder.worker_threads(threads).thread_name("genfence").enable_all().build()
+        builder.worker_threads(threads).thread_name("genfence").enable_all();
+        builder.on_thread_start(sigpipe::hold_back_for_good).build()
     };
     let runtime = RUNTIME.get_or_try_init(start).map_err(|error| {
         Failure::invalid("worker_threads", format!("{threads} threads cannot be started: {error}"))
@@ -41,10 +43,12 @@ pub(super) fn started() -> Option<&'static Handle> {
 }
 
 /// Waits on the caller's thread, which is none of the runtime's: no code of the host's runs there.
-/// What is ready at once, as a hit of the embedded store is, does not cost a park.
-pub(super) fn wait<T>(runtime: &Handle, future: impl Future<Output = T>) -> T {
+/// What is ready at once, as a hit of the embedded store is, does not cost a park. `networked`: whether it may
+/// write to a connection.
+pub(super) fn wait<T>(runtime: &Handle, networked: bool, future: impl Future<Output = T>) -> T {
     let mut future = std::pin::pin!(future);
-    at_once(runtime, future.as_mut()).unwrap_or_else(|| runtime.block_on(future))
+    let wait = || at_once(runtime, future.as_mut()).unwrap_or_else(|| runtime.block_on(future));
+    if networked { sigpipe::held_back(wait) } else { wait() }
 }
 
 /// What a future comes to if it need not wait. Else it can still be awaited.

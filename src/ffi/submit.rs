@@ -14,6 +14,7 @@ use super::handles::gf_cache;
 use super::op::{self, bytes_of, fits};
 use super::queue::{Completion, Queue, gf_queue};
 use super::runtime;
+use super::sigpipe;
 
 /// Accepted operations that one task does. However it ends, their completions arrive: also when it is
 /// dropped.
@@ -263,7 +264,8 @@ fn spawn<R>(
     task.detach();
     let _inside = runtime.enter();
     // A panic completes it, as the tickets are dropped.
-    let _polled = guarded(|| Ok(first.run()));
+    let run = || guarded(|| Ok(first.run()));
+    let _polled = if cache.is_networked() { sigpipe::held_back(run) } else { run() };
 }
 
 /// Submits what panics in its task.

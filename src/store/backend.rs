@@ -57,13 +57,14 @@ impl Backend {
 /// [`Store`] with its futures boxed, so that a store can be a trait object.
 pub(crate) trait BoxedStore: Send + Sync {
     fn get<'a>(&'a self, key: &'a [u8]) -> Reply<'a, Read>;
-    fn get_many<'a>(&'a self, keys: &'a [Bytes]) -> Reply<'a, Vec<Read>>;
+    fn get_many<'a>(&'a self, keys: &'a [Bytes]) -> Replies<'a, Read>;
     fn inspect<'a>(&'a self, key: &'a [u8]) -> Reply<'a, Option<Snapshot>>;
     fn claim<'a>(&'a self, key: &'a [u8], claim: &'a Claim) -> Reply<'a, Answer<Grant>>;
     fn change<'a>(&'a self, key: &'a [u8], change: &'a Change) -> Reply<'a, Answer<()>>;
     fn diagnose<'a>(&'a self, needs: &'a Needs) -> Reply<'a, Diagnosis>;
 }
 
+type Replies<'a, T> = Pin<Box<dyn Future<Output = Vec<Result<T, StoreError>>> + Send + 'a>>;
 type Reply<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
 impl<S: Store> BoxedStore for S {
@@ -71,7 +72,7 @@ impl<S: Store> BoxedStore for S {
         Box::pin(Store::get(self, key))
     }
 
-    fn get_many<'a>(&'a self, keys: &'a [Bytes]) -> Reply<'a, Vec<Read>> {
+    fn get_many<'a>(&'a self, keys: &'a [Bytes]) -> Replies<'a, Read> {
         Box::pin(Store::get_many(self, keys))
     }
 
@@ -103,7 +104,7 @@ impl Store for Backend {
         }
     }
 
-    async fn get_many(&self, keys: &[Bytes]) -> Result<Vec<Read>, StoreError> {
+    async fn get_many(&self, keys: &[Bytes]) -> Vec<Result<Read, StoreError>> {
         match self {
             Backend::Memory(store) => Store::get_many(&**store, keys).await,
             #[cfg(feature = "aerospike")]

@@ -151,17 +151,18 @@ pub trait Store: Send + Sync + 'static {
     /// A plain read of `key`: the value, if one may be served.
     fn get(&self, key: &[u8]) -> impl Future<Output = Result<Read, StoreError>> + Send;
 
-    /// The values of several keys, in their order. Each key is read in a step of its own.
+    /// The values of several keys, in their order. Each key is read in a step of its own, and has an outcome
+    /// of its own: what goes wrong with one costs no other.
     fn get_many(
         &self,
         keys: &[Bytes],
-    ) -> impl Future<Output = Result<Vec<Read>, StoreError>> + Send {
+    ) -> impl Future<Output = Vec<Result<Read, StoreError>>> + Send {
         async move {
             let mut reads = Vec::with_capacity(keys.len());
             for key in keys {
-                reads.push(self.get(key).await?);
+                reads.push(self.get(key).await);
             }
-            Ok(reads)
+            reads
         }
     }
 
@@ -201,7 +202,7 @@ impl<S: Store> Store for Arc<S> {
         S::get(self, key).await
     }
 
-    async fn get_many(&self, keys: &[Bytes]) -> Result<Vec<Read>, StoreError> {
+    async fn get_many(&self, keys: &[Bytes]) -> Vec<Result<Read, StoreError>> {
         S::get_many(self, keys).await
     }
 

@@ -64,3 +64,23 @@ fn every_dependency_comes_from_the_registry_or_from_here() {
         }
     }
 }
+
+/// A program on rustls with a provider of its own would have two, and end where it used to choose its one.
+#[test]
+fn the_default_features_bring_nothing_that_changes_another_program() {
+    let tree = |features: &[&str]| {
+        let mut cargo = std::process::Command::new(env!("CARGO"));
+        cargo.current_dir(env!("CARGO_MANIFEST_DIR"));
+        cargo.args(["tree", "--locked", "-p", "genfence", "-e", "normal", "--prefix", "none"]);
+        let output = cargo.args(features).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let has =
+        |tree: &str, name: &str| tree.lines().any(|line| line.starts_with(&format!("{name} ")));
+    let (default, tls) = (tree(&[]), tree(&["--features", "tls"]));
+    assert!(has(&default, "aerospike") && has(&tls, "rustls"), "{tls}");
+    for name in ["rustls", "ring", "aws-lc-rs", "openssl"] {
+        assert!(!has(&default, name), "{default}");
+    }
+}

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use genfence::Cache;
 use genfence::protocol::{Claim, Refusal, Token, Ttl};
 use genfence::store::{AerospikeSettings, AerospikeStore, Change, Read, Store, StoreError};
+use genfence::{Bypass, Cache, Lookup};
 use genfence_wire::{Action, Code, Kind, Rule, Server, Then};
 
 async fn store(server: &Server) -> AerospikeStore {
@@ -183,4 +183,38 @@ async fn a_code_that_is_final_is_not_retried_and_one_that_is_not_is() {
 /// Each time, but not to what the client asks of itself.
 fn data(action: Action) -> Rule {
     Rule::new(action).always().when(|request| request.kind != Kind::Info)
+}
+
+/// A record that somebody else has put into the set costs its own key, and no other of the same call.
+#[tokio::test]
+async fn one_bad_row_of_many_is_a_bypass_of_its_own() {
+    let server = Server::start().await.unwrap();
+    let url = format!("aerospike://{}/test/cache", server.address());
+    let cache = Cache::connect(&url).await.unwrap();
+    let keys: Vec<String> = (0..20).map(|number| format!("key {number}")).collect();
+    for key in &keys {
+        let _ = cache.set(key, "v").await.unwrap();
+    }
+    let (policy, host) = (aerospike::ClientPolicy::default(), server.address().to_string());
+    let client = aerospike::Client::new(&policy, &host).await.unwrap();
+    let key = aerospike::Value::Blob(b"key 7".to_vec());
+    let foreign = aerospike::Key::new("test", "cache", key).unwrap();
+    let bin = aerospike::Bin::new("v", aerospike::Value::from("a string"));
+    client.put(&aerospike::WritePolicy::default(), &foreign, &[bin]).await.unwrap();
+
+    let lookups = cache.lookup_many(&keys).await.unwrap();
+    for (key, lookup) in keys.iter().zip(lookups) {
+        match lookup {
+            Some(Lookup::Hit(_)) => assert_ne!(key, "key 7"),
+            Some(Lookup::Bypass(why)) => assert_eq!((&**key, why), ("key 7", Bypass::Unreachable)),
+            other => panic!("{key}: {other:?}"),
+        }
+    }
+    let load = async |asked: Vec<bytes::Bytes>| {
+        assert_eq!(asked, ["key 7"]);
+        Ok::<_, std::convert::Infallible>([("key 7", "loaded")])
+    };
+    let values = cache.get_or_fill_many(&keys, load).await.unwrap();
+    assert_eq!(values[7].as_deref(), Some(&b"loaded"[..]));
+    assert_eq!(values[8].as_deref(), Some(&b"v"[..]));
 }

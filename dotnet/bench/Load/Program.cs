@@ -1,6 +1,6 @@
 // Hits, and writes, through the whole .NET side: how many a second, what they cost, what they allocate.
 //
-//     cargo rustc --release --lib --crate-type cdylib --features capi
+//     cargo rustc --release --lib --crate-type cdylib --features capi,tls
 //     dotnet run -c Release --project dotnet/bench/Load -- [URL] [SECONDS] [ROUNDS] [CALLERS,…] [NAME]
 //
 // With -p:AerospikeClient=/path/AerospikeClient.dll Aerospike's own client does a plain get, and the plain

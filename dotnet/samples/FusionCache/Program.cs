@@ -1,6 +1,6 @@
 // FusionCache with genfence as its second level, shared by two of them as by two processes:
 //
-//     cargo rustc --release --lib --crate-type cdylib --features capi
+//     cargo rustc --release --lib --crate-type cdylib --features capi,tls
 //     dotnet run --project dotnet/samples/FusionCache
 //
 // On a cluster: dotnet run … -- aerospike://127.0.0.1:3000/test/cache

@@ -1,6 +1,6 @@
 // The main job on SQLite, nothing to install:
 //
-//     cargo rustc --release --lib --crate-type cdylib --features capi
+//     cargo rustc --release --lib --crate-type cdylib --features capi,tls
 //     dotnet run --project dotnet/samples/Quickstart
 //
 // On a cluster, for all processes at once: dotnet run … -- aerospike://127.0.0.1:3000/test/cache

@@ -1,6 +1,6 @@
 // A web API whose reads come from the cache and whose changes go through it; nothing to install:
 //
-//     cargo rustc --release --lib --crate-type cdylib --features capi
+//     cargo rustc --release --lib --crate-type cdylib --features capi,tls
 //     dotnet run --project dotnet/samples/WebApi
 //
 // Settings stand in appsettings.json; the environment goes first, such as Genfence__Url or ConnectionStrings__Postgres.

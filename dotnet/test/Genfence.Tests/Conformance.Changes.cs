@@ -158,7 +158,7 @@ public sealed partial class Conformance
     private async Task release_of_a_missing_record_creates_none()
     {
         var writer = await _key.ReserveAsync();
-        await Server.OrderAsync("clear");
+        await Server.OrderAsync("evict-all");
         Assert.Equal(ReleaseOutcome.Purged, await Key.ReleaseAsync(writer));
         Assert.Equal(FillOutcome.Stored, await _key.FillAsync());
     }

@@ -150,18 +150,24 @@ impl Store for AerospikeStore {
             .map_or(Ok(Read::Free), |mut record| record.read())
     }
 
-    async fn get_many(&self, keys: &[Bytes]) -> Result<Vec<Read>, StoreError> {
-        let mut reads = Vec::with_capacity(keys.len());
-        for key in keys {
-            reads.push(BatchOperation::read(&self.on.each, self.on.key(key)?, Bins::All));
-        }
+    async fn get_many(&self, keys: &[Bytes]) -> Vec<Result<Read, StoreError>> {
+        let reads = keys.iter().map(|key| {
+            self.on.key(key).map(|key| BatchOperation::read(&self.on.each, key, Bins::All))
+        });
+        let mut reads = match reads.collect::<Result<Vec<_>, _>>() {
+            Ok(reads) => reads,
+            Err(error) => return vec![Err(error); keys.len()],
+        };
         // A row has an outcome of its own; one that has none shares the call's.
         let on = Arc::clone(&self.on);
         let batch = async move {
             let whole = on.client.batch(&on.batch, &mut reads).await;
             (whole, reads)
         };
-        let (whole, reads) = self.home.run(false, batch).await?;
+        let (whole, reads) = match self.home.run(false, batch).await {
+            Ok(answered) => answered,
+            Err(error) => return vec![Err(error); keys.len()],
+        };
         let row = |read: BatchOperation| {
             let row = read.into_batch_record();
             let error = match (&row.record, row.error(), &whole) {

@@ -284,7 +284,8 @@ cases! {
         leased.lease(A).await.unwrap();
         reserved.reserve(B).await;
         let keys = [&reserved.1, &key.1, &missing.1, &leased.1].map(|key| Bytes::copy_from_slice(key));
-        let reads = key.0.store().get_many(&keys).await.unwrap();
+        let reads = key.0.store().get_many(&keys).await;
+        let reads: Vec<Read> = reads.into_iter().map(Result::unwrap).collect();
         let hit = Read::Hit(key.0.get(&key.1).await.unwrap());
         assert_eq!(reads, [Read::Claimed, hit, Read::Free, Read::Claimed]);
     }
