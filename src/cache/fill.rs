@@ -5,7 +5,8 @@ use std::future::Future;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::future::{join_all, try_join_all};
+use futures_util::future::try_join_all;
+use futures_util::stream::{self, StreamExt as _};
 use tokio::time::timeout;
 
 use super::lookup::Seen;
@@ -69,8 +70,9 @@ impl Cache {
     /// `loader` for all that are missing.
     ///
     /// The loader is given keys and returns pairs of key and value; for a key that it leaves out,
-    /// the source has nothing. Keys that another caller is filling are waited for; should that
-    /// caller fail, such a key is loaded by a further call of its own.
+    /// the source has nothing. Of more than 1,000 keys so many are loaded by one call, and then the next.
+    /// Keys that another caller is filling are waited for; should that caller fail, such a key is loaded by a
+    /// further call of its own.
     ///
     /// # Errors
     /// As [`get_or_fill`](Cache::get_or_fill); [`Error::UnexpectedKey`] if the loader answers for a
@@ -106,8 +108,31 @@ impl Cache {
         self.open_or_shut_down()?;
         let asked: Vec<Bytes> =
             keys.into_iter().map(|key| Bytes::copy_from_slice(key.as_ref())).collect();
+        let mut keys = asked.clone();
+        keys.sort_unstable();
+        keys.dedup();
+        let mut values = HashMap::with_capacity(keys.len());
+        for keys in keys.chunks(TOGETHER) {
+            values.extend(self.get_or_fill_batch(keys, &loader).await?);
+        }
+        Ok(asked.iter().map(|key| values[key].clone()).collect())
+    }
+
+    /// The values of keys that differ.
+    async fn get_or_fill_batch<I, A, T, E, L, F>(
+        &self,
+        keys: &[Bytes],
+        loader: &L,
+    ) -> Result<HashMap<Bytes, Value>, CallError<E>>
+    where
+        L: Fn(Vec<Bytes>) -> F,
+        F: Future<Output = Result<I, E>>,
+        I: IntoIterator<Item = (A, T)>,
+        A: AsRef<[u8]>,
+        T: Into<Fresh>,
+    {
         let mut batch = Batch::default();
-        self.look_up_batch(&asked, &mut batch).await?;
+        self.look_up_batch(keys, &mut batch).await?;
 
         if !batch.to_load.is_empty() {
             let keys = batch.to_load.keys().cloned().collect();
@@ -115,20 +140,16 @@ impl Cache {
             self.fill_batch(loaded, &mut batch).await?;
         }
 
-        let held_by_others = batch.held_by_others.drain(..).map(|key| {
-            let loader = &loader;
-            async move {
-                let load = async || {
-                    let loaded = loader(vec![key.clone()]).await.map_err(CallError::Caller)?;
-                    only(loaded, &key).map_err(CallError::Cache)
-                };
-                let value = self.get_or_fill(&key, load).await.map_err(CallError::flatten)?;
-                Ok::<_, CallError<E>>((key, value))
-            }
+        let held_by_others = batch.held_by_others.drain(..).map(|key| async move {
+            let load = async || {
+                let loaded = loader(vec![key.clone()]).await.map_err(CallError::Caller)?;
+                only(loaded, &key).map_err(CallError::Cache)
+            };
+            let value = self.get_or_fill(&key, load).await.map_err(CallError::flatten)?;
+            Ok::<_, CallError<E>>((key, value))
         });
         batch.values.extend(try_join_all(held_by_others).await?);
-
-        Ok(asked.iter().map(|key| batch.values[key].clone()).collect())
+        Ok(batch.values)
     }
 
     /// Looks several keys up with one read for all of them, and waits for nobody: a call that waited
@@ -162,24 +183,23 @@ impl Cache {
             .map(|key| Ok(Bytes::copy_from_slice(&self.key(key.as_ref())?)))
             .collect::<Result<Vec<_>, Error>>()?;
         let read = self.read_many(&full).await?;
-        let lookups = read.into_iter().zip(&full).map(|(seen, full)| async move {
+        // By value, as a stream of borrowed keys is not known to be `Send`.
+        let lookups = read.into_iter().zip(full).map(|(seen, full)| async move {
             match seen {
                 Seen::Found(found) => Some(found.into_lookup()),
-                Seen::Nothing(claimed) => self.lookup_now(full, claimed).await,
+                Seen::Nothing(claimed) => self.lookup_now(&full, claimed).await,
             }
         });
-        let lookups = join_all(lookups).await.into_iter().map(Option::transpose);
+        let lookups: Vec<_> = stream::iter(lookups).buffered(AT_ONCE).collect().await;
+        let lookups = lookups.into_iter().map(Option::transpose);
         let lookups = lookups.collect::<Result<Vec<_>, Error>>()?;
         let bypassed = |lookup: &&Option<Lookup>| matches!(lookup, Some(Lookup::Bypass(_)));
         lookups.iter().filter(bypassed).for_each(|_| self.0.counters.bypasses.add());
         Ok(lookups)
     }
 
-    async fn look_up_batch(&self, asked: &[Bytes], batch: &mut Batch) -> Result<(), Error> {
-        let mut keys: Vec<&Bytes> = asked.iter().collect();
-        keys.sort_unstable();
-        keys.dedup();
-        for (key, lookup) in keys.iter().zip(self.lookup_many(&keys).await?) {
+    async fn look_up_batch(&self, keys: &[Bytes], batch: &mut Batch) -> Result<(), Error> {
+        for (key, lookup) in keys.iter().zip(self.lookup_many(keys).await?) {
             let key = Bytes::clone(key);
             match lookup {
                 Some(Lookup::Hit(hit)) => drop(batch.values.insert(key, hit.value)),
@@ -205,10 +225,9 @@ impl Cache {
             let fresh = fresh.remove(&key).unwrap_or_else(Fresh::nothing);
             async move { Ok::<_, Error>((key, self.fill_loaded(lease, fresh).await?)) }
         });
-        for filled in join_all(fills).await {
-            let (key, value) = filled?;
-            batch.values.insert(key, value);
-        }
+        // All of them, also where one is refused.
+        let filled: Vec<_> = stream::iter(fills).buffered(AT_ONCE).collect().await;
+        batch.values.extend(filled.into_iter().collect::<Result<Vec<_>, Error>>()?);
         Ok(())
     }
 
@@ -261,6 +280,12 @@ impl Cache {
         seen.collect()
     }
 }
+
+/// How many keys are looked up, loaded and filled together: their leases are kept alive meanwhile, each by itself.
+const TOGETHER: usize = 1_000;
+
+/// How many commands of one call are under way at once.
+const AT_ONCE: usize = 256;
 
 /// How long a loaded value waits to be stored; after that it is returned, and stored in the background.
 const FILL_PATIENCE: Duration = Duration::from_millis(100);

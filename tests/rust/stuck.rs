@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -119,6 +120,51 @@ async fn a_dead_store_does_not_hold_back_a_loaded_value_while_a_lease_is_extende
     };
     assert_eq!(cache.get_or_fill("k", load).await.unwrap().unwrap(), "v");
     assert!(start.elapsed() < 2 * SECOND + SECOND / 4, "{:?}", start.elapsed());
+}
+
+/// Counts how many claims are under way at once.
+struct Crowded(MemoryStore, Arc<[AtomicUsize; 2]>);
+
+impl Store for Crowded {
+    async fn get(&self, key: &[u8]) -> Result<Read, StoreError> {
+        self.0.get(key).await
+    }
+
+    async fn inspect(&self, key: &[u8]) -> Result<Option<Snapshot>, StoreError> {
+        self.0.inspect(key).await
+    }
+
+    async fn claim(&self, key: &[u8], claim: &Claim) -> Result<Answer<Grant>, StoreError> {
+        let [now, most] = &*self.1;
+        most.fetch_max(now.fetch_add(1, SeqCst) + 1, SeqCst);
+        tokio::task::yield_now().await;
+        now.fetch_sub(1, SeqCst);
+        self.0.claim(key, claim).await
+    }
+
+    async fn change(&self, key: &[u8], change: &Change) -> Result<Answer<()>, StoreError> {
+        self.0.change(key, change).await
+    }
+}
+
+#[tokio::test]
+async fn very_many_keys_are_leased_and_loaded_in_bounded_parts() {
+    let counts = Arc::new([AtomicUsize::new(0), AtomicUsize::new(0)]);
+    let store = Crowded(MemoryStore::new(ROOM), Arc::clone(&counts));
+    let cache = Cache::builder().build(store).unwrap();
+    let keys: Vec<String> = (0..5_500).map(|number| format!("{number:05}")).collect();
+    let loads = AtomicUsize::new(0);
+    let load = async |keys: Vec<Bytes>| {
+        assert!(keys.len() <= 1_000, "{} keys in one call", keys.len());
+        loads.fetch_add(1, SeqCst);
+        Ok::<_, Infallible>(keys.into_iter().map(|key| (key.clone(), key)).collect::<Vec<_>>())
+    };
+    let values = cache.get_or_fill_many(&keys, load).await.unwrap();
+    assert!(keys.iter().zip(&values).all(|(key, value)| value.as_deref() == Some(key.as_bytes())));
+    let most = counts[1].load(SeqCst);
+    assert!((1..=256).contains(&most), "{most} claims at once");
+    assert_eq!(loads.into_inner(), 6);
+    assert_eq!(cache.stats().extensions, 0);
 }
 
 /// Refuses what no record can refuse.

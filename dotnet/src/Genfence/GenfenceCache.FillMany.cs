@@ -7,7 +7,8 @@ namespace Genfence;
 public sealed partial class GenfenceCache
 {
     /// <summary>
-    /// The values of several keys, with one read of the cache, and one of the source for all that are missing.
+    /// The values of several keys, with one read of the cache, and one of the source for all that are missing (of
+    /// more than 1,000 keys for so many, and then for the next).
     /// Keys that another caller fills just now are waited for, and loaded one by one where that comes to nothing.
     /// </summary>
     /// <typeparam name="T">The values' type.</typeparam>
@@ -30,12 +31,24 @@ public sealed partial class GenfenceCache
         ArgumentNullException.ThrowIfNull(keys);
         ArgumentNullException.ThrowIfNull(factory);
         serializer ??= Serializer<T>();
-        var asked = keys.Distinct(StringComparer.Ordinal).ToArray();
-        var values = new Dictionary<string, T?>(asked.Length, StringComparer.Ordinal);
-        if (asked.Length == 0)
+        var values = new Dictionary<string, T?>(StringComparer.Ordinal);
+        foreach (var asked in keys.Distinct(StringComparer.Ordinal).ToArray().Chunk(Together))
         {
-            return values;
+            await GetOrFillSomeAsync(asked, factory, serializer, values, cancellationToken).ConfigureAwait(false);
         }
+        return values;
+    }
+
+    /// <summary>How many keys are looked up, loaded and filled together: their leases are kept alive meanwhile.</summary>
+    private const int Together = 1_000;
+
+    private async ValueTask GetOrFillSomeAsync<T>(
+        string[] asked,
+        Func<IReadOnlyList<string>, CancellationToken, ValueTask<IReadOnlyDictionary<string, T>>> factory,
+        IGenfenceSerializer<T> serializer,
+        Dictionary<string, T?> values,
+        CancellationToken cancellationToken)
+    {
         var looked = await LookupManyAsync(asked, cancellationToken).ConfigureAwait(false);
         var missing = new List<string>();
         var later = new List<string>();
@@ -66,7 +79,6 @@ public sealed partial class GenfenceCache
         {
             values[later[i]] = waited[i];
         }
-        return values;
     }
 
     private static async ValueTask<T> LoadOneAsync<T>(
