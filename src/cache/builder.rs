@@ -68,7 +68,7 @@ impl Builder {
         replica_lag: Duration,
         /// The largest key in bytes, prefix included: 1 to 64 KiB. Default 1 KiB.
         max_key_bytes: usize,
-        /// The largest value in bytes: 1 to 128 MiB. Default 1020 KiB, which
+        /// The largest value in bytes: 1 to 119 MiB. Default 1020 KiB, which
         /// with all that belongs to it is within the 1 MiB that a server allows a record by default.
         max_value_bytes: usize,
         /// How often a command is sent before the store counts as unreachable: 1 to 100. Default 3.

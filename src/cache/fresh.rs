@@ -113,7 +113,20 @@ macro_rules! fresh_from_bytes {
         }
     )*};
 }
-fresh_from_bytes!(Bytes, Vec<u8>, Box<[u8]>, String);
+fresh_from_bytes!(Bytes, Box<[u8]>);
+
+/// Without its spare capacity, which would be held as long as the value and is counted nowhere.
+impl From<Vec<u8>> for Fresh {
+    fn from(value: Vec<u8>) -> Self {
+        Fresh::new(value.into_boxed_slice())
+    }
+}
+
+impl From<String> for Fresh {
+    fn from(value: String) -> Self {
+        value.into_bytes().into()
+    }
+}
 
 impl From<&[u8]> for Fresh {
     fn from(value: &[u8]) -> Self {

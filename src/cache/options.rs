@@ -97,6 +97,8 @@ impl Default for Options {
 /// process shortens the life of another's reservation.
 pub(crate) const MAX_RESERVATION_TIME: Duration = Duration::from_secs(3600);
 
+/// The client of Aerospike sends no command above 120 MiB (its `MAX_BUFFER_SIZE`), key and all.
+const MAX_VALUE_BYTES: usize = 119 << 20;
 const SECOND: Duration = Duration::from_secs(1);
 const MILLISECOND: Duration = Duration::from_millis(1);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -122,7 +124,7 @@ impl Options {
         let shortest = self.ttl.min(self.negative_ttl).mul_f64(1.0 - self.ttl_jitter).max(SECOND);
         span("replica_lag", self.replica_lag, Duration::ZERO, shortest)?;
         size("max_key_bytes", self.max_key_bytes, 1, 64 << 10)?;
-        size("max_value_bytes", self.max_value_bytes, 1, 128 << 20)?;
+        size("max_value_bytes", self.max_value_bytes, 1, MAX_VALUE_BYTES)?;
         size("attempts", self.attempts as usize, 1, 100)?;
         self.access.check()?;
         let prefix = self.max_key_bytes - 1;

@@ -92,7 +92,7 @@ async fn an_option_out_of_bounds_is_named_with_its_bound() {
         ("max_key_bytes=0", "max_key_bytes: 0 is out of bounds, must be 1 to 65536"),
         (
             "max_value_bytes=1GiB",
-            "max_value_bytes: 1073741824 is out of bounds, must be 1 to 134217728",
+            "max_value_bytes: 1073741824 is out of bounds, must be 1 to 124780544",
         ),
         ("max_key_bytes=4&prefix=long", "prefix: 4 is out of bounds, must be 0 to 3"),
         (

@@ -129,3 +129,16 @@ async fn the_size_of_the_store_is_one_of_the_urls_options() {
     }
     assert!((60..=139).contains(&there), "{there} of 60 kB in 8 MiB");
 }
+
+#[tokio::test]
+async fn a_value_is_held_without_the_spare_room_it_was_written_into() {
+    let (cache, store, _) = crate::support::embedded();
+    let mut roomy = Vec::with_capacity(1 << 20);
+    roomy.extend_from_slice(b"small");
+    let _ = cache.set("k", roomy).await.unwrap();
+    let held = cache.get("k").await.unwrap().unwrap().value.unwrap();
+    drop((cache, store));
+    // Ours alone now, it becomes a vector as it is.
+    let held = Vec::from(held);
+    assert_eq!((&*held, held.capacity()), (&b"small"[..], 5));
+}
