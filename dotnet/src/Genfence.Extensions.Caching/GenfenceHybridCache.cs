@@ -2,12 +2,17 @@ using System.Buffers;
 using System.Collections.Concurrent;
 using Microsoft.Extensions.Caching.Hybrid;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
 
 namespace Genfence.Extensions.Caching;
 
 /// <summary>The strict door: get-or-create is the guarded fill.</summary>
-internal sealed class GenfenceHybridCache(GenfenceCache cache, IServiceProvider services) : HybridCache
+internal sealed partial class GenfenceHybridCache(GenfenceCache cache, IServiceProvider services) : HybridCache
 {
+    /// <summary>The longest time to live there is: ten years.</summary>
+    private static readonly TimeSpan s_longest = TimeSpan.FromDays(3650);
+
     // There is no copy in process, and nothing is compressed.
     private const HybridCacheEntryFlags WithoutEffect =
         HybridCacheEntryFlags.DisableLocalCache | HybridCacheEntryFlags.DisableCompression;
@@ -15,6 +20,11 @@ internal sealed class GenfenceHybridCache(GenfenceCache cache, IServiceProvider 
     private static readonly object s_none = new();
 
     private readonly ConcurrentDictionary<Type, object> _serializers = new();
+
+    private readonly ILogger _logger =
+        services.GetService<ILoggerFactory>()?.CreateLogger<GenfenceHybridCache>() ?? NullLogger<GenfenceHybridCache>.Instance;
+
+    private int _badKeys;
 
     public override ValueTask<T> GetOrCreateAsync<TState, T>(
         string key,
@@ -26,23 +36,59 @@ internal sealed class GenfenceHybridCache(GenfenceCache cache, IServiceProvider 
     {
         ArgumentNullException.ThrowIfNull(factory);
         RefuseTags(tags);
-        if (options?.Expiration is { } time && time <= TimeSpan.Zero)
+        if (string.IsNullOrEmpty(key))
         {
-            // Before the source is read for nothing.
-            throw new ArgumentOutOfRangeException(nameof(options), time, "Expiration: must be above 0");
+            TellOfBadKey("it is empty");
+            return factory(state, cancellationToken);
         }
         var serializer = Serializer<T>();
         var flags = options?.Flags ?? HybridCacheEntryFlags.None;
-        if ((flags & ~WithoutEffect) == 0)
+        if ((flags & ~WithoutEffect) != 0 || options?.Expiration <= TimeSpan.Zero)
         {
-#pragma warning disable CS8619 // T says itself whether there can be nothing.
-            return options?.Expiration is null
-                ? cache.GetOrFillAsync(key, state, factory, serializer, cancellationToken)
-                : FillFor(key, state, factory, options.Expiration, serializer, cancellationToken);
-#pragma warning restore CS8619
+            return Special(key, state, factory, options!, serializer, cancellationToken);
         }
-        return Special(key, state, factory, options!, serializer, cancellationToken);
+        var filled = options?.Expiration is null
+            ? cache.GetOrFillAsync(key, state, factory, serializer, cancellationToken)
+            : FillFor(key, state, factory, options.Expiration, serializer, cancellationToken);
+#pragma warning disable CS8619 // T says itself whether there can be nothing.
+        // What is wrong with a key is known before anything is done.
+        return filled.IsFaulted ? WithoutKey(filled, state, factory, cancellationToken) : filled;
+#pragma warning restore CS8619
     }
+
+    /// <summary>A key that no cache of this kind can have costs a read of the source, and no exception.</summary>
+    private async ValueTask<T> WithoutKey<TState, T>(
+        ValueTask<T?> filled,
+        TState state,
+        Func<TState, CancellationToken, ValueTask<T>> factory,
+        CancellationToken cancellation)
+    {
+        try
+        {
+            return (await filled.ConfigureAwait(false))!;
+        }
+        catch (GenfenceInvalidException bad) when (bad.Field == "key")
+        {
+            TellOfBadKey(bad.Message);
+            return await factory(state, cancellation).ConfigureAwait(false);
+        }
+    }
+
+    private void TellOfBadKey(string problem)
+    {
+        if (Interlocked.Exchange(ref _badKeys, 1) == 0)
+        {
+            BadKey(_logger, problem);
+        }
+    }
+
+    [LoggerMessage(4, LogLevel.Warning,
+        "nothing is cached under keys that are out of bounds, which is said once: {Problem}")]
+    private static partial void BadKey(ILogger logger, string problem);
+
+    [LoggerMessage(5, LogLevel.Warning,
+        "an expiration that is not above zero stores nothing, and removes what is there: {Expiration}")]
+    private static partial void Expired(ILogger logger, TimeSpan expiration);
 
     public override async ValueTask SetAsync<T>(
         string key,
@@ -52,15 +98,44 @@ internal sealed class GenfenceHybridCache(GenfenceCache cache, IServiceProvider 
         CancellationToken cancellationToken = default)
     {
         RefuseTags(tags);
-        if ((options?.Flags & HybridCacheEntryFlags.DisableDistributedCacheWrite) is null or HybridCacheEntryFlags.None)
+        if ((options?.Flags & HybridCacheEntryFlags.DisableDistributedCacheWrite) is not (null or HybridCacheEntryFlags.None))
         {
-            _ = await cache.SetAsync(key, value, options?.Expiration, Serializer<T>(), cancellationToken)
-                .ConfigureAwait(false);
+            return;
+        }
+        if (options?.Expiration is { } expiration && expiration <= TimeSpan.Zero)
+        {
+            Expired(_logger, expiration);
+            await RemoveAsync(key, cancellationToken).ConfigureAwait(false);
+            return;
+        }
+        await UnlessBad(key, () => Ended(cache.SetAsync(
+            key, value, Within(options?.Expiration), Serializer<T>(), cancellationToken))).ConfigureAwait(false);
+    }
+
+    public override async ValueTask RemoveAsync(string key, CancellationToken cancellationToken = default) =>
+        await UnlessBad(key, () => cache.InvalidateAsync(key, null, cancellationToken)).ConfigureAwait(false);
+
+    private static async ValueTask Ended<T>(ValueTask<T> call) => _ = await call.ConfigureAwait(false);
+
+    private async ValueTask UnlessBad(string key, Func<ValueTask> call)
+    {
+        if (string.IsNullOrEmpty(key))
+        {
+            TellOfBadKey("it is empty");
+            return;
+        }
+        try
+        {
+            await call().ConfigureAwait(false);
+        }
+        catch (GenfenceInvalidException bad) when (bad.Field == "key")
+        {
+            TellOfBadKey(bad.Message);
         }
     }
 
-    public override ValueTask RemoveAsync(string key, CancellationToken cancellationToken = default) =>
-        cache.InvalidateAsync(key, null, cancellationToken);
+    /// <summary>Capped before the source is read for nothing.</summary>
+    private static TimeSpan? Within(TimeSpan? expiration) => expiration > s_longest ? s_longest : expiration;
 
     public override ValueTask RemoveByTagAsync(string tag, CancellationToken cancellationToken = default) =>
         ValueTask.FromException(NoTags());
@@ -74,7 +149,7 @@ internal sealed class GenfenceHybridCache(GenfenceCache cache, IServiceProvider 
         CancellationToken cancellation) =>
         cache.GetOrFillAsync(
             key,
-            (state, factory, expiration),
+            (state, factory, expiration: Within(expiration)),
             static async (all, cancellation) => new Fresh<T>(
                 await all.factory(all.state, cancellation).ConfigureAwait(false), null, all.expiration),
             serializer,
@@ -89,22 +164,34 @@ internal sealed class GenfenceHybridCache(GenfenceCache cache, IServiceProvider 
         IGenfenceSerializer<T>? serializer,
         CancellationToken cancellation)
     {
-        var flags = options.Flags!.Value;
+        if (options.Expiration is { } expiration && expiration <= TimeSpan.Zero)
+        {
+            Expired(_logger, expiration);
+            await RemoveAsync(key, cancellation).ConfigureAwait(false);
+            return await factory(state, cancellation).ConfigureAwait(false);
+        }
+        var flags = options.Flags ?? HybridCacheEntryFlags.None;
         var read = (flags & HybridCacheEntryFlags.DisableDistributedCacheRead) == 0;
         var write = (flags & HybridCacheEntryFlags.DisableDistributedCacheWrite) == 0;
         var source = (flags & HybridCacheEntryFlags.DisableUnderlyingData) == 0;
         if (write && source)
         {
             // Only the read is off: what is there goes, and the fill is as guarded as any.
-            await cache.InvalidateAsync(key, null, cancellation).ConfigureAwait(false);
-            return (await FillFor(key, state, factory, options.Expiration, serializer, cancellation).ConfigureAwait(false))!;
+            await RemoveAsync(key, cancellation).ConfigureAwait(false);
+            return await WithoutKey(
+                FillFor(key, state, factory, options.Expiration, serializer, cancellation), state, factory, cancellation)
+                .ConfigureAwait(false);
         }
         if (read)
         {
-            var (found, value) = await cache.TryGetAsync(key, serializer, cancellation).ConfigureAwait(false);
+            T? hit = default;
+            var found = false;
+            await UnlessBad(key, async () =>
+                (found, hit) = await cache.TryGetAsync(key, serializer, cancellation).ConfigureAwait(false))
+                .ConfigureAwait(false);
             if (found)
             {
-                return value!;
+                return hit!;
             }
         }
         return source ? await factory(state, cancellation).ConfigureAwait(false) : default!;
@@ -132,7 +219,8 @@ internal sealed class GenfenceHybridCache(GenfenceCache cache, IServiceProvider 
         {
             return new Adapter<T>(own);
         }
-        foreach (var factory in services.GetServices<IHybridCacheSerializerFactory>())
+        // As in Microsoft's: whoever was added last comes first.
+        foreach (var factory in services.GetServices<IHybridCacheSerializerFactory>().Reverse())
         {
             if (factory.TryCreateSerializer<T>(out var made))
             {

@@ -129,16 +129,76 @@ public sealed class HostingTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task An_expiration_out_of_bounds_is_refused_and_one_within_is_taken()
+    public async Task An_expiration_above_the_bound_is_capped_and_one_that_is_over_stores_nothing()
     {
-        var refused = await Assert.ThrowsAsync<GenfenceInvalidException>(() => Hybrid.GetOrCreateAsync(
-            "k", _ => ValueTask.FromResult("x"), new HybridCacheEntryOptions { Expiration = TimeSpan.FromDays(36500) }).Within());
-        Assert.Equal("ttl", refused.Field);
-        await Assert.ThrowsAsync<ArgumentOutOfRangeException>(() => Hybrid.GetOrCreateAsync<string>(
-            "z", _ => throw new TimeoutException("read for nothing"), new HybridCacheEntryOptions { Expiration = TimeSpan.Zero }).Within());
-        await Hybrid.GetOrCreateAsync(
-            "k", _ => ValueTask.FromResult("x"), new HybridCacheEntryOptions { Expiration = TimeSpan.FromHours(1) }).Within();
-        Assert.NotNull(await Cache.GetAsync("k").Within());
+        static HybridCacheEntryOptions For(TimeSpan time) => new() { Expiration = time };
+        foreach (var time in new[] { TimeSpan.MaxValue, TimeSpan.FromDays(36500), TimeSpan.FromHours(1) })
+        {
+            await Hybrid.RemoveAsync("k").Within();
+            Assert.Equal("x", await Hybrid.GetOrCreateAsync("k", _ => ValueTask.FromResult("x"), For(time)).Within());
+            Assert.NotNull(await Cache.GetAsync("k").Within());
+            await Hybrid.SetAsync("k", "y", For(time)).Within();
+            Assert.Equal("y", Support.Text(await Cache.GetAsync("k").Within()));
+        }
+        foreach (var time in new[] { TimeSpan.Zero, TimeSpan.FromSeconds(-1), TimeSpan.MinValue })
+        {
+            await Hybrid.SetAsync("k", "there").Within();
+            Assert.Equal("x", await Hybrid.GetOrCreateAsync("k", _ => ValueTask.FromResult("x"), For(time)).Within());
+            Assert.Null(await Cache.GetAsync("k").Within());
+            await Hybrid.SetAsync("k", "there").Within();
+            await Hybrid.SetAsync("k", "x", For(time)).Within();
+            Assert.Null(await Cache.GetAsync("k").Within());
+        }
+    }
+
+    [Fact]
+    public async Task A_key_that_is_none_costs_a_read_of_the_source_and_no_exception()
+    {
+        var lines = new Lines();
+        await using var provider = new ServiceCollection().AddSingleton<Microsoft.Extensions.Logging.ILoggerFactory>(lines)
+            .AddGenfence("memory://").AddGenfenceHybridCache().BuildServiceProvider();
+        var hybrid = provider.GetRequiredService<HybridCache>();
+        var noRead = new HybridCacheEntryOptions { Flags = HybridCacheEntryFlags.DisableDistributedCacheRead };
+        var noWrite = new HybridCacheEntryOptions { Flags = HybridCacheEntryFlags.DisableDistributedCacheWrite };
+        // The last one is within the bound in characters, and above it in bytes.
+        foreach (var key in new[] { null, "", new string('k', 2000), "\ud800", new string('\u00e9', 900) })
+        {
+            var loads = 0;
+            foreach (var options in new[] { null, noRead, noWrite })
+            {
+                Assert.Equal("x", await hybrid.GetOrCreateAsync(
+                    key!, _ => ValueTask.FromResult(++loads > 0 ? "x" : ""), options).Within());
+            }
+            Assert.Equal(3, loads);
+            await hybrid.SetAsync(key!, "x").Within();
+            await hybrid.RemoveAsync(key!).Within();
+        }
+        Assert.Single(lines.Written, line => line.Contains("out of bounds", StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public async Task Of_several_serializer_factories_the_last_that_was_added_counts()
+    {
+        var services = new ServiceCollection();
+        services.AddSingleton<IHybridCacheSerializerFactory>(new Marks("first"));
+        services.AddSingleton<IHybridCacheSerializerFactory>(new Marks("last"));
+        await using var provider = services.AddGenfence("memory://").AddGenfenceHybridCache().BuildServiceProvider();
+        await provider.GetRequiredService<HybridCache>().SetAsync("k", new Uri("https://example.com")).Within();
+        Assert.Equal("last", Support.Text(await provider.GetRequiredService<GenfenceCache>().GetAsync("k").Within()));
+    }
+
+    /// <summary>Writes its name, whatever the value.</summary>
+    private sealed class Marks(string name) : IHybridCacheSerializerFactory, IHybridCacheSerializer<Uri>
+    {
+        public bool TryCreateSerializer<T>([System.Diagnostics.CodeAnalysis.NotNullWhen(true)] out IHybridCacheSerializer<T>? serializer)
+        {
+            serializer = this as IHybridCacheSerializer<T>;
+            return serializer is not null;
+        }
+
+        public Uri Deserialize(ReadOnlySequence<byte> source) => throw new NotSupportedException();
+
+        public void Serialize(Uri value, IBufferWriter<byte> target) => target.Write(System.Text.Encoding.UTF8.GetBytes(name));
     }
 
     [Fact]
