@@ -2,6 +2,8 @@ using System.Buffers;
 using System.Buffers.Binary;
 using System.Runtime.ExceptionServices;
 using Microsoft.Extensions.Caching.Distributed;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
 
 namespace Genfence.Extensions.Caching;
 
@@ -10,17 +12,21 @@ namespace Genfence.Extensions.Caching;
 /// with its sliding expiration, in ticks, and its last moment, in UTC ticks; each 0 where there is none.
 /// </summary>
 /// <remarks>
-/// A get waits for nobody's fill: nothing obliges a caller that missed to set, and each other caller would then wait for
-/// the whole option <c>wait</c>. Which set is a fill, and which is blind, <see cref="Misses"/> knows.
+/// A set stores, or throws; the last one wins. Where misses are guarded, a get that misses takes a lease, and which set is
+/// its fill, and which is blind, <see cref="Misses"/> knows. A get waits for nobody's fill: nothing obliges a caller that
+/// missed to set, and each other caller would then wait for the whole option <c>wait</c>.
 /// </remarks>
-internal sealed class GenfenceDistributedCache(GenfenceCache cache, TimeProvider time) : IBufferDistributedCache, IDisposable
+internal sealed partial class GenfenceDistributedCache(
+    GenfenceCache cache, TimeProvider time, bool guardMisses = false, ILogger? logger = null)
+    : IBufferDistributedCache, IDisposable
 {
     private const int HeaderBytes = 16;
 
     /// <summary>The longest time to live: what lives longer may go earlier, as from any cache.</summary>
     private static readonly TimeSpan s_longest = TimeSpan.FromDays(3650);
 
-    private readonly Misses _misses = new(time);
+    private readonly Misses? _misses = guardMisses ? new(time) : null;
+    private readonly ILogger _logger = logger ?? NullLogger.Instance;
 
     public byte[]? Get(string key) => Wait(GetAsync(key));
 
@@ -46,12 +52,12 @@ internal sealed class GenfenceDistributedCache(GenfenceCache cache, TimeProvider
                 await TrySlideAsync(key, expiry, token).ConfigureAwait(false);
                 return true;
             }
-            return _misses.Add(key) is { } only && await LookUpAsync(only, reader, token).ConfigureAwait(false);
+            return _misses?.Add(key) is { } only && await LookUpAsync(only, reader, token).ConfigureAwait(false);
         }
         catch (Exception problem) when (problem is GenfenceStoreException or OperationCanceledException)
         {
             // Its caller may go on to read the source, and set.
-            _ = _misses.Add(key, thrown: true);
+            _ = _misses?.Add(key, thrown: true);
             throw;
         }
     }
@@ -108,10 +114,19 @@ internal sealed class GenfenceDistributedCache(GenfenceCache cache, TimeProvider
             BinaryPrimitives.WriteInt64LittleEndian(bytes, expiry.SlidingTicks);
             BinaryPrimitives.WriteInt64LittleEndian(bytes.AsSpan(8), expiry.LastTicks);
             value.CopyTo(bytes.AsSpan(HeaderBytes));
-            if (_misses.Take(key, out var lease))
+            var memory = bytes.AsMemory(0, length);
+            // The bytes are copied before the await.
+            if (_misses is null)
             {
-                // The bytes are copied before the await.
-                await StoreAsync(key, lease, bytes.AsMemory(0, length), expiry.Left(now), token).ConfigureAwait(false);
+                await StoreAsync(key, memory, expiry.Left(now), token).ConfigureAwait(false);
+            }
+            else if (_misses.Take(key, out var lease))
+            {
+                await FillAsync(_misses, key, lease, memory, expiry.Left(now), token).ConfigureAwait(false);
+            }
+            else
+            {
+                Dropped(_logger, "it came too late, or after one that threw");
             }
         }
         finally
@@ -120,31 +135,65 @@ internal sealed class GenfenceDistributedCache(GenfenceCache cache, TimeProvider
         }
     }
 
-    /// <summary>A set that lost its race is none the caller could mend, so it is not told.</summary>
-    private async ValueTask StoreAsync(
-        string key, Lease? lease, ReadOnlyMemory<byte> bytes, TimeSpan? left, CancellationToken token)
+    /// <summary>Stores, or throws; then the old value is gone, as nobody may go on with what was to be replaced.</summary>
+    private async ValueTask StoreAsync(string key, ReadOnlyMemory<byte> bytes, TimeSpan? left, CancellationToken token)
+    {
+        SetOutcome outcome;
+        try
+        {
+            outcome = await cache.SetBytesAsync(key, bytes, left, token).ConfigureAwait(false);
+        }
+        catch (GenfenceInvalidException bad) when (bad.Field != "key")
+        {
+            await cache.InvalidateAsync(key, null, token).ConfigureAwait(false);
+            throw;
+        }
+        switch (outcome)
+        {
+            case SetOutcome.Stored:
+                return;
+            case SetOutcome.Busy:
+                throw new GenfenceException("the key is reserved by UpdateAsync or ReserveAsync, and a set stores nothing "
+                    + "beside that: share no keys between the two");
+            default:
+                throw new GenfenceException("nobody answered to a set: the value may be stored, or the one before be there");
+        }
+    }
+
+    /// <summary>A set that lost its race is none the caller could mend: it is logged, and no exception.</summary>
+    private async ValueTask FillAsync(
+        Misses misses, string key, Lease? lease, ReadOnlyMemory<byte> bytes, TimeSpan? left, CancellationToken token)
     {
         if (lease is null)
         {
-            _ = await cache.SetBytesAsync(key, bytes, left, token).ConfigureAwait(false);
+            if (await cache.SetBytesAsync(key, bytes, left, token).ConfigureAwait(false) == SetOutcome.Busy)
+            {
+                Dropped(_logger, "a writer holds the key");
+            }
             return;
         }
         using (lease)
         {
             try
             {
-                _ = await lease.FillAsync(bytes, null, left, token).ConfigureAwait(false);
+                if (await lease.FillAsync(bytes, null, left, token).ConfigureAwait(false) == FillOutcome.Rejected)
+                {
+                    Dropped(_logger, "the key was changed, or set by another, since the get that missed");
+                }
             }
             catch
             {
-                _misses.Spend(key);
+                misses.Spend(key);
                 throw;
             }
         }
     }
 
+    [LoggerMessage(6, LogLevel.Warning, "a set stored nothing: {Reason}")]
+    private static partial void Dropped(ILogger logger, string reason);
+
     /// <summary>Gives back the leases of misses that no set has followed. The cache beneath is not its own.</summary>
-    public void Dispose() => _misses.Dispose();
+    public void Dispose() => _misses?.Dispose();
 
     private async ValueTask<Expiry> ReadAsync(string key, Reader reader, CancellationToken token)
     {
@@ -176,7 +225,7 @@ internal sealed class GenfenceDistributedCache(GenfenceCache cache, TimeProvider
         }
         finally
         {
-            _misses.Settle(only, lease, isMiss);
+            _misses?.Settle(only, lease, isMiss);
         }
         reader.Failure?.Throw();
         if (reader.HasRead)

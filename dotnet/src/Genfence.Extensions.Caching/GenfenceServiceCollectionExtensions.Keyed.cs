@@ -83,7 +83,7 @@ public static partial class GenfenceServiceCollectionExtensions
         ArgumentNullException.ThrowIfNull(services);
         ArgumentNullException.ThrowIfNull(serviceKey);
         return services.Replace(ServiceDescriptor.KeyedSingleton<IDistributedCache>(serviceKey, static (provider, key) =>
-            Distributed(provider, provider.GetRequiredKeyedService<GenfenceCache>(key))));
+            Distributed(provider, provider.GetRequiredKeyedService<GenfenceCache>(key), (string)key!)));
     }
 
     /// <summary>

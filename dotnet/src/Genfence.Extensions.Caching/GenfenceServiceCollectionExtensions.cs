@@ -73,7 +73,12 @@ public static partial class GenfenceServiceCollectionExtensions
     /// </summary>
     /// <remarks>
     /// <para>
-    /// A get that misses takes the key's lease where nobody has it, and waits for nobody. <b>A set after this process's
+    /// <b>A set stores, or throws, and the last one wins</b>; it is outside the guarantee, as no source is asked. A set
+    /// that stores nothing, such as one of a value that is too large, removes the old value.
+    /// </para>
+    /// <para>
+    /// With <see cref="GenfenceServiceOptions.GuardMisses"/>, for programs that read a source between get and set, a get
+    /// that misses takes the key's lease where nobody has it, and waits for nobody. <b>A set after this process's
     /// only outstanding miss of that key is the conditional fill of the lease that the miss took</b>: it stores nothing
     /// where the key was changed, removed or set since, or where it comes after the option <c>load_time</c>. <b>Any other
     /// set is a blind <c>SetAsync</c></b>, outside the guarantee: the last one wins, also with a value that was read
@@ -104,7 +109,7 @@ public static partial class GenfenceServiceCollectionExtensions
     {
         ArgumentNullException.ThrowIfNull(services);
         return services.Replace(ServiceDescriptor.Singleton<IDistributedCache>(
-            static provider => Distributed(provider, provider.GetRequiredService<GenfenceCache>())));
+            static provider => Distributed(provider, provider.GetRequiredService<GenfenceCache>(), "")));
     }
 
     /// <summary>
@@ -152,6 +157,10 @@ public static partial class GenfenceServiceCollectionExtensions
             }).GetAwaiter().GetResult();
     }
 
-    private static GenfenceDistributedCache Distributed(IServiceProvider provider, GenfenceCache cache) =>
-        new(cache, provider.GetService<TimeProvider>() ?? TimeProvider.System);
+    private static GenfenceDistributedCache Distributed(IServiceProvider provider, GenfenceCache cache, string name) =>
+        new(
+            cache,
+            provider.GetService<TimeProvider>() ?? TimeProvider.System,
+            provider.GetService<IOptionsMonitor<GenfenceServiceOptions>>()?.Get(name).GuardMisses ?? false,
+            provider.GetService<ILoggerFactory>()?.CreateLogger<GenfenceDistributedCache>());
 }

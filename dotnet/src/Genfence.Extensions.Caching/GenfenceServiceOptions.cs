@@ -19,6 +19,13 @@ public sealed class GenfenceServiceOptions
     /// <summary>See <see cref="GenfenceOptions.CloseTimeout"/>: 0 to 1 h.</summary>
     public TimeSpan CloseTimeout { get; set; } = TimeSpan.FromSeconds(2);
 
+    /// <summary>
+    /// For <c>IDistributedCache</c>: whether a set after a get that missed is guarded, for programs that read a source
+    /// between the two. Such a set stores nothing where the key was changed meanwhile, which is logged. Off, a set is a
+    /// set: the last one wins. Off is right for sessions, and beneath FusionCache or Microsoft's HybridCache.
+    /// </summary>
+    public bool GuardMisses { get; set; }
+
     /// <summary>Sets how values are written as JSON; see <see cref="GenfenceOptions.Json"/>.</summary>
     /// <param name="json">The options, such as those of a source-generated context.</param>
     public void UseJson(JsonSerializerOptions json) => _json = json;

@@ -182,7 +182,7 @@ public sealed partial class DistributedCacheTests(WireServer wire) : StoreTest(w
     private async Task Open(string store, string options = "wait=20s&lease_time=1m")
     {
         _cache = await OpenAsync(store, options);
-        _distributed = new GenfenceDistributedCache(_cache, _time);
+        _distributed = new GenfenceDistributedCache(_cache, _time, guardMisses: true);
     }
 
     public override async ValueTask DisposeAsync()
