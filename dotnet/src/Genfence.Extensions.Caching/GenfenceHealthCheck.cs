@@ -3,14 +3,16 @@ using Microsoft.Extensions.Diagnostics.HealthChecks;
 namespace Genfence.Extensions.Caching;
 
 /// <summary>What <see cref="GenfenceCache.DiagnoseAsync"/> finds, as a health check.</summary>
-internal sealed class GenfenceHealthCheck(GenfenceCache cache) : IHealthCheck
+internal sealed class GenfenceHealthCheck(Func<GenfenceCache> cache) : IHealthCheck
 {
     public async Task<HealthCheckResult> CheckHealthAsync(
         HealthCheckContext context, CancellationToken cancellationToken = default)
     {
         try
         {
-            var findings = await cache.DiagnoseAsync(cancellationToken).ConfigureAwait(false);
+            // Here, and not before: a cache that cannot be opened is this check's finding, and no other's. It blocks.
+            var opened = await Task.Run(cache, cancellationToken).ConfigureAwait(false);
+            var findings = await opened.DiagnoseAsync(cancellationToken).ConfigureAwait(false);
             var data = findings
                 .Where(finding => finding.Level != FindingLevel.Ok)
                 .GroupBy(finding => finding.Check, StringComparer.Ordinal)

@@ -88,23 +88,31 @@ public static partial class GenfenceServiceCollectionExtensions
 
     /// <summary>
     /// Adds a health check of the <see cref="GenfenceCache"/> under a key; otherwise as
-    /// <see cref="AddGenfence(IHealthChecksBuilder, string, IEnumerable{string})"/>.
+    /// <see cref="AddGenfence(IHealthChecksBuilder, string, HealthStatus?, IEnumerable{string}, TimeSpan?)"/>.
     /// </summary>
     /// <param name="builder">Where to.</param>
     /// <param name="serviceKey">The key.</param>
     /// <param name="name">Its name; else <c>genfence:</c> and the key.</param>
+    /// <param name="failureStatus">What it says where the cache fails; else unhealthy.</param>
     /// <param name="tags">Its tags.</param>
+    /// <param name="timeout">How long it may take.</param>
     /// <returns>The builder.</returns>
     public static IHealthChecksBuilder AddKeyedGenfence(
-        this IHealthChecksBuilder builder, string serviceKey, string? name = null, IEnumerable<string>? tags = null)
+        this IHealthChecksBuilder builder,
+        string serviceKey,
+        string? name = null,
+        HealthStatus? failureStatus = null,
+        IEnumerable<string>? tags = null,
+        TimeSpan? timeout = null)
     {
         ArgumentNullException.ThrowIfNull(builder);
         ArgumentNullException.ThrowIfNull(serviceKey);
         return builder.Add(new HealthCheckRegistration(
             name ?? $"genfence:{serviceKey}",
-            services => new GenfenceHealthCheck(services.GetRequiredKeyedService<GenfenceCache>(serviceKey)),
-            null,
-            tags));
+            services => new GenfenceHealthCheck(() => services.GetRequiredKeyedService<GenfenceCache>(serviceKey)),
+            failureStatus,
+            tags,
+            timeout));
     }
 
     private static OptionsBuilder<GenfenceServiceOptions> AddKeyedCache(this IServiceCollection services, string serviceKey)

@@ -118,14 +118,24 @@ public static partial class GenfenceServiceCollectionExtensions
     /// </summary>
     /// <param name="builder">Where to.</param>
     /// <param name="name">Its name.</param>
+    /// <param name="failureStatus">What it says where the cache fails; else unhealthy.</param>
     /// <param name="tags">Its tags.</param>
+    /// <param name="timeout">How long it may take.</param>
     /// <returns>The builder.</returns>
     public static IHealthChecksBuilder AddGenfence(
-        this IHealthChecksBuilder builder, string name = "genfence", IEnumerable<string>? tags = null)
+        this IHealthChecksBuilder builder,
+        string name = "genfence",
+        HealthStatus? failureStatus = null,
+        IEnumerable<string>? tags = null,
+        TimeSpan? timeout = null)
     {
         ArgumentNullException.ThrowIfNull(builder);
         return builder.Add(new HealthCheckRegistration(
-            name, services => new GenfenceHealthCheck(services.GetRequiredService<GenfenceCache>()), null, tags));
+            name,
+            static services => new GenfenceHealthCheck(services.GetRequiredService<GenfenceCache>),
+            failureStatus,
+            tags,
+            timeout));
     }
 
     private static IServiceCollection AddCache(this IServiceCollection services)

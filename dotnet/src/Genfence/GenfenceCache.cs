@@ -334,7 +334,9 @@ public sealed partial class GenfenceCache : IAsyncDisposable, IDisposable
         try
         {
             result.ThrowIfFailed();
-            return JsonSerializer.Deserialize(result.ValueSpan(), FindingsContext.Default.Findings)!.All;
+            var findings = JsonSerializer.Deserialize(result.ValueSpan(), FindingsContext.Default.Findings)!.All;
+            // Nothing to do is null there.
+            return [.. findings.Select(finding => finding with { Advice = finding.Advice ?? "" })];
         }
         finally
         {

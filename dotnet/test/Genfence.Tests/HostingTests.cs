@@ -273,6 +273,32 @@ public sealed class HostingTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task A_finding_without_advice_says_so_with_empty_text()
+    {
+        var findings = await Cache.DiagnoseAsync().Within();
+        Assert.NotEmpty(findings);
+        Assert.All(findings, finding => Assert.NotNull(finding.Advice));
+        Assert.Contains(findings, finding => finding.Advice.Length == 0);
+    }
+
+    /// <summary>A port at which nobody listens.</summary>
+    [Fact]
+    public async Task A_cluster_that_is_down_at_the_start_fails_its_own_check_and_no_other()
+    {
+        await using var provider = new ServiceCollection().AddLogging()
+            .AddGenfence("aerospike://127.0.0.1:1/test/cache?connect_timeout=200ms")
+            .AddHealthChecks()
+            .AddGenfence(failureStatus: HealthStatus.Degraded, tags: ["ready"], timeout: TimeSpan.FromSeconds(30))
+            .AddCheck("other", () => HealthCheckResult.Healthy())
+            .Services.BuildServiceProvider();
+        var report = await provider.GetRequiredService<HealthCheckService>().CheckHealthAsync().WaitAsync(Support.Patience);
+        Assert.Equal(HealthStatus.Healthy, report.Entries["other"].Status);
+        var own = report.Entries["genfence"];
+        Assert.Equal((HealthStatus.Degraded, "ready"), (own.Status, Assert.Single(own.Tags)));
+        Assert.Contains("127.0.0.1:1", own.Description, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task Health_is_what_the_cache_says_of_itself()
     {
         var health = _services.GetRequiredService<HealthCheckService>();
