@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use genfence::protocol::{Claim, Refusal, Token, Ttl};
 use genfence::store::{AerospikeSettings, AerospikeStore, Change, Read, Store, StoreError};
-use genfence::{Bypass, Cache, Lookup};
+use genfence::{Bypass, Cache, Error, Lookup, Set};
 use genfence_wire::{Action, Code, Kind, Rule, Server, Then};
 
 async fn store(server: &Server) -> AerospikeStore {
@@ -185,6 +185,35 @@ fn data(action: Action) -> Rule {
     Rule::new(action).always().when(|request| request.kind != Kind::Info)
 }
 
+/// Writes bins to the record of a key past the library.
+async fn put(server: &Server, key: &str, bins: &[aerospike::Bin]) {
+    let (policy, host) = (aerospike::ClientPolicy::default(), server.address().to_string());
+    let client = aerospike::Client::new(&policy, &host).await.unwrap();
+    let key = aerospike::Value::Blob(key.as_bytes().to_vec());
+    let key = aerospike::Key::new("test", "cache", key).unwrap();
+    client.put(&aerospike::WritePolicy::default(), &key, bins).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_record_of_a_newer_format_is_refused_by_name_and_keeps_its_number() {
+    let server = Server::start().await.unwrap();
+    let url = format!("aerospike://{}/test/cache?unreachable_read=error", server.address());
+    let cache = Cache::connect(&url).await.unwrap();
+    let _ = cache.set("k", "v").await.unwrap();
+    put(&server, "k", &[aerospike::Bin::new("f", aerospike::Value::Int(2))]).await;
+
+    let told = |error: Error| {
+        let told = error.to_string();
+        assert!(told.contains("format 2") && told.contains("update every program"), "{told}");
+    };
+    told(cache.get("k").await.map(drop).unwrap_err());
+    told(cache.lookup("k").await.map(drop).unwrap_err());
+    // Nothing is stored over it, and a writer is told before it changes the source.
+    assert_eq!(cache.set("k", "w").await.unwrap(), Set::Busy);
+    told(cache.reserve("k").await.map(drop).unwrap_err());
+    told(cache.get("k").await.map(drop).unwrap_err());
+}
+
 /// A record that somebody else has put into the set costs its own key, and no other of the same call.
 #[tokio::test]
 async fn one_bad_row_of_many_is_a_bypass_of_its_own() {
@@ -195,12 +224,8 @@ async fn one_bad_row_of_many_is_a_bypass_of_its_own() {
     for key in &keys {
         let _ = cache.set(key, "v").await.unwrap();
     }
-    let (policy, host) = (aerospike::ClientPolicy::default(), server.address().to_string());
-    let client = aerospike::Client::new(&policy, &host).await.unwrap();
-    let key = aerospike::Value::Blob(b"key 7".to_vec());
-    let foreign = aerospike::Key::new("test", "cache", key).unwrap();
     let bin = aerospike::Bin::new("v", aerospike::Value::from("a string"));
-    client.put(&aerospike::WritePolicy::default(), &foreign, &[bin]).await.unwrap();
+    put(&server, "key 7", &[bin]).await;
 
     let lookups = cache.lookup_many(&keys).await.unwrap();
     for (key, lookup) in keys.iter().zip(lookups) {
