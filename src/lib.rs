@@ -62,6 +62,8 @@ pub mod store;
 mod cache;
 #[cfg(feature = "capi")]
 pub mod ffi;
+#[cfg(any(feature = "aerospike", feature = "capi"))]
+mod panics;
 mod sync;
 
 pub use cache::*;

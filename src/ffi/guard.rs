@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::abi::{GF_DONE, GF_E_PANIC, gf_result};
 use super::error::{Failure, gf_error};
+use crate::panics;
 
 /// Runs an export's body. A panic ends as an error; what was locked is not poisoned
 /// (`parking_lot`), and what was half done is dropped, which is safe for every handle there is.
@@ -57,10 +58,6 @@ fn drop_result(mut result: gf_result) {
 }
 
 pub(super) fn of_panic(panic: &(dyn Any + Send)) -> Failure {
-    let said = panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("without a message");
+    let said = panics::told(panic).unwrap_or("without a message");
     Failure::with(GF_E_PANIC, format!("a fault of genfence's own, please report it: {said}"))
 }

@@ -22,9 +22,6 @@ internal sealed partial class GenfenceDistributedCache(
 {
     private const int HeaderBytes = 16;
 
-    /// <summary>The longest time to live: what lives longer may go earlier, as from any cache.</summary>
-    private static readonly TimeSpan s_longest = TimeSpan.FromDays(3650);
-
     private readonly Misses? _misses = guardMisses ? new(time) : null;
     private readonly ILogger _logger = logger ?? NullLogger.Instance;
 
@@ -278,8 +275,7 @@ internal sealed partial class GenfenceDistributedCache(
         {
             TimeSpan? sliding = SlidingTicks > 0 ? TimeSpan.FromTicks(SlidingTicks) : null;
             TimeSpan? last = LastTicks > 0 ? TimeSpan.FromTicks(LastTicks - now.UtcTicks) : null;
-            var left = sliding is null || last < sliding ? last : sliding;
-            return left > s_longest ? s_longest : left;
+            return Expirations.Capped(sliding is null || last < sliding ? last : sliding);
         }
     }
 

@@ -10,9 +10,6 @@ namespace Genfence.Extensions.Caching;
 /// <summary>The strict door: get-or-create is the guarded fill.</summary>
 internal sealed partial class GenfenceHybridCache(GenfenceCache cache, IServiceProvider services) : HybridCache
 {
-    /// <summary>The longest time to live there is: ten years.</summary>
-    private static readonly TimeSpan s_longest = TimeSpan.FromDays(3650);
-
     // There is no copy in process, and nothing is compressed.
     private const HybridCacheEntryFlags WithoutEffect =
         HybridCacheEntryFlags.DisableLocalCache | HybridCacheEntryFlags.DisableCompression;
@@ -109,7 +106,7 @@ internal sealed partial class GenfenceHybridCache(GenfenceCache cache, IServiceP
             return;
         }
         await UnlessBad(key, () => Ended(cache.SetAsync(
-            key, value, Within(options?.Expiration), Serializer<T>(), cancellationToken))).ConfigureAwait(false);
+            key, value, Expirations.Capped(options?.Expiration), Serializer<T>(), cancellationToken))).ConfigureAwait(false);
     }
 
     public override async ValueTask RemoveAsync(string key, CancellationToken cancellationToken = default) =>
@@ -134,9 +131,6 @@ internal sealed partial class GenfenceHybridCache(GenfenceCache cache, IServiceP
         }
     }
 
-    /// <summary>Capped before the source is read for nothing.</summary>
-    private static TimeSpan? Within(TimeSpan? expiration) => expiration > s_longest ? s_longest : expiration;
-
     public override ValueTask RemoveByTagAsync(string tag, CancellationToken cancellationToken = default) =>
         ValueTask.FromException(NoTags());
 
@@ -149,7 +143,7 @@ internal sealed partial class GenfenceHybridCache(GenfenceCache cache, IServiceP
         CancellationToken cancellation) =>
         cache.GetOrFillAsync(
             key,
-            (state, factory, expiration: Within(expiration)),
+            (state, factory, expiration: Expirations.Capped(expiration)), // before the source is read for nothing
             static async (all, cancellation) => new Fresh<T>(
                 await all.factory(all.state, cancellation).ConfigureAwait(false), null, all.expiration),
             serializer,
@@ -164,16 +158,19 @@ internal sealed partial class GenfenceHybridCache(GenfenceCache cache, IServiceP
         IGenfenceSerializer<T>? serializer,
         CancellationToken cancellation)
     {
-        if (options.Expiration is { } expiration && expiration <= TimeSpan.Zero)
-        {
-            Expired(_logger, expiration);
-            await RemoveAsync(key, cancellation).ConfigureAwait(false);
-            return await factory(state, cancellation).ConfigureAwait(false);
-        }
         var flags = options.Flags ?? HybridCacheEntryFlags.None;
         var read = (flags & HybridCacheEntryFlags.DisableDistributedCacheRead) == 0;
         var write = (flags & HybridCacheEntryFlags.DisableDistributedCacheWrite) == 0;
         var source = (flags & HybridCacheEntryFlags.DisableUnderlyingData) == 0;
+        if (options.Expiration is { } expiration && expiration <= TimeSpan.Zero)
+        {
+            if (write)
+            {
+                Expired(_logger, expiration);
+                await RemoveAsync(key, cancellation).ConfigureAwait(false);
+            }
+            return source ? await factory(state, cancellation).ConfigureAwait(false) : default!;
+        }
         if (write && source)
         {
             // Only the read is off: what is there goes, and the fill is as guarded as any.

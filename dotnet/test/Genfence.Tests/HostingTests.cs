@@ -148,6 +148,16 @@ public sealed class HostingTests : IAsyncLifetime
             await Hybrid.SetAsync("k", "there").Within();
             await Hybrid.SetAsync("k", "x", For(time)).Within();
             Assert.Null(await Cache.GetAsync("k").Within());
+
+            // Flags mean what they mean.
+            await Hybrid.SetAsync("k", "there").Within();
+            var neither = new HybridCacheEntryOptions
+            {
+                Expiration = time,
+                Flags = HybridCacheEntryFlags.DisableUnderlyingData | HybridCacheEntryFlags.DisableDistributedCacheWrite,
+            };
+            Assert.Null(await Hybrid.GetOrCreateAsync<string>("k", _ => throw new InvalidOperationException(), neither).Within());
+            Assert.NotNull(await Cache.GetAsync("k").Within());
         }
     }
 

@@ -1,7 +1,6 @@
 //! Where commands run: the client's connections, and its look-out for nodes, live in the runtime that it was
 //! opened in.
 
-use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
@@ -9,6 +8,7 @@ use futures_util::FutureExt;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 
+use crate::panics;
 use crate::store::StoreError;
 
 /// The runtime that a store was opened in.
@@ -59,7 +59,9 @@ impl Home {
         let command = AssertUnwindSafe(command).catch_unwind();
         let command = command.map(move |done| {
             let failed = "the client failed at the server's answer";
-            done.map_err(|panic| unanswered(format!("{failed}: {}", told(&*panic))))
+            done.map_err(|panic| {
+                unanswered(format!("{failed}: {}", panics::told(&*panic).unwrap_or("a panic")))
+            })
         });
         if Handle::try_current().is_ok_and(|here| here.id() == self.runtime.id()) {
             return command.left_future();
@@ -81,11 +83,6 @@ const ENDED: &str =
     "the runtime that this cache was opened in has ended: open it in one that lives as long";
 const STANDS: &str = "the runtime that this cache was opened in is not driven, or busy for longer than a \
                       command may take: open the cache in one that is driven all the time";
-
-fn told(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("a panic")
-}
 
 #[cfg(test)]
 mod tests {
