@@ -61,7 +61,7 @@ impl From<Invalid> for Error {
 /// use genfence::CallError;
 ///
 /// let loaded = cache.get_or_fill("k", async || Err::<&str, _>("the source is down")).await;
-/// assert!(matches!(loaded, Err(CallError::Caller("the source is down"))));
+/// assert!(matches!(loaded, Err(CallError::Caller(error)) if *error == "the source is down"));
 /// # Ok(()) }
 /// ```
 #[derive(Clone, Debug, thiserror::Error)]
@@ -69,17 +69,8 @@ pub enum CallError<E> {
     /// The cache's part failed: where nothing else is said at the call, before the caller's code ran.
     #[error(transparent)]
     Cache(#[from] Error),
-    /// The caller's code (a loader, an update) returned this error.
+    /// The caller's code (a loader, an update) returned this error; a loader's is shared by those who waited
+    /// for it.
     #[error("{0}")]
     Caller(#[source] E),
-}
-
-impl<E> CallError<CallError<E>> {
-    /// The error of a call within a call.
-    pub(crate) fn flatten(self) -> CallError<E> {
-        match self {
-            CallError::Cache(error) => CallError::Cache(error),
-            CallError::Caller(inner) => inner,
-        }
-    }
 }

@@ -2,24 +2,26 @@
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::time::Duration;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::future::try_join_all;
 use futures_util::stream::{self, StreamExt as _};
-use tokio::time::timeout;
 
+use super::load::{Failure, Load, Loaded};
 use super::lookup::Seen;
-use super::{Cache, CallError, Error, Fresh, Lease, Lookup};
+use super::{Cache, CallError, Error, Fresh, Lookup};
 use crate::store::{Store, Value};
 
 impl Cache {
     /// The value of `key`: from the cache, or else from `loader`, which reads the source.
     ///
-    /// Of all callers in all processes one runs its loader and fills the cache; the others wait for
-    /// it, at most for the option `wait`, and then read the source themselves and store nothing. A
-    /// caller that goes away (its future dropped, its loader panicked or failed) hands over to the
-    /// next at once.
+    /// Of all callers in all processes one runs its loader and fills the cache. **In one process there is one
+    /// load of a key at a time**, and it is for all who came before it began: its value, or its error. They wait
+    /// until it ends, or the option `load_time` is over, as then another one loads. For another process's fill a
+    /// process waits at most for the option `wait`; then, as in any bypass (a writer holds the key, the store
+    /// gives no answer), one of its callers loads for all, and stores nothing. Who goes away, its future dropped
+    /// or its loader panicked, hands over to the next at once.
     ///
     /// The loader must read the latest committed state: no surrounding snapshot, no replica that
     /// lags (see [`Fresh::version`]). `None` means that the source has nothing, which is
@@ -27,7 +29,8 @@ impl Cache {
     /// `max_value_bytes` is returned and not stored.
     ///
     /// # Errors
-    /// [`CallError::Caller`] is the loader's own error: nothing was stored. [`CallError::Cache`] as
+    /// [`CallError::Caller`] is the loader's own error, or that of a loader whose load this call waited for (if
+    /// both have errors of one type; else this call loads as well): nothing was stored. [`CallError::Cache`] as
     /// [`lookup`](Cache::lookup), and for a version or a time to live out of bounds. That a fill
     /// fails is no error here, as the value is there.
     ///
@@ -47,22 +50,17 @@ impl Cache {
         &self,
         key: impl AsRef<[u8]>,
         loader: L,
-    ) -> Result<Value, CallError<E>>
+    ) -> Result<Value, CallError<Arc<E>>>
     where
         L: FnOnce() -> F,
         F: Future<Output = Result<T, E>>,
+        E: Send + Sync + 'static,
         T: Into<Fresh>,
     {
-        match self.lookup(key).await? {
-            Lookup::Hit(hit) => Ok(hit.value),
-            Lookup::Bypass(_) => {
-                let fresh = loader().await.map_err(CallError::Caller)?.into();
-                Ok(self.fill_loaded(None, fresh).await?)
-            }
-            Lookup::Lease(lease) => {
-                let fresh = loader().await.map_err(CallError::Caller)?.into();
-                Ok(self.fill_loaded(Some(lease), fresh).await?)
-            }
+        let load = async || loader().await.map(Into::into);
+        match self.load(key.as_ref(), load, |fresh: &Fresh| Some(fresh.clone())).await? {
+            Loaded::Shared(value) => Ok(value),
+            Loaded::Own(fresh) => Ok(fresh.value),
         }
     }
 
@@ -96,11 +94,12 @@ impl Cache {
         &self,
         keys: impl IntoIterator<Item = K>,
         loader: L,
-    ) -> Result<Vec<Value>, CallError<E>>
+    ) -> Result<Vec<Value>, CallError<Arc<E>>>
     where
         K: AsRef<[u8]>,
         L: Fn(Vec<Bytes>) -> F,
         F: Future<Output = Result<I, E>>,
+        E: Send + Sync + 'static,
         I: IntoIterator<Item = (A, T)>,
         A: AsRef<[u8]>,
         T: Into<Fresh>,
@@ -123,10 +122,11 @@ impl Cache {
         &self,
         keys: &[Bytes],
         loader: &L,
-    ) -> Result<HashMap<Bytes, Value>, CallError<E>>
+    ) -> Result<HashMap<Bytes, Value>, CallError<Arc<E>>>
     where
         L: Fn(Vec<Bytes>) -> F,
         F: Future<Output = Result<I, E>>,
+        E: Send + Sync + 'static,
         I: IntoIterator<Item = (A, T)>,
         A: AsRef<[u8]>,
         T: Into<Fresh>,
@@ -136,17 +136,26 @@ impl Cache {
 
         if !batch.to_load.is_empty() {
             let keys = batch.to_load.keys().cloned().collect();
-            let loaded = loader(keys).await.map_err(CallError::Caller)?;
-            self.fill_batch(loaded, &mut batch).await?;
+            match loader(keys).await {
+                Ok(loaded) => self.fill_batch(loaded, &mut batch).await?,
+                Err(error) => {
+                    let error = Arc::new(error);
+                    batch.to_load.drain().for_each(|(_, load)| {
+                        load.fail(Arc::clone(&error) as Failure);
+                    });
+                    return Err(CallError::Caller(error));
+                }
+            }
         }
 
         let held_by_others = batch.held_by_others.drain(..).map(|key| async move {
-            let load = async || {
-                let loaded = loader(vec![key.clone()]).await.map_err(CallError::Caller)?;
-                only(loaded, &key).map_err(CallError::Cache)
+            let load = async || Ok(only(loader(vec![key.clone()]).await?, &key));
+            let fresh = |loaded: &Result<Fresh, Error>| loaded.clone().ok();
+            let value = match self.load(&key, load, fresh).await? {
+                Loaded::Shared(value) => value,
+                Loaded::Own(fresh) => fresh?.value,
             };
-            let value = self.get_or_fill(&key, load).await.map_err(CallError::flatten)?;
-            Ok::<_, CallError<E>>((key, value))
+            Ok::<_, CallError<Arc<E>>>((key, value))
         });
         batch.values.extend(try_join_all(held_by_others).await?);
         Ok(batch.values)
@@ -203,8 +212,8 @@ impl Cache {
             let key = Bytes::clone(key);
             match lookup {
                 Some(Lookup::Hit(hit)) => drop(batch.values.insert(key, hit.value)),
-                Some(Lookup::Lease(lease)) => drop(batch.to_load.insert(key, Some(lease))),
-                Some(Lookup::Bypass(_)) => drop(batch.to_load.insert(key, None)),
+                Some(Lookup::Lease(lease)) => drop(batch.to_load.insert(key, Load::Leased(lease))),
+                Some(Lookup::Bypass(_)) => drop(batch.to_load.insert(key, Load::alone(self))),
                 None => batch.held_by_others.push(key),
             }
         }
@@ -221,38 +230,15 @@ impl Cache {
             let (key, _) = batch.to_load.get_key_value(key.as_ref()).ok_or(Error::UnexpectedKey)?;
             fresh.insert(key.clone(), value.into());
         }
-        let fills = batch.to_load.drain().map(|(key, lease)| {
+        let fills = batch.to_load.drain().map(|(key, load)| {
             let fresh = fresh.remove(&key).unwrap_or_else(Fresh::nothing);
-            async move { Ok::<_, Error>((key, self.fill_loaded(lease, fresh).await?)) }
+            let value = fresh.value.clone();
+            async move { self.end_load(load, fresh).await.map(|()| (key, value)) }
         });
         // All of them, also where one is refused.
         let filled: Vec<_> = stream::iter(fills).buffered(AT_ONCE).collect().await;
         batch.values.extend(filled.into_iter().collect::<Result<Vec<_>, Error>>()?);
         Ok(())
-    }
-
-    /// Stores what was loaded, if there is a lease and it can be, and returns it in any case.
-    async fn fill_loaded(&self, lease: Option<Lease>, fresh: Fresh) -> Result<Value, Error> {
-        let value = fresh.value.clone();
-        if self.is_oversized(&fresh) {
-            if let Some(lease) = lease {
-                lease.give_back(&fresh).await;
-            }
-            return Ok(value);
-        }
-        let fresh = fresh.check(&self.0.options)?;
-        let Some(lease) = lease else { return Ok(value) };
-        let fill = async move {
-            if let Err(error) = lease.fill_checked(fresh).await {
-                tracing::warn!(%error, "a loaded value could not be stored");
-            }
-        };
-        // The value is there: a store that is slow to answer, or dead, does not hold it back.
-        let mut fill = Box::pin(fill);
-        if timeout(FILL_PATIENCE, &mut fill).await.is_err() {
-            self.spawn(fill);
-        }
-        Ok(value)
     }
 
     /// Whether a value is too large to be stored, which is counted and logged: what the source has
@@ -287,15 +273,12 @@ const TOGETHER: usize = 1_000;
 /// How many commands of one call are under way at once.
 const AT_ONCE: usize = 256;
 
-/// How long a loaded value waits to be stored; after that it is returned, and stored in the background.
-const FILL_PATIENCE: Duration = Duration::from_millis(100);
-
 /// The state of one [`Cache::get_or_fill_many`].
 #[derive(Default)]
 struct Batch {
     values: HashMap<Bytes, Value>,
-    /// What the loader is asked for. Without a lease: a bypass.
-    to_load: HashMap<Bytes, Option<Lease>>,
+    /// What the loader is asked for.
+    to_load: HashMap<Bytes, Load>,
     held_by_others: Vec<Bytes>,
 }
 

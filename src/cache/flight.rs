@@ -180,6 +180,27 @@ impl<A, C> Leader<A, C> {
             .is_some_and(|flight| flight.waiters.iter().any(|waiting| !waiting.sender.is_closed()))
     }
 
+    /// Gives those who joined before `mark` their answer; the flight goes on for the others. Says how many took
+    /// it.
+    pub fn tell(&self, answer: &A, mark: Mark) -> usize
+    where
+        A: Clone,
+    {
+        let Some(flights) = &self.flights else { return 0 };
+        let in_time: Vec<_> = match flights.shard(&self.key).lock().get_mut(&self.key) {
+            None => return 0,
+            Some(Flight { waiters, .. }) => {
+                // They stand in the order in which they joined.
+                let count = waiters.iter().take_while(|waiting| waiting.joined < mark).count();
+                waiters.drain(..count).collect()
+            }
+        };
+        // Sent without the lock: a waiter may wake, and join anew, at once.
+        let sent =
+            in_time.into_iter().map(|waiting| waiting.sender.send(Verdict::Answer(answer.clone())));
+        sent.filter(Result::is_ok).count()
+    }
+
     /// Ends the flight. The answer goes to those who joined before `mark`; the others look again.
     /// What is carried has nobody to take it over.
     pub fn finish(mut self, answer: &A, mark: Mark)

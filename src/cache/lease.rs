@@ -11,7 +11,8 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::flight::Mark;
 use super::fresh::{Checked, Fresh};
-use super::lookup::Found;
+use super::load::Failure;
+use super::lookup::{Found, Told};
 use super::retry::Settled;
 use super::{Cache, Error, Leader};
 use crate::protocol::{Claim, Grant, Refusal, Token, Version};
@@ -134,19 +135,24 @@ impl Lease {
             version,
             ttl,
         };
+        let hit = Hit { value, stamp: self.token, version };
+        let told = Told::Found(Found::Hit(hit));
+        if version.is_none() {
+            // What becomes of the fill is nothing to those who came before the read.
+            leader.tell(&told, self.read);
+        }
         let settled = self.cache.settle(leader.key(), &change, Some(self.token)).await;
         if let Ok(Settled::Applied | Settled::Refused(Refusal::Missing)) = settled {
             // The lease is over. In every other case it may be live, and is given back.
             leader.carried.clear();
         }
-        let mark = match &settled {
+        match &settled {
             // Only a value that was stored is known to have been the latest when the fill was sent.
-            Ok(Settled::Applied) => sent,
-            // It may come from a replica that lags, and what the floor has rejected is too old for all.
-            _ if version.is_some() => Mark::NONE,
-            _ => self.read,
-        };
-        leader.finish(&Found::Hit(Hit { value, stamp: self.token, version }), mark);
+            Ok(Settled::Applied) => leader.finish(&told, sent),
+            // Those who came later look for themselves, one first. As must all where there is a version: it may
+            // come from a replica that lags, and what the floor has rejected is too old for everybody.
+            _ => drop(leader),
+        }
         let counters = &self.cache.0.counters;
         match settled {
             Ok(Settled::Applied) => {
@@ -170,18 +176,29 @@ impl Lease {
         }
     }
 
-    /// Ends the flight with a value that is not stored, and gives the lease back.
+    /// Gives a value that is not stored to those who came before it was read, and the lease to the next of the
+    /// others, or back.
     pub(super) async fn give_back(self, fresh: &Fresh) {
         self.keeper.abort();
         let leader = self.shared.leader.lock().take();
         let Some(leader) = leader else { return };
         let version = fresh.version.and_then(Version::new);
         let mark = match version {
-            Some(version) if !self.cache.is_at_floor(leader.key(), version).await => Mark::NONE,
+            Some(version) if self.cache.is_at_floor(leader.key(), version).await != Some(true) => {
+                Mark::NONE
+            }
             _ => self.read,
         };
         let hit = Hit { value: fresh.value.clone(), stamp: self.token, version };
-        leader.finish(&Found::Hit(hit), mark);
+        leader.tell(&Told::Found(Found::Hit(hit)), mark);
+    }
+
+    /// Gives the lease up: those who had joined before the source was read share the failure, and the next of
+    /// the others takes it over. Says how many were told.
+    pub(super) fn fail(self, failure: Failure) -> usize {
+        self.keeper.abort();
+        let leader = self.shared.leader.lock().take();
+        leader.map_or(0, |leader| leader.tell(&Told::LoadFailed(failure), self.read))
     }
 }
 

@@ -7,6 +7,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::flight::{Mark, Role, Verdict};
 use super::lease::Lease;
+use super::load::Failure;
 use super::options::UnreachableRead;
 use super::retry::jittered;
 use super::{Cache, Error, Leader};
@@ -65,6 +66,14 @@ pub enum Bypass {
 
 /// What a leader tells those who wait for it.
 #[derive(Clone)]
+pub(super) enum Told {
+    Found(Found),
+    /// The load failed that began after they came.
+    LoadFailed(Failure),
+}
+
+/// What a lookup finds that is not the caller's to load.
+#[derive(Clone)]
 pub(super) enum Found {
     Hit(Hit),
     Bypass(Bypass),
@@ -74,9 +83,9 @@ pub(super) enum Found {
 impl Found {
     /// Tells those who wait, and the leader's own caller. A value that was read is good for those
     /// who had joined at `read`; that there is none to be had is good for all.
-    fn answer(self, leader: Leader, read: Mark) -> Result<Lookup, Error> {
+    pub(super) fn answer(self, leader: Leader, read: Mark) -> Result<Lookup, Error> {
         let mark = if let Found::Hit(_) = self { read } else { Mark::ALL };
-        leader.finish(&self, mark);
+        leader.finish(&Told::Found(self.clone()), mark);
         self.into_lookup()
     }
 
@@ -94,6 +103,38 @@ pub(super) enum Seen {
     Found(Found),
     /// There is no value; whether somebody's claim, live or not, is on the key.
     Nothing(bool),
+}
+
+/// Who waits for whose load.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Patience {
+    /// Waits for any, at most for the option `wait`; may go on to load by itself.
+    Bounded,
+    /// Waits for its own process's as long as they are kept alive, and for another process's at most for the
+    /// option `wait`; then it loads for all who wait in this process.
+    Shares,
+}
+
+/// What a miss comes to.
+pub(super) enum Missed {
+    /// It was somebody else's to find out.
+    Told(Told),
+    Leased(Lease),
+    /// There is no lease to be had. The lead is the caller's, to tell the others, who joined before the mark.
+    Led(Found, Leader, Mark),
+    /// As `Led`, as the time is up for this caller; the others may wait longer.
+    Slow(Leader),
+}
+
+impl Missed {
+    /// To one who waits for nobody, and tells everybody.
+    fn at_once(self) -> Option<Result<Lookup, Error>> {
+        match self {
+            Missed::Leased(lease) => Some(Ok(Lookup::Lease(lease))),
+            Missed::Led(found, leader, mark) => Some(found.answer(leader, mark)),
+            Missed::Told(_) | Missed::Slow(_) => None,
+        }
+    }
 }
 
 /// What the record of a key says to one who does not get its lease.
@@ -142,7 +183,7 @@ impl Cache {
             Seen::Found(found) => found.into_lookup(),
             // Apart, so that a hit's future is not as large as a miss's.
             Seen::Nothing(claimed) => {
-                Box::pin(self.miss(Bytes::copy_from_slice(&key), claimed)).await
+                Box::pin(self.look_up_missing(Bytes::copy_from_slice(&key), claimed)).await
             }
         };
         if let Ok(Lookup::Bypass(why)) = lookup {
@@ -188,28 +229,63 @@ impl Cache {
         }
     }
 
-    /// Leads the flight of a missing key, or waits for it. `claimed`: whether somebody's claim was
-    /// seen on it.
-    async fn miss(&self, key: Bytes, mut claimed: bool) -> Result<Lookup, Error> {
+    async fn look_up_missing(&self, key: Bytes, claimed: bool) -> Result<Lookup, Error> {
+        match self.miss(key, claimed, None, Patience::Bounded).await? {
+            Missed::Leased(lease) => Ok(Lookup::Lease(lease)),
+            Missed::Led(found, leader, mark) => found.answer(leader, mark),
+            Missed::Told(Told::Found(found)) => found.into_lookup(),
+            // Who is told that a load failed looks again, until its time is up.
+            Missed::Slow(_) | Missed::Told(Told::LoadFailed(_)) => Ok(Lookup::Bypass(Bypass::Slow)),
+        }
+    }
+
+    /// Leads the flight of a missing key, or waits for it. `claimed`: whether somebody's claim was seen on it.
+    /// `bypass`: why there is no lease to be had, if that is known.
+    pub(super) async fn miss(
+        &self,
+        key: Bytes,
+        mut claimed: bool,
+        mut bypass: Option<Bypass>,
+        patience: Patience,
+    ) -> Result<Missed, Error> {
         let deadline = Instant::now() + self.0.options.wait;
         loop {
             let waiter = match self.0.flights.join(&key) {
-                Role::Leader(leader) => return self.lead(leader, claimed, deadline).await,
+                Role::Leader(leader) => {
+                    return Ok(self.lead(leader, claimed, bypass, deadline).await);
+                }
                 Role::Waiter(waiter) => waiter,
             };
-            match timeout_at(deadline, waiter).await {
-                Err(_) => return Ok(Lookup::Bypass(Bypass::Slow)),
+            let verdict = match patience {
+                // It ends with the load: whoever leads is alive in this process, and its lead is bounded.
+                Patience::Shares => waiter.await,
+                Patience::Bounded => match timeout_at(deadline, waiter).await {
+                    Ok(verdict) => verdict,
+                    Err(_) => return Ok(Missed::Told(Told::Found(Found::Bypass(Bypass::Slow)))),
+                },
+            };
+            match (verdict, patience) {
                 // The leader before may have left its own lease, which the next one replaces.
-                Ok(Verdict::Lead(leader)) => return self.lead(leader, false, deadline).await,
-                Ok(Verdict::Answer(found)) => {
-                    if let Found::Hit(_) = found {
+                (Verdict::Lead(leader), _) => {
+                    return Ok(self.lead(leader, false, bypass, deadline).await);
+                }
+                // Each would load by itself: one of them does, for all.
+                (Verdict::Answer(Told::Found(Found::Bypass(why))), Patience::Shares) => {
+                    bypass = Some(why);
+                }
+                (Verdict::Answer(Told::LoadFailed(_)), Patience::Bounded) => {}
+                (Verdict::Answer(told), _) => {
+                    if let Told::Found(Found::Hit(_)) = told {
                         self.0.counters.shared.add();
                     }
-                    return found.into_lookup();
+                    return Ok(Missed::Told(told));
                 }
                 // What that flight brought is older than this call.
-                Ok(Verdict::Again) => match self.read(&key).await? {
-                    Seen::Found(found) => return found.into_lookup(),
+                (Verdict::Again, _) => match self.read(&key).await? {
+                    Seen::Found(Found::Bypass(why)) if patience == Patience::Shares => {
+                        bypass = Some(why);
+                    }
+                    Seen::Found(found) => return Ok(Missed::Told(Told::Found(found))),
                     Seen::Nothing(seen) => claimed = seen,
                 },
             }
@@ -222,13 +298,17 @@ impl Cache {
         &self,
         mut leader: Leader,
         mut claimed: bool,
+        bypass: Option<Bypass>,
         deadline: Instant,
-    ) -> Result<Lookup, Error> {
+    ) -> Missed {
+        if let Some(why) = bypass {
+            return Missed::Led(Found::Bypass(why), leader, Mark::ALL);
+        }
         let mut pause = PAUSES.0;
         loop {
             if !claimed {
                 leader = match self.take_lease(leader).await {
-                    Ok(lookup) => return lookup,
+                    Ok(missed) => return missed,
                     Err(refused) => refused,
                 };
             }
@@ -236,12 +316,11 @@ impl Cache {
                 let mark = leader.mark();
                 match self.look(leader.key()).await {
                     Look::Free => break,
-                    Look::Found(found) => return found.answer(leader, mark),
+                    Look::Found(found) => return Missed::Led(found, leader, mark),
                     Look::Leased(left) => {
                         let now = Instant::now();
                         if now >= deadline {
-                            // Those who may wait longer go on with the lead.
-                            return Ok(Lookup::Bypass(Bypass::Slow));
+                            return Missed::Slow(leader);
                         }
                         sleep(jittered(pause).min(left).min(deadline - now)).await;
                         pause = (pause * 2).min(PAUSES.1);
@@ -252,7 +331,7 @@ impl Cache {
                 continue;
             }
             if Instant::now() >= deadline {
-                return Ok(Lookup::Bypass(Bypass::Slow));
+                return Missed::Slow(leader);
             }
             // Refused, and then free: others come and go. No reason to ask as fast as they do.
             sleep(jittered(pause)).await;
@@ -261,17 +340,17 @@ impl Cache {
     }
 
     /// Asks for the lease once. Gives the lead back where somebody holds the key.
-    async fn take_lease(&self, mut leader: Leader) -> Result<Result<Lookup, Error>, Leader> {
+    async fn take_lease(&self, mut leader: Leader) -> Result<Missed, Leader> {
         let (time, ttl) = (self.0.options.lease_time, self.0.options.claim_ttl());
         let key = leader.key().clone();
         let claim = |token, previous| Claim::Lease { token, previous, time, ttl };
         match self.claim_anew(&key, &mut leader.carried, claim).await {
             Ok(Ok((token, grant))) => {
                 self.0.counters.leases.add();
-                Ok(Ok(Lookup::Lease(Lease::new(self.clone(), leader, token, grant))))
+                Ok(Missed::Leased(Lease::new(self.clone(), leader, token, grant)))
             }
             Ok(Err(_)) => Err(leader),
-            Err(error) => Ok(self.unreachable(error).answer(leader, Mark::ALL)),
+            Err(error) => Ok(Missed::Led(self.unreachable(error), leader, Mark::ALL)),
         }
     }
 
@@ -301,10 +380,11 @@ impl Cache {
         }
     }
 
-    /// Whether a value of this version is as new as anything the cache has heard of the key.
-    pub(super) async fn is_at_floor(&self, key: &[u8], version: Version) -> bool {
-        let snapshot = self.0.store.inspect(key).await;
-        snapshot.is_ok_and(|known| known.is_none_or(|known| known.record.floor <= Some(version)))
+    /// Whether a value of this version is as new as anything the cache has heard of the key. `None`: the cache
+    /// does not answer.
+    pub(super) async fn is_at_floor(&self, key: &[u8], version: Version) -> Option<bool> {
+        let known = self.0.store.inspect(key).await.ok()?;
+        Some(known.is_none_or(|known| known.record.floor <= Some(version)))
     }
 
     /// What [`get_or_fill_many`](Cache::get_or_fill_many) does with each missing key: as
@@ -317,14 +397,14 @@ impl Cache {
         let mut leader = self.0.flights.try_lead(key)?;
         if !claimed {
             leader = match self.take_lease(leader).await {
-                Ok(lookup) => return Some(lookup),
+                Ok(missed) => return missed.at_once(),
                 Err(refused) => refused,
             };
         }
         let mark = leader.mark();
         match self.look(leader.key()).await {
             Look::Found(found) => Some(found.answer(leader, mark)),
-            Look::Free if claimed => self.take_lease(leader).await.ok(),
+            Look::Free if claimed => self.take_lease(leader).await.ok()?.at_once(),
             Look::Leased(_) | Look::Free => None,
         }
     }

@@ -6,6 +6,7 @@ mod fill;
 mod flight;
 mod fresh;
 mod lease;
+mod load;
 mod lookup;
 mod options;
 mod reservation;
@@ -34,7 +35,7 @@ use tokio_util::task::TaskTracker;
 use crate::protocol::Token;
 use crate::store::{Backend, Change, Diagnosis, Hit, Snapshot, Store};
 use flight::Flights;
-use lookup::{Found, Seen};
+use lookup::{Found, Seen, Told};
 use options::Options;
 
 pub use builder::Builder;
@@ -51,7 +52,7 @@ pub use update::{Source, Update};
 pub use write::{Replace, Set, Touch};
 
 /// A flight's lead carries the tokens of leases that its next holder may replace.
-type Leader = flight::Leader<Found, Token>;
+type Leader = flight::Leader<Told, Token>;
 
 /// Tables of flights: enough that a few dozen threads rarely meet on one lock.
 const FLIGHT_SHARDS: usize = 64;
@@ -94,7 +95,7 @@ pub struct Cache(Arc<Inner>);
 struct Inner {
     store: Backend,
     options: Options,
-    flights: Arc<Flights<Found, Token>>,
+    flights: Arc<Flights<Told, Token>>,
     counters: stats::Counters,
     runtime: Handle,
     tasks: TaskTracker,

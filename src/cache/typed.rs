@@ -2,11 +2,14 @@
 
 use std::future::Future;
 use std::marker::PhantomData;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::load::Loaded;
 use super::{Cache, CallError, Error, Fresh, Reservation, Set, Source, Update};
 
 impl Fresh {
@@ -24,7 +27,7 @@ impl Fresh {
 impl Cache {
     /// This cache, for values of one type, as JSON.
     pub fn typed<T: Serialize + DeserializeOwned>(&self) -> Typed<T> {
-        Typed { cache: self.clone(), kind: PhantomData }
+        Typed { cache: self.clone(), is_logged: Arc::default(), kind: PhantomData }
     }
 }
 
@@ -53,12 +56,15 @@ impl Cache {
 /// ```
 pub struct Typed<T> {
     cache: Cache,
+    /// That values of this type cannot be written or read.
+    is_logged: Arc<AtomicBool>,
     kind: PhantomData<fn() -> T>,
 }
 
 impl<T> Clone for Typed<T> {
     fn clone(&self) -> Self {
-        Typed { cache: self.cache.clone(), kind: PhantomData }
+        let is_logged = Arc::clone(&self.is_logged);
+        Typed { cache: self.cache.clone(), is_logged, kind: PhantomData }
     }
 }
 
@@ -86,42 +92,52 @@ impl<T: Serialize + DeserializeOwned> Typed<T> {
         }
     }
 
-    /// As [`Cache::get_or_fill`].
+    /// As [`Cache::get_or_fill`]. A loaded value that cannot be written as JSON is returned and not stored. So is
+    /// one whose key holds, also after it was removed, what cannot be read as `T`, as while two versions of a
+    /// program run; either is logged once.
     ///
     /// # Errors
-    /// As [`Cache::get_or_fill`], and [`Error::Invalid`] for a value that cannot be written as JSON
-    /// and read back.
+    /// As [`Cache::get_or_fill`].
     pub async fn get_or_fill<E, L, F>(
         &self,
         key: impl AsRef<[u8]>,
         loader: L,
-    ) -> Result<Option<T>, CallError<E>>
+    ) -> Result<Option<T>, CallError<Arc<E>>>
     where
         L: Fn() -> F,
         F: Future<Output = Result<Option<T>, E>>,
+        E: Send + Sync + 'static,
     {
         let key = key.as_ref();
-        let value = self.load(key, &loader).await?;
-        if let Ok(value) = decode(value.as_ref()) {
-            return Ok(value);
+        for is_last in [false, true] {
+            let shared = match self.cache.load(key, &loader, |value| self.write(value)).await? {
+                Loaded::Own(value) => return Ok(value),
+                Loaded::Shared(value) => value,
+            };
+            match decode(shared.as_ref()) {
+                Ok(value) => return Ok(value),
+                Err(_) if is_last => break,
+                Err(_) => self.cache.invalidate(key, None).await?,
+            }
         }
-        self.cache.invalidate(key, None).await?;
-        let value = self.load(key, &loader).await?;
-        Ok(decode(value.as_ref())?)
+        self.log_once("a cached value cannot be read, also after it was removed; is another version of this program at work?");
+        loader().await.map_err(|error| CallError::Caller(Arc::new(error)))
     }
 
-    async fn load<E, L, F>(&self, key: &[u8], loader: &L) -> Result<Option<Bytes>, CallError<E>>
-    where
-        L: Fn() -> F,
-        F: Future<Output = Result<Option<T>, E>>,
-    {
-        let load = async || -> Result<Fresh, CallError<E>> {
-            Ok(match loader().await.map_err(CallError::Caller)? {
-                Some(value) => Fresh::json(&value)?,
-                None => Fresh::nothing(),
-            })
-        };
-        self.cache.get_or_fill(key, load).await.map_err(CallError::flatten)
+    /// Nothing, where it cannot be written.
+    fn write(&self, value: &Option<T>) -> Option<Fresh> {
+        let Some(value) = value else { return Some(Fresh::nothing()) };
+        let fresh = Fresh::json(value).ok();
+        if fresh.is_none() {
+            self.log_once("a loaded value cannot be written as JSON, and is not stored");
+        }
+        fresh
+    }
+
+    fn log_once(&self, problem: &'static str) {
+        if !self.is_logged.swap(true, Relaxed) {
+            tracing::warn!(kind = std::any::type_name::<T>(), "{problem}");
+        }
     }
 
     /// As [`Cache::update`], for a closure that returns the value the source now has, or `None` for

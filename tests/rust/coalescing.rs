@@ -12,7 +12,7 @@ use genfence::{Bypass, Cache, CallError, Fill, Lease, Lookup};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
-type Loaded = Result<Option<Bytes>, CallError<&'static str>>;
+type Loaded = Result<Option<Bytes>, CallError<Arc<&'static str>>>;
 
 fn gate() -> Arc<Semaphore> {
     Arc::new(Semaphore::new(0))

@@ -23,7 +23,7 @@ async fn lease(cache: &Cache) -> Lease {
 /// for itself.
 async fn crossed(
     builder: Builder,
-) -> (Lease, JoinHandle<Result<Option<Bytes>, CallError<Infallible>>>) {
+) -> (Lease, JoinHandle<Result<Option<Bytes>, CallError<Arc<Infallible>>>>) {
     let (cache, store, _) = faulty_with(builder);
     cache.invalidate("k", Some(2)).await.unwrap();
     let gate = Arc::new(Semaphore::new(0));

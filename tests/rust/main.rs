@@ -19,6 +19,7 @@ mod floors;
 mod header;
 #[cfg(all(feature = "cli", feature = "aerospike"))]
 mod keys;
+mod loads;
 #[cfg(feature = "aerospike")]
 mod login;
 mod outcomes;

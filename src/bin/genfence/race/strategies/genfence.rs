@@ -90,9 +90,11 @@ impl Strategy for Genfence {
     fn read(&self, key: Key, load: Load<'_>) -> Result<Version, Failure> {
         let loader = || ready(block_in_place(load).map(|version| version.to_be_bytes().to_vec()));
         let read = self.runtime.block_on(self.cache.get_or_fill(self.name(key), loader));
-        let value = read.map_err(|error| match error {
-            CallError::Cache(error) => error.into(),
-            CallError::Caller(failure) => failure,
+        let value = read.map_err(|error| -> Failure {
+            match error {
+                CallError::Cache(error) => error.into(),
+                CallError::Caller(failure) => failure.to_string().into(),
+            }
         })?;
         let bytes = value.as_deref().ok_or("the cache says that a row is not there")?;
         Ok(Version::from_be_bytes(bytes.try_into()?))

@@ -1,0 +1,249 @@
+//! One load for all who wait in a process, stored or not.
+
+use std::any::Any;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use tokio::task::AbortHandle;
+use tokio::time::{sleep, timeout};
+
+use super::flight::Mark;
+use super::lookup::{Bypass, Found, Missed, Patience, Seen, Told};
+use super::retry::token;
+use super::{Cache, CallError, Error, Fresh, Leader, Lease, Lookup};
+use crate::protocol::Version;
+use crate::store::{Hit, Value};
+
+/// What a loader failed with: the caller's own error, shared by those who waited for it.
+pub(crate) type Failure = Arc<dyn Any + Send + Sync>;
+
+/// What a caller finds who loads, if it comes to that, for all who wait in this process.
+pub(crate) enum ToLoad {
+    Hit(Hit),
+    /// It is this caller's to load; and why it is not stored, if so.
+    Load(Load, Option<Bypass>),
+    /// Another caller's load failed.
+    Failed(Failure),
+}
+
+/// The permission to load. Dropped unused, it goes to the next who waits.
+pub(crate) enum Load {
+    /// What is loaded is stored.
+    Leased(Lease),
+    /// It is not, as in a bypass.
+    Unleased(Unleased),
+}
+
+/// The permission to load what is not stored.
+pub(crate) struct Unleased {
+    cache: Cache,
+    /// Gone when the load takes too long.
+    leader: Arc<Mutex<Option<Leader>>>,
+    /// Set before the holder could read the source: who joined earlier may take what it read.
+    read: Mark,
+    keeper: Option<AbortHandle>,
+}
+
+impl Unleased {
+    /// Without a leader it is a load for its own caller alone.
+    fn new(cache: &Cache, leader: Option<Leader>) -> Self {
+        let read = leader.as_ref().map_or(Mark::NONE, Leader::mark);
+        let leader = Arc::new(Mutex::new(leader));
+        let keeper = leader.lock().is_some().then(|| {
+            let (kept, load_time) = (Arc::clone(&leader), cache.0.options.load_time);
+            cache.spawn(async move {
+                sleep(load_time).await;
+                tracing::debug!("a load takes too long; another caller may load");
+                let leader = kept.lock().take();
+                drop(leader);
+            })
+        });
+        Unleased { cache: cache.clone(), leader, read, keeper }
+    }
+
+    fn take(&self) -> Option<Leader> {
+        if let Some(keeper) = &self.keeper {
+            keeper.abort();
+        }
+        self.leader.lock().take()
+    }
+
+    /// Gives a value that is not stored to those who came before it was read; the next of the others leads.
+    async fn share(self, fresh: &Fresh) {
+        let Some(leader) = self.take() else { return };
+        let version = fresh.version.and_then(Version::new);
+        let mark = match version {
+            // It may come from a replica that lags.
+            Some(version)
+                if leader.is_awaited()
+                    && self.cache.is_at_floor(leader.key(), version).await == Some(false) =>
+            {
+                Mark::NONE
+            }
+            _ => self.read,
+        };
+        let hit = Hit { value: fresh.value.clone(), stamp: token(), version };
+        leader.tell(&Told::Found(Found::Hit(hit)), mark);
+    }
+
+    fn fail(self, failure: Failure) -> usize {
+        self.take().map_or(0, |leader| leader.tell(&Told::LoadFailed(failure), self.read))
+    }
+}
+
+impl Drop for Unleased {
+    fn drop(&mut self) {
+        // Dropped without the lock: it tells the next waiter.
+        let leader = self.take();
+        drop(leader);
+    }
+}
+
+impl Load {
+    /// A load for its own caller, beside all others.
+    pub(super) fn alone(cache: &Cache) -> Self {
+        Load::Unleased(Unleased::new(cache, None))
+    }
+
+    /// The load failed: those who had joined before it began share that, and the next of the others loads.
+    /// Says how many were told.
+    pub(crate) fn fail(self, failure: Failure) -> usize {
+        match self {
+            Load::Leased(lease) => lease.fail(failure),
+            Load::Unleased(unleased) => unleased.fail(failure),
+        }
+    }
+
+    /// It was loaded, and is not to be stored: those who wait get it.
+    pub(crate) async fn share(self, fresh: &Fresh) {
+        match self {
+            Load::Leased(lease) => lease.give_back(fresh).await,
+            Load::Unleased(unleased) => unleased.share(fresh).await,
+        }
+    }
+}
+
+/// Why there is nothing to share.
+struct Unstorable;
+
+/// What a call that loads came to.
+pub(super) enum Loaded<T> {
+    /// The bytes, from the cache or another caller.
+    Shared(Value),
+    /// What the caller's own loader said.
+    Own(T),
+}
+
+impl Cache {
+    /// Looks `key` up for a caller who loads for all.
+    pub(crate) async fn begin_load(&self, key: &[u8]) -> Result<ToLoad, Error> {
+        let key = self.key(key)?;
+        let (claimed, bypass) = match self.read(&key).await? {
+            Seen::Found(Found::Hit(hit)) => return Ok(ToLoad::Hit(hit)),
+            Seen::Found(Found::Bypass(why)) => (false, Some(why)),
+            Seen::Found(Found::Failed(error)) => return Err(error),
+            Seen::Nothing(claimed) => (claimed, None),
+        };
+        // Apart, so that a hit's future is not as large as a miss's.
+        Box::pin(self.load_missing(Bytes::copy_from_slice(&key), claimed, bypass)).await
+    }
+
+    async fn load_missing(
+        &self,
+        key: Bytes,
+        claimed: bool,
+        bypass: Option<Bypass>,
+    ) -> Result<ToLoad, Error> {
+        let (leader, why) = match self.miss(key, claimed, bypass, Patience::Shares).await? {
+            Missed::Leased(lease) => return Ok(ToLoad::Load(Load::Leased(lease), None)),
+            Missed::Slow(leader) => (Some(leader), Bypass::Slow),
+            Missed::Led(Found::Bypass(why), leader, _) => (Some(leader), why),
+            Missed::Led(found, leader, mark) => match found.answer(leader, mark)? {
+                Lookup::Hit(hit) => return Ok(ToLoad::Hit(hit)),
+                Lookup::Lease(lease) => return Ok(ToLoad::Load(Load::Leased(lease), None)),
+                Lookup::Bypass(why) => (None, why),
+            },
+            Missed::Told(Told::LoadFailed(failure)) => return Ok(ToLoad::Failed(failure)),
+            Missed::Told(Told::Found(Found::Hit(hit))) => return Ok(ToLoad::Hit(hit)),
+            Missed::Told(Told::Found(Found::Failed(error))) => return Err(error),
+            Missed::Told(Told::Found(Found::Bypass(why))) => (None, why),
+        };
+        self.0.counters.bypasses.add();
+        tracing::debug!(?why, "bypass");
+        Ok(ToLoad::Load(Load::Unleased(Unleased::new(self, leader)), Some(why)))
+    }
+
+    /// Loads for all who wait, unless there is a value. `fresh` says what of it is to be stored; nothing, if it
+    /// cannot be.
+    pub(super) async fn load<T, E, F>(
+        &self,
+        key: &[u8],
+        loader: impl FnOnce() -> F,
+        fresh: impl FnOnce(&T) -> Option<Fresh>,
+    ) -> Result<Loaded<T>, CallError<Arc<E>>>
+    where
+        E: Send + Sync + 'static,
+        F: Future<Output = Result<T, E>>,
+    {
+        let load = match self.begin_load(key).await? {
+            ToLoad::Hit(hit) => return Ok(Loaded::Shared(hit.value)),
+            ToLoad::Load(load, _) => load,
+            ToLoad::Failed(failure) => match failure.downcast() {
+                Ok(error) => return Err(CallError::Caller(error)),
+                // Of a caller whose loader has another type of error, or whose value could not be written.
+                Err(_) => Load::alone(self),
+            },
+        };
+        let loaded = match loader().await {
+            Ok(loaded) => loaded,
+            Err(error) => {
+                let error = Arc::new(error);
+                load.fail(Arc::clone(&error) as Failure);
+                return Err(CallError::Caller(error));
+            }
+        };
+        match fresh(&loaded) {
+            Some(fresh) => self.end_load(load, fresh).await?,
+            // Those who wait would meet the same, one after another: each goes on by itself.
+            None => drop(load.fail(Arc::new(Unstorable))),
+        }
+        Ok(Loaded::Own(loaded))
+    }
+
+    /// Stores what was loaded, if there is a lease and it can be, and gives it to those who wait.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a version or a time to live out of bounds. That a fill fails is no error here, as
+    /// the value is there.
+    pub(crate) async fn end_load(&self, load: Load, fresh: Fresh) -> Result<(), Error> {
+        if self.is_oversized(&fresh) {
+            load.share(&fresh).await;
+            return Ok(());
+        }
+        let checked = fresh.clone().check(&self.0.options)?;
+        let lease = match load {
+            Load::Leased(lease) => lease,
+            Load::Unleased(unleased) => {
+                unleased.share(&fresh).await;
+                return Ok(());
+            }
+        };
+        let fill = async move {
+            if let Err(error) = lease.fill_checked(checked).await {
+                tracing::warn!(%error, "a loaded value could not be stored");
+            }
+        };
+        // The value is there: a store that is slow to answer, or dead, does not hold it back.
+        let mut fill = Box::pin(fill);
+        if timeout(FILL_PATIENCE, &mut fill).await.is_err() {
+            self.spawn(fill);
+        }
+        Ok(())
+    }
+}
+
+/// How long a loaded value waits to be stored; after that it is returned, and stored in the background.
+const FILL_PATIENCE: Duration = Duration::from_millis(100);
