@@ -159,6 +159,11 @@
 #define GF_SUBMITTED 15
 
 /*
+ Of gf_load: the load failed that this call waited for. gf_result.value is what its caller said.
+ */
+#define GF_LOAD_FAILED 16
+
+/*
  An argument is out of bounds, NULL, of another size, or no UTF-8. Nothing was sent.
  */
 #define GF_E_INVALID -1
@@ -184,17 +189,17 @@
 #define GF_E_ABI -5
 
 /*
- Of GF_BYPASS: a writer holds the key.
+ A writer holds the key.
  */
 #define GF_BYPASS_RESERVED 1
 
 /*
- Of GF_BYPASS: somebody else's fill takes longer than the option `wait`.
+ Somebody else's fill takes longer than the option `wait`.
  */
 #define GF_BYPASS_SLOW 2
 
 /*
- Of GF_BYPASS: the store gave no answer.
+ The store gave no answer.
  */
 #define GF_BYPASS_UNREACHABLE 3
 
@@ -209,7 +214,12 @@
 #define GF_FLAG_VERSION 2
 
 /*
- key
+ Of a get: a store that gives no answer is an error, whatever the option `unreachable_read` says.
+ */
+#define GF_FLAG_STRICT 4
+
+/*
+ key, flags
  */
 #define GF_OP_GET 1
 
@@ -279,6 +289,21 @@
 #define GF_OP_LOOKUP_MANY 14
 
 /*
+ key. See gf_load.
+ */
+#define GF_OP_LOAD 15
+
+/*
+ lease, value, flags, version, ttl_ms. Uses the lease up. See gf_loaded.
+ */
+#define GF_OP_LOADED 16
+
+/*
+ lease, value. Uses the lease up. See gf_load_failed.
+ */
+#define GF_OP_LOAD_FAILED 17
+
+/*
  Log nothing.
  */
 #define GF_LOG_OFF 0
@@ -309,8 +334,8 @@
 typedef struct gf_cache gf_cache;
 
 /*
- The permission to fill one key. Used up by a fill; freeing it unused gives the permission back, or
- hands it to another caller of this process. One thread at a time.
+ The permission to fill one key, or to load it. Used up by a fill; freeing it unused gives the permission back,
+ or hands it to another caller of this process. One thread at a time.
  */
 typedef struct gf_lease gf_lease;
 
@@ -389,7 +414,7 @@ typedef struct gf_result {
    */
   int32_t status;
   /*
-   More about it: GF_BYPASS_*.
+   More about it: GF_BYPASS_*; of a load that failed, how many callers were told.
    */
   int32_t detail;
   /*
@@ -401,7 +426,7 @@ typedef struct gf_result {
    */
   uint32_t reserved;
   /*
-   Of a hit; of a diagnosis: JSON.
+   Of a hit; of a diagnosis: JSON; of GF_LOAD_FAILED: what its caller said.
    */
   struct gf_bytes value;
   /*
@@ -517,32 +542,6 @@ typedef struct gf_options {
 } gf_options;
 
 /*
- A value to be stored.
- */
-typedef struct gf_entry {
-  /*
-   The bytes, unless the flags say GF_FLAG_NOTHING.
-   */
-  struct gf_slice value;
-  /*
-   Its version from the source, where the flags say GF_FLAG_VERSION: at most 2^63 - 1.
-   */
-  uint64_t version;
-  /*
-   How long to keep it in milliseconds, rounded up to whole seconds. 0: the cache's own time.
-   */
-  uint64_t ttl_ms;
-  /*
-   GF_FLAG_*
-   */
-  uint32_t flags;
-  /*
-   Zero.
-   */
-  uint32_t reserved;
-} gf_entry;
-
-/*
  One operation to be submitted.
  */
 typedef struct gf_op {
@@ -579,7 +578,7 @@ typedef struct gf_op {
    */
   uint64_t stamp;
   /*
-   Of a fill.
+   Of a fill, a load that is done, or failed.
    */
   struct gf_lease *lease;
   /*
@@ -591,6 +590,32 @@ typedef struct gf_op {
    */
   uint64_t reserved[2];
 } gf_op;
+
+/*
+ A value to be stored.
+ */
+typedef struct gf_entry {
+  /*
+   The bytes, unless the flags say GF_FLAG_NOTHING.
+   */
+  struct gf_slice value;
+  /*
+   Its version from the source, where the flags say GF_FLAG_VERSION: at most 2^63 - 1.
+   */
+  uint64_t version;
+  /*
+   How long to keep it in milliseconds, rounded up to whole seconds. 0: the cache's own time.
+   */
+  uint64_t ttl_ms;
+  /*
+   GF_FLAG_*
+   */
+  uint32_t flags;
+  /*
+   Zero.
+   */
+  uint32_t reserved;
+} gf_entry;
 
 /*
  What a cache has done since it was opened: counts.
@@ -722,6 +747,15 @@ void gf_results_free(struct gf_result *results, size_t count);
 void gf_lease_free(struct gf_lease *lease);
 
 /*
+ Whether another caller of this process waits for what is loaded under a lease: 1 or 0. Who is to give up a
+ load may so let it go on for them. NULL is allowed. Any thread.
+
+ SAFETY:
+ `lease` is NULL or was given by this library and not freed yet.
+ */
+int32_t gf_lease_is_awaited(const struct gf_lease *lease);
+
+/*
  Frees a reservation. One that was not used is left to expire: the key is bypassed until then. NULL
  is allowed.
 
@@ -799,6 +833,22 @@ int32_t gf_close(const struct gf_cache *cache,
 void gf_free(struct gf_cache *cache);
 
 /*
+ Does one operation, as gf_submit would, and waits for it on this thread. Any thread, and many at once.
+
+ Returns the status of `result`.
+
+ SAFETY:
+ `cache` is NULL or alive; `op` is NULL or an operation of `op_size` bytes (sizeof(gf_op)), whose slices are
+ readable and whose handles are alive; `result` is NULL or has `result_size` bytes (sizeof(gf_result)) and may
+ be written; where that size is another one, nothing is written.
+ */
+int32_t gf_call(const struct gf_cache *cache,
+                const struct gf_op *op,
+                size_t op_size,
+                struct gf_result *result,
+                size_t result_size);
+
+/*
  The value of a key, if the cache holds one: GF_HIT or GF_MISS. Takes no lease, waits for nobody.
 
  SAFETY:
@@ -846,6 +896,48 @@ int32_t gf_fill(const struct gf_cache *cache,
                 struct gf_lease *lease,
                 struct gf_entry entry,
                 struct gf_result *result);
+
+/*
+ Looks a key up for a caller who, if it comes to that, reads the source for all who wait in this process:
+ GF_HIT; GF_LEASED: read the source now, then gf_loaded, or gf_load_failed; GF_LOAD_FAILED: the read failed that
+ this call waited for, and gf_result.value is what gf_load_failed was given. In one process there is one load of
+ a key at a time, also where what is loaded is not to be stored (gf_result.detail is then GF_BYPASS_*, and there
+ is a lease all the same). Waits for it until it ends, or the option `load_time` is over, as then another caller
+ loads; for another process's fill at most for the option `wait`.
+
+ SAFETY:
+ `cache` is NULL or alive; `key` is readable; `result` may be written.
+ */
+int32_t gf_load(const struct gf_cache *cache,
+                struct gf_slice key,
+                struct gf_result *result);
+
+/*
+ The source was read **after** the lease came, and has this: GF_DONE. It goes to those who wait, and is stored
+ where it can be; what cannot (it is too large, it lost a race, the store gives no answer) is counted, and
+ logged. Waits at most 100 ms for the store, which is then told in the background. Uses the lease up; it must
+ still be freed.
+
+ SAFETY:
+ `cache`, `lease` are NULL or alive; `entry` is readable; `result` may be written.
+ */
+int32_t gf_loaded(const struct gf_cache *cache,
+                  struct gf_lease *lease,
+                  struct gf_entry entry,
+                  struct gf_result *result);
+
+/*
+ The source could not be read: GF_DONE, and gf_result.detail says how many callers were told: those who waited
+ since before the lease came, whose gf_load ends with GF_LOAD_FAILED and these bytes, whatever they mean to the
+ program. The next of the others loads. Uses the lease up; it must still be freed.
+
+ SAFETY:
+ `cache`, `lease` are NULL or alive; `failure` is readable; `result` may be written.
+ */
+int32_t gf_load_failed(const struct gf_cache *cache,
+                       struct gf_lease *lease,
+                       struct gf_slice failure,
+                       struct gf_result *result);
 
 /*
  Reserves a key, before its source is changed: GF_RESERVED. From now until the commit, the release or

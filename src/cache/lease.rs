@@ -193,6 +193,11 @@ impl Lease {
         leader.tell(&Told::Found(Found::Hit(hit)), mark);
     }
 
+    #[cfg(feature = "capi")]
+    pub(super) fn is_awaited(&self) -> bool {
+        self.shared.leader.lock().as_ref().is_some_and(Leader::is_awaited)
+    }
+
     /// Gives the lease up: those who had joined before the source was read share the failure, and the next of
     /// the others takes it over. Says how many were told.
     pub(super) fn fail(self, failure: Failure) -> usize {

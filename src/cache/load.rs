@@ -10,10 +10,14 @@ use parking_lot::Mutex;
 use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 
+#[cfg(feature = "capi")]
+use super::Fill;
 use super::flight::Mark;
 use super::lookup::{Bypass, Found, Missed, Patience, Seen, Told};
 use super::retry::token;
 use super::{Cache, CallError, Error, Fresh, Leader, Lease, Lookup};
+#[cfg(feature = "capi")]
+use crate::protocol::Refusal;
 use crate::protocol::Version;
 use crate::store::{Hit, Value};
 
@@ -24,7 +28,11 @@ pub(crate) type Failure = Arc<dyn Any + Send + Sync>;
 pub(crate) enum ToLoad {
     Hit(Hit),
     /// It is this caller's to load; and why it is not stored, if so.
-    Load(Load, Option<Bypass>),
+    Load(
+        Load,
+        #[cfg_attr(not(feature = "capi"), expect(dead_code, reason = "hosts are told"))]
+        Option<Bypass>,
+    ),
     /// Another caller's load failed.
     Failed(Failure),
 }
@@ -114,6 +122,30 @@ impl Load {
         match self {
             Load::Leased(lease) => lease.fail(failure),
             Load::Unleased(unleased) => unleased.fail(failure),
+        }
+    }
+
+    /// Whether somebody waits for it.
+    #[cfg(feature = "capi")]
+    pub(crate) fn is_awaited(&self) -> bool {
+        match self {
+            Load::Leased(lease) => lease.is_awaited(),
+            Load::Unleased(Unleased { leader, .. }) => {
+                leader.lock().as_ref().is_some_and(Leader::is_awaited)
+            }
+        }
+    }
+
+    /// As [`Lease::fill`]; without a lease the value only goes to those who wait.
+    #[cfg(feature = "capi")]
+    pub(crate) async fn fill(self, fresh: Fresh) -> Result<Fill, Error> {
+        match self {
+            Load::Leased(lease) => lease.fill(fresh).await,
+            Load::Unleased(unleased) => {
+                fresh.clone().check(&unleased.cache.0.options)?;
+                unleased.share(&fresh).await;
+                Ok(Fill::Rejected(Refusal::Condition))
+            }
         }
     }
 

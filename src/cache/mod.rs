@@ -42,6 +42,8 @@ pub use builder::Builder;
 pub use error::{CallError, Error};
 pub use fresh::Fresh;
 pub use lease::{Fill, Lease};
+#[cfg(feature = "capi")]
+pub(crate) use load::{Load, ToLoad};
 pub use lookup::{Bypass, Lookup};
 pub use options::{UnreachableRead, UnreachableReserve};
 pub use reservation::{Commit, Release, Reservation};
@@ -168,6 +170,17 @@ impl Cache {
     pub async fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Hit>, Error> {
         let key = self.key(key.as_ref())?;
         Ok(match self.read(&key).await? {
+            Seen::Found(Found::Hit(hit)) => Some(hit),
+            _ => None,
+        })
+    }
+
+    /// As [`get`](Cache::get), except that a store that gives no answer is an error in any case.
+    #[cfg(feature = "capi")]
+    pub(crate) async fn get_strictly(&self, key: &[u8]) -> Result<Option<Hit>, Error> {
+        let key = self.key(key)?;
+        let read = self.0.store.get(&key).await.inspect_err(|_| self.0.counters.failures.add())?;
+        Ok(match self.count(read) {
             Seen::Found(Found::Hit(hit)) => Some(hit),
             _ => None,
         })

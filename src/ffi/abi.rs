@@ -46,6 +46,8 @@ pub const GF_IN_DOUBT: i32 = 13;
 pub const GF_TIMED_OUT: i32 = 14;
 /// Of gf_start: it is under way, and its completion comes out of the queue.
 pub const GF_SUBMITTED: i32 = 15;
+/// Of gf_load: the load failed that this call waited for. gf_result.value is what its caller said.
+pub const GF_LOAD_FAILED: i32 = 16;
 
 /// An argument is out of bounds, NULL, of another size, or no UTF-8. Nothing was sent.
 pub const GF_E_INVALID: i32 = -1;
@@ -58,21 +60,26 @@ pub const GF_E_PANIC: i32 = -4;
 /// The program was compiled for another version of this interface.
 pub const GF_E_ABI: i32 = -5;
 
-/// Of GF_BYPASS: a writer holds the key.
+/* Why what is loaded is not to be stored: gf_result.detail of GF_BYPASS, and of a load's GF_LEASED, where 0 is
+that it is. */
+
+/// A writer holds the key.
 pub const GF_BYPASS_RESERVED: i32 = 1;
-/// Of GF_BYPASS: somebody else's fill takes longer than the option `wait`.
+/// Somebody else's fill takes longer than the option `wait`.
 pub const GF_BYPASS_SLOW: i32 = 2;
-/// Of GF_BYPASS: the store gave no answer.
+/// The store gave no answer.
 pub const GF_BYPASS_UNREACHABLE: i32 = 3;
 
 /// Of a value, there or back: the source has nothing for this key. There are no bytes.
 pub const GF_FLAG_NOTHING: u32 = 1;
 /// Of a value, there or back: `version` counts.
 pub const GF_FLAG_VERSION: u32 = 2;
+/// Of a get: a store that gives no answer is an error, whatever the option `unreachable_read` says.
+pub const GF_FLAG_STRICT: u32 = 4;
 
 /* What gf_submit and gf_start are asked to do. Beside each: the fields of gf_op that count. */
 
-/// key
+/// key, flags
 pub const GF_OP_GET: u32 = 1;
 /// key
 pub const GF_OP_LOOKUP: u32 = 2;
@@ -100,6 +107,12 @@ pub const GF_OP_TOUCH: u32 = 12;
 pub const GF_OP_DIAGNOSE: u32 = 13;
 /// key. All of one batch are one gf_lookup_many: one read for all of them, which waits for nobody.
 pub const GF_OP_LOOKUP_MANY: u32 = 14;
+/// key. See gf_load.
+pub const GF_OP_LOAD: u32 = 15;
+/// lease, value, flags, version, ttl_ms. Uses the lease up. See gf_loaded.
+pub const GF_OP_LOADED: u32 = 16;
+/// lease, value. Uses the lease up. See gf_load_failed.
+pub const GF_OP_LOAD_FAILED: u32 = 17;
 
 /// Bytes that belong to the caller, and need only be there until the call returns. NULL goes with a
 /// length of 0 only.
@@ -182,7 +195,7 @@ pub struct gf_op {
     pub ttl_ms: u64,
     /// Of a replace: the stamp of the hit that is to be replaced.
     pub stamp: u64,
-    /// Of a fill.
+    /// Of a fill, a load that is done, or failed.
     pub lease: *mut gf_lease,
     /// Of a commit, a release, an abort, a renew.
     pub reservation: *mut gf_reservation,
@@ -198,13 +211,13 @@ pub struct gf_result {
     pub user_data: u64,
     /// GF_* above.
     pub status: i32,
-    /// More about it: GF_BYPASS_*.
+    /// More about it: GF_BYPASS_*; of a load that failed, how many callers were told.
     pub detail: i32,
     /// GF_FLAG_*
     pub flags: u32,
     /// Zero.
     pub reserved: u32,
-    /// Of a hit; of a diagnosis: JSON.
+    /// Of a hit; of a diagnosis: JSON; of GF_LOAD_FAILED: what its caller said.
     pub value: gf_bytes,
     /// Of a hit, where the flags say GF_FLAG_VERSION.
     pub version: u64,

@@ -2,6 +2,8 @@
 //!
 //! All take a gf_result to fill. What stood there is overwritten, not freed. They return its status.
 
+use libc::size_t;
+
 use super::abi::*;
 use super::error::Failure;
 use super::guard;
@@ -26,6 +28,40 @@ unsafe fn call(cache: *const gf_cache, op: &gf_op, out: *mut gf_result) -> i32 {
             }))
         })
     }
+}
+
+/// Does one operation, as gf_submit would, and waits for it on this thread. Any thread, and many at once.
+///
+/// Returns the status of `result`.
+///
+/// # Safety
+/// `cache` is NULL or alive; `op` is NULL or an operation of `op_size` bytes (sizeof(gf_op)), whose slices are
+/// readable and whose handles are alive; `result` is NULL or has `result_size` bytes (sizeof(gf_result)) and may
+/// be written; where that size is another one, nothing is written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn gf_call(
+    cache: *const gf_cache,
+    op: *const gf_op,
+    op_size: size_t,
+    result: *mut gf_result,
+    result_size: size_t,
+) -> i32 {
+    if result_size != size_of::<gf_result>() {
+        return GF_E_ABI;
+    }
+    // SAFETY: by the function's own contract.
+    let op = if op_size == size_of::<gf_op>() { unsafe { op.as_ref() } } else { None };
+    let Some(op) = op else {
+        let refused = if op_size == size_of::<gf_op>() {
+            Failure::invalid("op", "is NULL")
+        } else {
+            Failure::abi("op_size is not that of this library")
+        };
+        // SAFETY: by the function's own contract.
+        return unsafe { guard::into(result, || Err(refused)) };
+    };
+    // SAFETY: by the function's own contract.
+    unsafe { call(cache, op, result) }
 }
 
 /// Nothing but the number of the operation.
@@ -95,9 +131,9 @@ pub unsafe extern "C" fn gf_lookup(
 pub unsafe extern "C" fn gf_lookup_many(
     cache: *const gf_cache,
     keys: *const gf_slice,
-    count: libc::size_t,
+    count: size_t,
     results: *mut gf_result,
-    result_size: libc::size_t,
+    result_size: size_t,
 ) -> i32 {
     let looked_up = guard::guarded(|| {
         // SAFETY: by the function's own contract.
@@ -156,6 +192,62 @@ pub unsafe extern "C" fn gf_fill(
     result: *mut gf_result,
 ) -> i32 {
     let op = with_entry(gf_op { lease, ..only(GF_OP_FILL) }, entry);
+    // SAFETY: by the function's own contract.
+    unsafe { call(cache, &op, result) }
+}
+
+/// Looks a key up for a caller who, if it comes to that, reads the source for all who wait in this process:
+/// GF_HIT; GF_LEASED: read the source now, then gf_loaded, or gf_load_failed; GF_LOAD_FAILED: the read failed that
+/// this call waited for, and gf_result.value is what gf_load_failed was given. In one process there is one load of
+/// a key at a time, also where what is loaded is not to be stored (gf_result.detail is then GF_BYPASS_*, and there
+/// is a lease all the same). Waits for it until it ends, or the option `load_time` is over, as then another caller
+/// loads; for another process's fill at most for the option `wait`.
+///
+/// # Safety
+/// `cache` is NULL or alive; `key` is readable; `result` may be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn gf_load(
+    cache: *const gf_cache,
+    key: gf_slice,
+    result: *mut gf_result,
+) -> i32 {
+    // SAFETY: by the function's own contract.
+    unsafe { call(cache, &gf_op { key, ..only(GF_OP_LOAD) }, result) }
+}
+
+/// The source was read **after** the lease came, and has this: GF_DONE. It goes to those who wait, and is stored
+/// where it can be; what cannot (it is too large, it lost a race, the store gives no answer) is counted, and
+/// logged. Waits at most 100 ms for the store, which is then told in the background. Uses the lease up; it must
+/// still be freed.
+///
+/// # Safety
+/// `cache`, `lease` are NULL or alive; `entry` is readable; `result` may be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn gf_loaded(
+    cache: *const gf_cache,
+    lease: *mut gf_lease,
+    entry: gf_entry,
+    result: *mut gf_result,
+) -> i32 {
+    let op = with_entry(gf_op { lease, ..only(GF_OP_LOADED) }, entry);
+    // SAFETY: by the function's own contract.
+    unsafe { call(cache, &op, result) }
+}
+
+/// The source could not be read: GF_DONE, and gf_result.detail says how many callers were told: those who waited
+/// since before the lease came, whose gf_load ends with GF_LOAD_FAILED and these bytes, whatever they mean to the
+/// program. The next of the others loads. Uses the lease up; it must still be freed.
+///
+/// # Safety
+/// `cache`, `lease` are NULL or alive; `failure` is readable; `result` may be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn gf_load_failed(
+    cache: *const gf_cache,
+    lease: *mut gf_lease,
+    failure: gf_slice,
+    result: *mut gf_result,
+) -> i32 {
+    let op = gf_op { lease, value: failure, ..only(GF_OP_LOAD_FAILED) };
     // SAFETY: by the function's own contract.
     unsafe { call(cache, &op, result) }
 }

@@ -13,8 +13,9 @@ use tokio_util::task::TaskTracker;
 use super::abi::{GF_FLAG_NOTHING, GF_FLAG_VERSION, GF_HIT, gf_bytes, gf_owner, gf_result};
 use super::error::{Failure, gf_error_free};
 use super::live::{self, Kind};
+use crate::cache::Load;
 use crate::store::Hit;
-use crate::{Cache, Lease, Reservation};
+use crate::{Cache, Reservation};
 
 /// An open cache. All calls may be made from many threads at once, but for gf_free.
 pub struct gf_cache {
@@ -45,21 +46,21 @@ impl Drop for gf_cache {
     }
 }
 
-/// The permission to fill one key. Used up by a fill; freeing it unused gives the permission back, or
-/// hands it to another caller of this process. One thread at a time.
-pub struct gf_lease(Mutex<Option<Lease>>);
+/// The permission to fill one key, or to load it. Used up by a fill; freeing it unused gives the permission back,
+/// or hands it to another caller of this process. One thread at a time.
+pub struct gf_lease(Mutex<Option<Load>>);
 
 impl gf_lease {
-    pub(super) fn new(lease: Lease) -> *mut gf_lease {
+    pub(super) fn new(load: Load) -> *mut gf_lease {
         live::add(Kind::Lease, 1);
-        Box::into_raw(Box::new(gf_lease(Mutex::new(Some(lease)))))
+        Box::into_raw(Box::new(gf_lease(Mutex::new(Some(load)))))
     }
 
     pub(super) fn is_unused(&self) -> Result<(), Failure> {
         if self.0.lock().is_some() { Ok(()) } else { Err(used("lease")) }
     }
 
-    pub(super) fn take(&self) -> Result<Lease, Failure> {
+    pub(super) fn take(&self) -> Result<Load, Failure> {
         self.0.lock().take().ok_or_else(|| used("lease"))
     }
 }
@@ -214,6 +215,18 @@ pub unsafe extern "C" fn gf_lease_free(lease: *mut gf_lease) {
             Ok(())
         });
     }
+}
+
+/// Whether another caller of this process waits for what is loaded under a lease: 1 or 0. Who is to give up a
+/// load may so let it go on for them. NULL is allowed. Any thread.
+///
+/// # Safety
+/// `lease` is NULL or was given by this library and not freed yet.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn gf_lease_is_awaited(lease: *const gf_lease) -> i32 {
+    // SAFETY: by the function's own contract.
+    let lease = unsafe { lease.as_ref() };
+    i32::from(lease.is_some_and(|lease| lease.0.lock().as_ref().is_some_and(Load::is_awaited)))
 }
 
 /// Frees a reservation. One that was not used is left to expire: the key is bypassed until then. NULL

@@ -11,14 +11,19 @@ use super::abi::*;
 use super::error::Failure;
 use super::handles::{Claimed, gf_lease, gf_reservation, millis};
 use super::queue::Completion;
+use crate::cache::{Load, ToLoad};
 use crate::protocol::Token;
-use crate::{Bypass, Cache, Commit, Fill, Fresh, Lease, Lookup, Release, Replace, Set, Touch};
+use crate::{Bypass, Cache, Commit, Fill, Fresh, Lookup, Release, Replace, Set, Touch};
 
 /// An operation that owns all it needs.
 pub(super) enum Op {
     Get(Bytes),
+    GetStrictly(Bytes),
     Lookup(Bytes),
-    Fill(Lease, Fresh),
+    Fill(Load, Fresh),
+    Load(Bytes),
+    Loaded(Load, Fresh),
+    LoadFailed(Load, Bytes),
     Reserve(Bytes),
     Commit(Arc<Claimed>, Fresh),
     Release(Arc<Claimed>, Option<u64>),
@@ -133,19 +138,24 @@ impl gf_op {
         if self.reserved != [0; 2] {
             return Err(Failure::invalid("reserved", "must be 0"));
         }
-        if let GF_OP_GET..=GF_OP_LOOKUP
-        | GF_OP_RESERVE
-        | GF_OP_SET..=GF_OP_TOUCH
-        | GF_OP_LOOKUP_MANY = self.op
+        if let GF_OP_GET | GF_OP_LOOKUP | GF_OP_RESERVE | GF_OP_SET | GF_OP_REPLACE
+        | GF_OP_INVALIDATE | GF_OP_TOUCH | GF_OP_LOOKUP_MANY | GF_OP_LOAD = self.op
         {
             // SAFETY: by the function's own contract.
             cache.check_key(unsafe { bytes_of("key", self.key) }?)?;
         }
         match self.op {
-            GF_OP_GET | GF_OP_LOOKUP | GF_OP_RESERVE | GF_OP_TOUCH | GF_OP_DIAGNOSE
-            | GF_OP_LOOKUP_MANY => flags(self.flags, 0),
-            GF_OP_FILL | GF_OP_COMMIT | GF_OP_SET | GF_OP_REPLACE => {
-                if self.op == GF_OP_FILL {
+            GF_OP_GET => flags(self.flags, GF_FLAG_STRICT),
+            GF_OP_LOOKUP | GF_OP_RESERVE | GF_OP_TOUCH | GF_OP_DIAGNOSE | GF_OP_LOOKUP_MANY
+            | GF_OP_LOAD => flags(self.flags, 0),
+            GF_OP_LOAD_FAILED => {
+                flags(self.flags, 0)?;
+                given::<gf_lease>("lease", self.lease)?.is_unused()?;
+                // SAFETY: by the function's own contract.
+                unsafe { bytes_of("value", self.value) }.map(drop)
+            }
+            GF_OP_FILL | GF_OP_LOADED | GF_OP_COMMIT | GF_OP_SET | GF_OP_REPLACE => {
+                if self.op == GF_OP_FILL || self.op == GF_OP_LOADED {
                     given::<gf_lease>("lease", self.lease)?.is_unused()?;
                 } else if self.op == GF_OP_COMMIT {
                     given::<gf_reservation>("reservation", self.reservation)?.0.is_unused()?;
@@ -182,6 +192,7 @@ impl gf_op {
         // SAFETY: by the function's own contract.
         let fresh = || unsafe { fresh(self.entry()) };
         let claimed = || Ok::<_, Failure>(Arc::clone(&given("reservation", self.reservation)?.0));
+        let load = || given::<gf_lease>("lease", self.lease)?.take();
         let used_up = || {
             let claimed = claimed()?;
             claimed.use_up()?;
@@ -189,11 +200,22 @@ impl gf_op {
         };
         let version = version(self.flags, self.version);
         Ok(match self.op {
+            GF_OP_GET if self.flags & GF_FLAG_STRICT != 0 => Op::GetStrictly(key()?),
             GF_OP_GET => Op::Get(key()?),
             GF_OP_LOOKUP => Op::Lookup(key()?),
             GF_OP_FILL => {
                 let fresh = fresh()?;
-                Op::Fill(given::<gf_lease>("lease", self.lease)?.take()?, fresh)
+                Op::Fill(load()?, fresh)
+            }
+            GF_OP_LOAD => Op::Load(key()?),
+            GF_OP_LOADED => {
+                let fresh = fresh()?;
+                Op::Loaded(load()?, fresh)
+            }
+            GF_OP_LOAD_FAILED => {
+                // SAFETY: by the function's own contract.
+                let failure = Bytes::copy_from_slice(unsafe { bytes_of("value", self.value) }?);
+                Op::LoadFailed(load()?, failure)
             }
             GF_OP_RESERVE => Op::Reserve(key()?),
             GF_OP_COMMIT => {
@@ -220,7 +242,7 @@ impl Op {
     /// Does what needs no waiting, on the caller's thread: a hit of the embedded store. Else gives the
     /// operation back.
     pub fn at_once(self, cache: &Cache) -> Result<gf_result, Op> {
-        if let Op::Get(key) | Op::Lookup(key) = &self
+        if let Op::Get(key) | Op::GetStrictly(key) | Op::Lookup(key) | Op::Load(key) = &self
             && let Some(hit) = cache.hit_at_once(key)
         {
             return Ok(gf_result::hit(hit));
@@ -239,6 +261,9 @@ impl Op {
                     Err(error) => Failure::from(error).into(),
                 }
             }),
+            Op::Load(key) => Box::pin(async move {
+                cache.begin_load(&key).await.map_or_else(|error| Failure::from(error).into(), begun)
+            }),
             Op::Lookup(key) => Box::pin(async move {
                 cache.lookup(&key).await.map_or_else(|error| Failure::from(error).into(), found)
             }),
@@ -250,12 +275,25 @@ impl Op {
 
     async fn outcome(self, cache: &Cache) -> Result<gf_result, Failure> {
         let status = match self {
-            Op::Get(_) | Op::Lookup(_) => unreachable!("they run by themselves"),
-            Op::Fill(lease, fresh) => match lease.fill(fresh).await? {
+            Op::Get(_) | Op::Lookup(_) | Op::Load(_) => unreachable!("they run by themselves"),
+            Op::GetStrictly(key) => {
+                let hit = cache.get_strictly(&key).await?;
+                return Ok(hit.map_or_else(|| gf_result::new(GF_MISS), gf_result::hit));
+            }
+            Op::Fill(load, fresh) => match load.fill(fresh).await? {
                 Fill::Stored => GF_STORED,
                 Fill::Rejected(_) => GF_REJECTED,
                 Fill::InDoubt => GF_IN_DOUBT,
             },
+            Op::Loaded(load, fresh) => {
+                cache.end_load(load, fresh).await?;
+                GF_DONE
+            }
+            Op::LoadFailed(load, failure) => {
+                let told = load.fail(Arc::new(failure));
+                let detail = i32::try_from(told).unwrap_or(i32::MAX);
+                return Ok(gf_result { detail, ..gf_result::new(GF_DONE) });
+            }
             Op::Reserve(key) => {
                 let reservation = cache.reserve(&key).await?;
                 let mut result = gf_result::new(GF_RESERVED);
@@ -314,17 +352,33 @@ impl Op {
 fn found(lookup: Lookup) -> gf_result {
     match lookup {
         Lookup::Hit(hit) => gf_result::hit(hit),
-        Lookup::Lease(lease) => {
-            gf_result { lease: gf_lease::new(lease), ..gf_result::new(GF_LEASED) }
+        Lookup::Lease(lease) => leased(Load::Leased(lease), None),
+        Lookup::Bypass(why) => gf_result { detail: detail(why), ..gf_result::new(GF_BYPASS) },
+    }
+}
+
+fn begun(load: ToLoad) -> gf_result {
+    match load {
+        ToLoad::Hit(hit) => gf_result::hit(hit),
+        ToLoad::Load(load, bypass) => leased(load, bypass),
+        ToLoad::Failed(failure) => {
+            let said =
+                failure.downcast::<Bytes>().map_or_else(|_| Bytes::new(), Arc::unwrap_or_clone);
+            gf_result { value: gf_bytes::new(said), ..gf_result::new(GF_LOAD_FAILED) }
         }
-        Lookup::Bypass(why) => {
-            let detail = match why {
-                Bypass::Reserved => GF_BYPASS_RESERVED,
-                Bypass::Slow => GF_BYPASS_SLOW,
-                Bypass::Unreachable => GF_BYPASS_UNREACHABLE,
-            };
-            gf_result { detail, ..gf_result::new(GF_BYPASS) }
-        }
+    }
+}
+
+fn leased(load: Load, bypass: Option<Bypass>) -> gf_result {
+    let lease = gf_lease::new(load);
+    gf_result { lease, detail: bypass.map_or(0, detail), ..gf_result::new(GF_LEASED) }
+}
+
+fn detail(bypass: Bypass) -> i32 {
+    match bypass {
+        Bypass::Reserved => GF_BYPASS_RESERVED,
+        Bypass::Slow => GF_BYPASS_SLOW,
+        Bypass::Unreachable => GF_BYPASS_UNREACHABLE,
     }
 }
 

@@ -25,7 +25,7 @@ static gf_op sized(gf_op op, const uint8_t *key, size_t length) {
 
 static void keys(void) {
   uint32_t ops[] = {GF_OP_GET, GF_OP_LOOKUP, GF_OP_RESERVE, GF_OP_SET, GF_OP_REPLACE,
-                    GF_OP_INVALIDATE, GF_OP_TOUCH};
+                    GF_OP_INVALIDATE, GF_OP_TOUCH, GF_OP_LOAD};
   for (size_t i = 0; i < sizeof ops / sizeof *ops; i++) {
     gf_op op = keyed(ops[i], "");
     op.ttl_ms = 1000;
@@ -44,8 +44,9 @@ static void values(void) {
   gf_lease *held = lease(cache, "values");
   gf_reservation *writer = reserve(cache, "values of a writer");
   gf_op ops[] = {leased(held, "v"), with(reserved(GF_OP_COMMIT, writer), "v"),
-                 with(keyed(GF_OP_SET, "set"), "v"), with(keyed(GF_OP_REPLACE, "set"), "v")};
-  for (int i = 0; i < 4; i++) {
+                 with(keyed(GF_OP_SET, "set"), "v"), with(keyed(GF_OP_REPLACE, "set"), "v"),
+                 loaded(GF_OP_LOADED, held, "v")};
+  for (int i = 0; i < 5; i++) {
     gf_op op = ops[i];
     op.value.data = NULL;
     refused(op, GF_E_INVALID, "value");
@@ -135,7 +136,7 @@ static void closed(void) {
   SAME(gf_close(shut, 0), GF_DONE);
   uint32_t ops[] = {GF_OP_GET, GF_OP_LOOKUP, GF_OP_RESERVE, GF_OP_SET, GF_OP_REPLACE,
                     GF_OP_INVALIDATE, GF_OP_TOUCH, GF_OP_DIAGNOSE,
-                    GF_OP_LOOKUP_MANY};
+                    GF_OP_LOOKUP_MANY, GF_OP_LOAD};
   for (size_t i = 0; i < sizeof ops / sizeof *ops; i++) {
     gf_result result;
     gf_op op = keyed(ops[i], "k");
@@ -160,7 +161,7 @@ static void operations(void) {
 
 static void null_cache(void) {
   uint32_t op;
-  for (op = GF_OP_GET; op <= GF_OP_LOOKUP_MANY; op++) {
+  for (op = GF_OP_GET; op <= GF_OP_LOAD_FAILED; op++) {
     gf_result result;
     gf_op given = keyed(op, "k");
     gf_error *error = NULL;
@@ -172,6 +173,26 @@ static void null_cache(void) {
     REFUSED(error, GF_E_INVALID, "cache");
     gf_error_free(error);
   }
+}
+
+/* The sizes of what a program was compiled with, and no operation at all. */
+static void calls(void) {
+  cache = opened("memory://");
+  gf_op op = keyed(GF_OP_GET, "k");
+  gf_result result;
+  SAME(gf_call(cache, &op, sizeof op - 1, &result, sizeof result), GF_E_ABI);
+  gf_result_free(&result);
+  SAME(gf_call(cache, NULL, sizeof op, &result, sizeof result), GF_E_INVALID);
+  REFUSED(result.error, GF_E_INVALID, "op");
+  gf_result_free(&result);
+  memset(&result, 0x5a, sizeof result);
+  SAME(gf_call(cache, &op, sizeof op, &result, sizeof result - 1), GF_E_ABI);
+  SAME(result.status, 0x5a5a5a5a);
+  SAME(gf_call(NULL, &op, sizeof op, NULL, sizeof result), GF_E_INVALID);
+  SAME(gf_call(cache, &op, sizeof op, NULL, sizeof result), GF_MISS);
+  op.reserved[1] = 1;
+  SAME(gf_call(cache, &op, sizeof op, NULL, sizeof result), GF_E_INVALID);
+  gf_free(cache);
 }
 
 static void reserved_places(void) {
@@ -188,7 +209,7 @@ static void reserved_places(void) {
       op.reserved[i] = 1;
       refused(op, GF_E_INVALID, "reserved");
     }
-    uint32_t none[] = {0, GF_OP_LOOKUP_MANY + 1, UINT32_MAX};
+    uint32_t none[] = {0, GF_OP_LOAD_FAILED + 1, UINT32_MAX};
     for (int i = 0; i < 3; i++) refused(keyed(none[i], "k"), GF_E_INVALID, "op");
   }
   gf_free(cache);
@@ -340,7 +361,7 @@ static void panics(void) {
 }
 
 int main(void) {
-  void (*tests[])(void) = {operations, reserved_places, urls, lookups_of_many, submits, panics};
+  void (*tests[])(void) = {operations, calls, reserved_places, urls, lookups_of_many, submits, panics};
   for (size_t i = 0; i < sizeof tests / sizeof *tests; i++) {
     all_ways(tests[i]);
   }

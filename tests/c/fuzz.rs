@@ -76,7 +76,7 @@ fn nothing_left() {
 
 /// An error goes with a status below zero, says something, and is freed.
 fn checked(status: i32, error: *mut gf_error) {
-    assert!((GF_E_ABI..=GF_SUBMITTED).contains(&status), "{status}");
+    assert!((GF_E_ABI..=GF_LOAD_FAILED).contains(&status), "{status}");
     SEEN.lock().insert(status);
     assert_ne!(status, GF_E_PANIC, "{:?}", said(error));
     assert_eq!(status < 0, !error.is_null(), "{status}");
@@ -153,12 +153,12 @@ fn operation(bytes: &mut Bytes<'_>, handles: &Handles, user_data: u64) -> gf_op 
     let kind = bytes.byte();
     gf_op {
         op: if kind < 0xf0 {
-            u32::from(kind % 16)
+            u32::from(kind % 18)
         } else {
             u32::try_from(bytes.number() >> 32).unwrap()
         },
         flags: match bytes.byte() {
-            flags @ 0..0xf0 => u32::from(flags % 4),
+            flags @ 0..0xf0 => u32::from(flags % 8),
             flags => u32::from(flags),
         },
         user_data,
@@ -211,7 +211,7 @@ fn keep(result: &mut gf_result, op: u32, handles: &mut Handles) {
 
 fn batch(bytes: &[u8]) {
     let mut bytes = Bytes(bytes);
-    let limits = c"memory://?wait=1ms&max_key_bytes=40&max_value_bytes=60&max_bytes=16KiB";
+    let limits = c"memory://?wait=1ms&lease_time=10ms&load_time=10ms&max_key_bytes=40&max_value_bytes=60&max_bytes=16KiB";
     let cache = open(limits, null()).unwrap();
     let queue = gf_queue_new();
     let (mut handles, mut open, mut number) = (Handles::default(), HashMap::new(), 0);

@@ -64,6 +64,54 @@ static void fills(void) {
   gf_result_free(&nothing);
 }
 
+static void loads(void) {
+  gf_lease *one = load(cache, "loads", 0);
+  SAME(gf_lease_is_awaited(one), 0);
+  SAME(status_of(cache, loaded(GF_OP_LOADED, one, "value")), GF_DONE);
+  SAME(gf_lease_is_awaited(one), 0);
+  gf_lease_free(one);
+  hit("loads", "value");
+  gf_result result;
+  SAME(done(cache, keyed(GF_OP_LOAD, "loads"), &result), GF_HIT);
+  CHECK(holds(&result, "value"));
+  gf_result_free(&result);
+
+  one = load(cache, "down", 0);
+  SAME(done(cache, loaded(GF_OP_LOAD_FAILED, one, "why"), &result), GF_DONE);
+  SAME(result.detail, 0); /* nobody waited */
+  gf_result_free(&result);
+  SAME(done(cache, loaded(GF_OP_LOADED, one, "value"), &result), GF_E_INVALID);
+  REFUSED(result.error, GF_E_INVALID, "lease");
+  gf_result_free(&result);
+  gf_lease_free(one);
+
+  /* Beside a writer it is loaded, and not stored. */
+  gf_reservation *writer = reserve(cache, "down");
+  one = load(cache, "down", GF_BYPASS_RESERVED);
+  SAME(status_of(cache, loaded(GF_OP_LOADED, one, "value")), GF_DONE);
+  gf_lease_free(one);
+  one = load(cache, "down", GF_BYPASS_RESERVED);
+  SAME(status_of(cache, leased(one, "value")), GF_REJECTED);
+  gf_lease_free(one);
+  gf_lease_free(load(cache, "down", GF_BYPASS_RESERVED)); /* given up */
+  SAME(status_of(cache, keyed(GF_OP_GET, "down")), GF_MISS);
+  gf_reservation_free(writer);
+
+  /* What is too large is loaded all the same. */
+  static char large[3000001];
+  memset(large, 'x', sizeof large - 1);
+  one = load(cache, "large", 0);
+  SAME(status_of(cache, loaded(GF_OP_LOADED, one, large)), GF_DONE);
+  gf_lease_free(one);
+  SAME(status_of(cache, keyed(GF_OP_GET, "large")), GF_MISS);
+
+  gf_op strict = keyed(GF_OP_GET, "loads");
+  strict.flags = GF_FLAG_STRICT;
+  SAME(status_of(cache, strict), GF_HIT);
+  strict.key = text("not there");
+  SAME(status_of(cache, strict), GF_MISS);
+}
+
 static void versions(void) {
   gf_result result;
   gf_lease *one = lease(cache, "versions");
@@ -198,6 +246,7 @@ static void diagnosed(void) {
 static void every_outcome(void) {
   cache = opened("memory://?ttl=5m&wait=10s");
   fills();
+  loads();
   versions();
   a_crossing_writer_rejects_a_fill();
   reservations();

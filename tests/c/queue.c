@@ -76,6 +76,38 @@ static void batch(void) {
   gf_free(cache);
 }
 
+static gf_result one(const gf_queue *queue, int32_t expected) {
+  gf_result result;
+  size_t count;
+  SAME(gf_queue_wait(queue, &result, 1, sizeof result, 20000, &count), GF_DONE);
+  SAME(result.status, expected);
+  return result;
+}
+
+/* Of three who load, the first fails before the others asked: the second loads, and its failure is the third's too. */
+static void a_load_that_fails_is_shared(void) {
+  gf_cache *cache = opened("memory://");
+  gf_queue *queue = gf_queue_new();
+  gf_result first, failed;
+  SAME(gf_load(cache, text("k"), &first), GF_LEASED);
+  SAME(gf_lease_is_awaited(first.lease), 0);
+  gf_op ops[2] = {keyed(GF_OP_LOAD, "k", 2), keyed(GF_OP_LOAD, "k", 3)};
+  SAME(gf_submit(cache, queue, ops, 2, sizeof *ops, NULL), GF_DONE);
+  SAME(gf_lease_is_awaited(first.lease), 1);
+  SAME(gf_load_failed(cache, first.lease, text("too early"), &failed), GF_DONE);
+  SAME(failed.detail, 0);
+  gf_result second = one(queue, GF_LEASED);
+  SAME(gf_load_failed(cache, second.lease, text("why"), &failed), GF_DONE);
+  SAME(failed.detail, 1);
+  gf_result third = one(queue, GF_LOAD_FAILED);
+  CHECK(holds(&third, "why"));
+  gf_result_free(&first);
+  gf_result_free(&second);
+  gf_result_free(&third);
+  gf_queue_free(queue);
+  gf_free(cache);
+}
+
 /* What the operations point to may be gone when submit returns. */
 static void inputs_are_copied(void) {
   gf_cache *cache = opened("memory://");
@@ -358,7 +390,7 @@ static void a_lookup_waits_for_another_threads_fill(void) {
 }
 
 int main(void) {
-  void (*tests[])(void) = {batch, inputs_are_copied, one_handle_twice_in_a_batch, started,
+  void (*tests[])(void) = {batch, a_load_that_fails_is_shared, inputs_are_copied, one_handle_twice_in_a_batch, started,
                            looked_up_together,
                            a_close_completes_what_is_in_flight, freed_in_flight,
                            a_queue_freed_with_completions_left,

@@ -11,8 +11,12 @@ static gf_queue *through;
 
 static inline int32_t called(const gf_cache *cache, const gf_op *op, gf_result *result) {
   gf_entry fresh = {op->value, op->version, op->ttl_ms, op->flags, 0};
+  if (op->op == GF_OP_GET && op->flags != 0) return gf_call(cache, op, sizeof *op, result, sizeof *result);
   switch (op->op) {
     case GF_OP_GET: return gf_get(cache, op->key, result);
+    case GF_OP_LOAD: return gf_load(cache, op->key, result);
+    case GF_OP_LOADED: return gf_loaded(cache, op->lease, fresh, result);
+    case GF_OP_LOAD_FAILED: return gf_load_failed(cache, op->lease, op->value, result);
     case GF_OP_LOOKUP: return gf_lookup(cache, op->key, result);
     case GF_OP_FILL: return gf_fill(cache, op->lease, fresh, result);
     case GF_OP_RESERVE: return gf_reserve(cache, op->key, result);
@@ -117,6 +121,12 @@ static inline gf_op leased(gf_lease *lease, const char *value) {
   return with(op, value);
 }
 
+static inline gf_op loaded(uint32_t what, gf_lease *lease, const char *value) {
+  gf_op op = leased(lease, value);
+  op.op = what;
+  return op;
+}
+
 static inline gf_op reserved(uint32_t what, gf_reservation *reservation) {
   gf_op op = keyed(what, "");
   op.reservation = reservation;
@@ -126,6 +136,14 @@ static inline gf_op reserved(uint32_t what, gf_reservation *reservation) {
 static inline gf_lease *lease(const gf_cache *cache, const char *key) {
   gf_result result;
   SAME(done(cache, keyed(GF_OP_LOOKUP, key), &result), GF_LEASED);
+  return result.lease;
+}
+
+/* To be loaded, and stored or not: `bypass`. */
+static inline gf_lease *load(const gf_cache *cache, const char *key, int32_t bypass) {
+  gf_result result;
+  SAME(done(cache, keyed(GF_OP_LOAD, key), &result), GF_LEASED);
+  SAME(result.detail, bypass);
   return result.lease;
 }
 

@@ -135,7 +135,16 @@ static void closes(void) {
   CHECK(seconds() - begin < 30);
 }
 
-static void waits(void) {}
+/* Who asks for an answer hears that there is none. */
+static void waits(void) {
+  gf_op get = keyed(GF_OP_GET, "nobody answers");
+  gf_result result;
+  SAME(gf_call(cache, &get, sizeof get, NULL, sizeof result), GF_MISS);
+  get.flags = GF_FLAG_STRICT;
+  SAME(gf_call(cache, &get, sizeof get, &result, sizeof result), GF_E_STORE);
+  CHECK(result.error->message[0] != 0);
+  gf_result_free(&result);
+}
 
 static void dies(void) { tell(SIGKILL); }
 
