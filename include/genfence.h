@@ -219,6 +219,11 @@
 #define GF_FLAG_STRICT 4
 
 /*
+ Of gf_options: as the option `background_connect=true` of the URL, which may also say otherwise.
+ */
+#define GF_OPEN_IN_BACKGROUND 1
+
+/*
  key, flags
  */
 #define GF_OP_GET 1
@@ -302,6 +307,11 @@
  lease, value. Uses the lease up. See gf_load_failed.
  */
 #define GF_OP_LOAD_FAILED 17
+
+/*
+ ttl_ms: how long, at most 1 h. See gf_ready.
+ */
+#define GF_OP_READY 18
 
 /*
  Log nothing.
@@ -536,9 +546,13 @@ typedef struct gf_options {
    */
   struct gf_slice prefix;
   /*
+   GF_OPEN_*
+   */
+  uint64_t flags;
+  /*
    Zero.
    */
-  uint64_t reserved[6];
+  uint64_t reserved[5];
 } gf_options;
 
 /*
@@ -1058,6 +1072,18 @@ int32_t gf_touch(const struct gf_cache *cache,
  `cache` is NULL or alive; `result` may be written.
  */
 int32_t gf_diagnose(const struct gf_cache *cache, struct gf_result *result);
+
+/*
+ Waits until the store is connected to, where that goes on in the background (GF_OPEN_IN_BACKGROUND): GF_DONE; or
+ GF_E_STORE if it is not within so many milliseconds, at most 1 h, and why; it goes on all the same. Where the
+ cache was opened otherwise it is GF_DONE at once.
+
+ SAFETY:
+ `cache` is NULL or alive; `result` may be written.
+ */
+int32_t gf_ready(const struct gf_cache *cache,
+                 uint64_t within_ms,
+                 struct gf_result *result);
 
 /*
  A new queue, owned by the caller. Never NULL.

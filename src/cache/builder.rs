@@ -100,7 +100,7 @@ impl Builder {
     /// that is not what it should be. [`Error::Store`] if the cluster cannot be reached within
     /// `connect_timeout`, does not let the user in, or is not fit.
     pub async fn connect(self, url: &str) -> Result<Cache, Error> {
-        let (store, options) = self.open(url).await?;
+        let (store, options) = self.open(url, true).await?;
         store.must_be_fit().await?;
         Cache::open(store, options)
     }
@@ -110,16 +110,18 @@ impl Builder {
     /// # Errors
     /// As [`connect`](Builder::connect), except that what is unfit is a finding.
     pub async fn diagnose(self, url: &str) -> Result<Diagnosis, Error> {
-        let (store, options) = self.open(url).await?;
+        let (store, options) = self.open(url, false).await?;
         Ok(store.diagnose(&options.needs()).await?)
     }
 
-    /// The store that `url` names, fit or not.
+    /// The store that `url` names, fit or not. `background`: whether it may be opened in the background.
     #[cfg_attr(
         not(feature = "aerospike"),
         expect(clippy::unused_async, reason = "other stores connect")
     )]
-    async fn open(self, url: &str) -> Result<(Backend, Options), Error> {
+    async fn open(self, url: &str, background: bool) -> Result<(Backend, Options), Error> {
+        #[cfg(not(feature = "aerospike"))]
+        let _connects_to_nothing = background;
         let mut options = self.options;
         match url::parse(url, &mut options)? {
             Target::Memory => {
@@ -139,7 +141,12 @@ impl Builder {
                 let access = std::mem::take(&mut options.access);
                 let settings = AerospikeSettings { hosts, namespace, set, access };
                 let seeds = settings.seeds()?;
-                Ok((Backend::new(AerospikeStore::open(&settings, seeds).await?), options))
+                let store = if background && settings.access.background_connect {
+                    AerospikeStore::in_background(settings, seeds)
+                } else {
+                    AerospikeStore::open(&settings, &seeds).await?
+                };
+                Ok((Backend::new(store), options))
             }
             #[cfg(not(feature = "aerospike"))]
             Target::Aerospike { .. } => Err(Error::invalid(

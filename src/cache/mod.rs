@@ -13,6 +13,7 @@ mod reservation;
 mod retry;
 mod stats;
 mod stopwatch;
+mod turns;
 #[cfg(feature = "serde")]
 mod typed;
 mod update;
@@ -98,6 +99,7 @@ struct Inner {
     store: Backend,
     options: Options,
     flights: Arc<Flights<Told, Token>>,
+    turns: turns::Turns,
     counters: stats::Counters,
     runtime: Handle,
     tasks: TaskTracker,
@@ -154,6 +156,7 @@ impl Cache {
                 store,
                 options,
                 flights: Flights::new(FLIGHT_SHARDS, abandoned),
+                turns: turns::Turns::default(),
                 counters: stats::Counters::default(),
                 runtime,
                 tasks: TaskTracker::new(),
@@ -218,6 +221,16 @@ impl Cache {
         Ok(self.0.store.diagnose(&self.0.options.needs()).await?)
     }
 
+    /// Waits until the store is connected to, where that goes on in the background
+    /// ([`Builder::background_connect`]); else it is at once.
+    ///
+    /// # Errors
+    /// [`Error::Store`] if it is not within that time, and why; it goes on all the same. [`Error::ShutDown`].
+    pub async fn ready(&self, within: Duration) -> Result<(), Error> {
+        self.open_or_shut_down()?;
+        Ok(self.0.store.ready(within).await?)
+    }
+
     /// What this cache has done since it was opened.
     #[must_use]
     pub fn stats(&self) -> Stats {
@@ -242,7 +255,7 @@ impl Cache {
     #[doc(hidden)]
     pub fn cluster(&self) -> Option<crate::store::Cluster> {
         match &self.0.store {
-            Backend::Aerospike(store) => Some(store.cluster(self.0.options.prefix.clone())),
+            Backend::Aerospike(store) => store.cluster(self.0.options.prefix.clone()),
             _ => None,
         }
     }

@@ -1,3 +1,4 @@
+use std::collections::HashMap;
 use std::fmt::Display;
 use std::str::FromStr;
 use std::time::Duration;
@@ -113,7 +114,8 @@ const NAMES: &str = "ttl, ttl_jitter, negative_ttl, lease_time, reservation_time
     reservation_margin, wait, load_time, replica_lag, prefix, max_key_bytes, max_value_bytes, \
     attempts, unreachable_read, unreachable_reserve, for `memory://` max_bytes, and for \
     `aerospike://` auth, tls, tls_ca, tls_certificate, tls_key, tls_name, connect_timeout, \
-    timeout, max_connections, max_errors";
+    timeout, min_connections, max_connections, idle_time, max_errors, alternate_services, \
+    address_map, seeds_only, background_connect";
 
 fn set(options: &mut Options, target: &Target, name: &str, value: &str) -> Result<(), Error> {
     match name {
@@ -167,10 +169,7 @@ fn set_access(access: &mut Access, name: &str, value: &str) -> Result<(), Error>
                 _ => return Err(Error::invalid("auth", "must be internal, external or pki")),
             }
         }
-        "tls" => {
-            let tls = value.parse().map_err(|_| Error::invalid("tls", "must be true or false"))?;
-            access.tls = Some(tls);
-        }
+        "tls" => access.tls = Some(switch("tls", value)?),
         "tls_ca" => access.tls_ca = Some(value.into()),
         "tls_certificate" => access.tls_certificate = Some(value.into()),
         "tls_key" => access.tls_key = Some(value.into()),
@@ -178,10 +177,31 @@ fn set_access(access: &mut Access, name: &str, value: &str) -> Result<(), Error>
         "connect_timeout" => access.connect_timeout = span("connect_timeout", value)?,
         "timeout" => access.timeout = span("timeout", value)?,
         "max_connections" => access.max_connections = number("max_connections", value)?,
+        "min_connections" => access.min_connections = number("min_connections", value)?,
+        "idle_time" => access.idle_time = span("idle_time", value)?,
         "max_errors" => access.max_errors = number("max_errors", value)?,
+        "alternate_services" => access.alternate_services = switch("alternate_services", value)?,
+        "address_map" => access.address_map = address_map(value)?,
+        "seeds_only" => access.seeds_only = switch("seeds_only", value)?,
+        "background_connect" => access.background_connect = switch("background_connect", value)?,
         _ => return Err(unknown(name)),
     }
     Ok(())
+}
+
+fn switch(field: &'static str, value: &str) -> Result<bool, Error> {
+    value.parse().map_err(|_| Error::invalid(field, "must be true or false"))
+}
+
+/// Pairs as `10.0.0.1=192.0.2.1,10.0.0.2=192.0.2.2`.
+fn address_map(value: &str) -> Result<HashMap<String, String>, Error> {
+    let pair = |pair: &str| {
+        let (from, to) = pair.split_once('=')?;
+        Some((from.to_owned(), to.to_owned()))
+    };
+    let pairs: Option<_> = value.split(',').map(pair).collect();
+    let problem = "must be pairs as 10.0.0.1=192.0.2.1, with a comma between them";
+    pairs.ok_or_else(|| Error::invalid("address_map", problem))
 }
 
 fn unknown(name: &str) -> Error {
@@ -229,12 +249,17 @@ mod tests {
         assert_eq!(options.max_bytes, 1 << 20);
         assert_eq!(options.unreachable_reserve, UnreachableReserve::Proceed);
         let other = "aerospike://a/test/set?connect_timeout=2s&timeout=50ms&max_connections=7&max_errors=9\
-            &auth=pki&tls=true&tls_ca=%2Fca&tls_certificate=/chain&tls_key=/key&tls_name=n";
+            &auth=pki&tls=true&tls_ca=%2Fca&tls_certificate=/chain&tls_key=/key&tls_name=n\
+            &min_connections=3&idle_time=50s&alternate_services=true&seeds_only=true\
+            &address_map=10.0.0.1=192.0.2.1,10.0.0.2=192.0.2.2&background_connect=true";
         let (_, Options { access, .. }) = parsed(other).unwrap();
         assert_eq!(access.connect_timeout, Duration::from_secs(2));
         assert_eq!(access.timeout, Duration::from_millis(50));
         assert_eq!((access.max_connections, access.max_errors), (7, 9));
         assert_eq!((access.auth, access.tls), (Auth::Pki, Some(true)));
+        assert_eq!((access.min_connections, access.idle_time), (3, Duration::from_secs(50)));
+        assert!(access.alternate_services && access.seeds_only && access.background_connect);
+        assert_eq!(access.address_map["10.0.0.2"], "192.0.2.2");
         assert_eq!(access.tls_ca, Some("/ca".into()));
         assert_eq!(access.tls_certificate, Some("/chain".into()));
         assert_eq!(access.tls_key, Some("/key".into()));
@@ -296,6 +321,9 @@ mod tests {
             "memory://?auth=internal",
             "aerospike://a/test/set?tls=secret",
             "aerospike://a/test/set?auth=secret",
+            "aerospike://a/test/set?seeds_only=secret",
+            "aerospike://a/test/set?address_map=secret",
+            "memory://?background_connect=true",
         ] {
             let error = parsed(url).unwrap_err().to_string();
             assert!(!error.contains("secret"), "{url}: {error}");

@@ -77,6 +77,9 @@ pub const GF_FLAG_VERSION: u32 = 2;
 /// Of a get: a store that gives no answer is an error, whatever the option `unreachable_read` says.
 pub const GF_FLAG_STRICT: u32 = 4;
 
+/// Of gf_options: as the option `background_connect=true` of the URL, which may also say otherwise.
+pub const GF_OPEN_IN_BACKGROUND: u64 = 1;
+
 /* What gf_submit and gf_start are asked to do. Beside each: the fields of gf_op that count. */
 
 /// key, flags
@@ -113,6 +116,8 @@ pub const GF_OP_LOAD: u32 = 15;
 pub const GF_OP_LOADED: u32 = 16;
 /// lease, value. Uses the lease up. See gf_load_failed.
 pub const GF_OP_LOAD_FAILED: u32 = 17;
+/// ttl_ms: how long, at most 1 h. See gf_ready.
+pub const GF_OP_READY: u32 = 18;
 
 /// Bytes that belong to the caller, and need only be there until the call returns. NULL goes with a
 /// length of 0 only.
@@ -155,8 +160,10 @@ pub struct gf_options {
     /// What every key begins with, where it is no UTF-8 and so cannot stand in the URL. Empty: as
     /// the URL says.
     pub prefix: gf_slice,
+    /// GF_OPEN_*
+    pub flags: u64,
     /// Zero.
-    pub reserved: [u64; 6],
+    pub reserved: [u64; 5],
 }
 
 /// A value to be stored.
@@ -251,7 +258,8 @@ impl gf_options {
             abi_minor: GF_ABI_MINOR,
             worker_threads: 0,
             prefix: gf_slice::EMPTY,
-            reserved: [0; 6],
+            flags: 0,
+            reserved: [0; 5],
         }
     }
 }

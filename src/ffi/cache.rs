@@ -51,7 +51,8 @@ pub unsafe extern "C" fn gf_open(
         // SAFETY: by the function's own contract.
         let (url, options) = unsafe { (text_of(url)?, read(options)?) };
         let runtime = runtime::get_or_start(options.worker_threads)?;
-        let mut builder = Cache::builder();
+        let mut builder =
+            Cache::builder().background_connect(options.flags & GF_OPEN_IN_BACKGROUND != 0);
         // SAFETY: by the function's own contract.
         let prefix = unsafe { bytes_of("prefix", options.prefix) }?;
         if !prefix.is_empty() {
@@ -120,7 +121,11 @@ unsafe fn read(given: *const gf_options) -> Result<gf_options, Failure> {
         let given = options.worker_threads;
         return Err(Failure::invalid("worker_threads", format!("{given}, must be 0 to 256")));
     }
-    if options.reserved != [0; 6] {
+    if options.flags & !GF_OPEN_IN_BACKGROUND != 0 {
+        let problem = format!("{:#x}, only GF_OPEN_IN_BACKGROUND is known here", options.flags);
+        return Err(Failure::invalid("flags", problem));
+    }
+    if options.reserved != [0; 5] {
         return Err(Failure::invalid("reserved", "must be 0"));
     }
     Ok(options)

@@ -412,3 +412,19 @@ pub unsafe extern "C" fn gf_diagnose(cache: *const gf_cache, result: *mut gf_res
     // SAFETY: by the function's own contract.
     unsafe { call(cache, &only(GF_OP_DIAGNOSE), result) }
 }
+
+/// Waits until the store is connected to, where that goes on in the background (GF_OPEN_IN_BACKGROUND): GF_DONE; or
+/// GF_E_STORE if it is not within so many milliseconds, at most 1 h, and why; it goes on all the same. Where the
+/// cache was opened otherwise it is GF_DONE at once.
+///
+/// # Safety
+/// `cache` is NULL or alive; `result` may be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn gf_ready(
+    cache: *const gf_cache,
+    within_ms: u64,
+    result: *mut gf_result,
+) -> i32 {
+    // SAFETY: by the function's own contract.
+    unsafe { call(cache, &gf_op { ttl_ms: within_ms, ..only(GF_OP_READY) }, result) }
+}

@@ -35,6 +35,7 @@ pub(super) enum Op {
     Touch(Bytes, Duration),
     Diagnose,
     LookupMany(Bytes),
+    Ready(Duration),
 }
 
 /// Reads the bytes of a slice.
@@ -148,6 +149,10 @@ impl gf_op {
             GF_OP_GET => flags(self.flags, GF_FLAG_STRICT),
             GF_OP_LOOKUP | GF_OP_RESERVE | GF_OP_TOUCH | GF_OP_DIAGNOSE | GF_OP_LOOKUP_MANY
             | GF_OP_LOAD => flags(self.flags, 0),
+            GF_OP_READY => {
+                flags(self.flags, 0)?;
+                self.within().map(drop)
+            }
             GF_OP_LOAD_FAILED => {
                 flags(self.flags, 0)?;
                 given::<gf_lease>("lease", self.lease)?.is_unused()?;
@@ -175,6 +180,15 @@ impl gf_op {
             }
             other => Err(Failure::invalid("op", format!("{other} is no operation of GF_OP_*"))),
         }
+    }
+
+    /// How long a caller waits until the cache is ready.
+    fn within(&self) -> Result<Duration, Failure> {
+        if self.ttl_ms > 3_600_000 {
+            let problem = format!("{} ms, must be at most 3600000: 1 h", self.ttl_ms);
+            return Err(Failure::invalid("ttl_ms", problem));
+        }
+        Ok(Duration::from_millis(self.ttl_ms))
     }
 
     fn entry(&self) -> gf_entry {
@@ -230,6 +244,7 @@ impl gf_op {
             GF_OP_INVALIDATE => Op::Invalidate(key()?, version?),
             GF_OP_TOUCH => Op::Touch(key()?, Duration::from_millis(self.ttl_ms)),
             GF_OP_DIAGNOSE => Op::Diagnose,
+            GF_OP_READY => Op::Ready(self.within()?),
             GF_OP_LOOKUP_MANY => Op::LookupMany(key()?),
             other => {
                 return Err(Failure::invalid("op", format!("{other} is no operation of GF_OP_*")));
@@ -336,6 +351,10 @@ impl Op {
             Op::LookupMany(key) => {
                 let looked_up = Box::pin(cache.lookup_many(&[key])).await?.pop();
                 return Ok(found_or_pending(looked_up.flatten()));
+            }
+            Op::Ready(within) => {
+                Box::pin(cache.ready(within)).await?;
+                GF_DONE
             }
             Op::Diagnose => {
                 let diagnosis = Box::pin(cache.diagnose()).await?;

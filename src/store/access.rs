@@ -1,6 +1,7 @@
 //! How a cluster is reached: what has the same name in a URL, on the cache's builder, and on the
 //! settings of the store on Aerospike. Defaults and bounds are here, once.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -58,8 +59,14 @@ pub(crate) struct Access {
     pub tls_name: Option<String>,
     pub connect_timeout: Duration,
     pub timeout: Duration,
+    pub min_connections: usize,
     pub max_connections: usize,
+    pub idle_time: Duration,
     pub max_errors: usize,
+    pub alternate_services: bool,
+    pub seeds_only: bool,
+    pub address_map: HashMap<String, String>,
+    pub background_connect: bool,
 }
 
 impl Default for Access {
@@ -74,8 +81,14 @@ impl Default for Access {
             tls_name: None,
             connect_timeout: Duration::from_secs(5),
             timeout: Duration::from_secs(1),
+            min_connections: 0,
             max_connections: 256,
+            idle_time: Duration::ZERO,
             max_errors: 100,
+            alternate_services: false,
+            seeds_only: false,
+            address_map: HashMap::new(),
+            background_connect: false,
         }
     }
 }
@@ -98,7 +111,15 @@ impl Access {
         span("connect_timeout", self.connect_timeout, 100 * MILLISECOND, MINUTE)?;
         span("timeout", self.timeout, MILLISECOND, MINUTE)?;
         size("max_connections", self.max_connections, 1, 4096)?;
+        size("min_connections", self.min_connections, 0, self.max_connections)?;
+        span("idle_time", self.idle_time, Duration::ZERO, 60 * MINUTE)?;
         size("max_errors", self.max_errors, 0, 1_000_000)?;
+        if let Some((from, to)) =
+            self.address_map.iter().find(|(from, to)| from.is_empty() || to.is_empty())
+        {
+            let problem = format!("{from:?} to {to:?}: neither may be empty");
+            return Err(Invalid::new("address_map", problem));
+        }
         self.check_tls()?;
         self.check_login()
     }
@@ -238,9 +259,59 @@ macro_rules! access_setters {
             self
         }
 
+        /// Aerospike only: connections to each node that are kept open also when nobody needs them, so that a
+        /// burst need not wait for new ones: 0 to `max_connections`. Default 0.
+        pub fn min_connections(mut self, min_connections: usize) -> Self {
+            self.$($at).+.min_connections = min_connections;
+            self
+        }
+
+        /// Aerospike only: how long a connection may go unused before it is closed: a little less than the
+        /// server's `proto-fd-idle-ms`, or than a NAT's patience; 0 to 1 h, where 0 is for ever. Default 0.
+        pub fn idle_time(mut self, idle_time: std::time::Duration) -> Self {
+            self.$($at).+.idle_time = idle_time;
+            self
+        }
+
+        /// Aerospike only: asks the nodes for the addresses that they are known by outside their own network
+        /// (their `alternate-access-address`), as behind NAT, in Kubernetes, in a cloud. Default: not.
+        pub fn alternate_services(mut self, alternate_services: bool) -> Self {
+            self.$($at).+.alternate_services = alternate_services;
+            self
+        }
+
+        /// Aerospike only: the addresses that nodes tell of each other, and those to use instead. A server's
+        /// `alternate-access-address` with [`alternate_services`](Self::alternate_services) is better, as it
+        /// need not be kept up to date here. Default: none.
+        pub fn address_map<A: Into<String>, B: Into<String>>(
+            mut self,
+            address_map: impl IntoIterator<Item = (A, B)>,
+        ) -> Self {
+            let pairs = address_map.into_iter().map(|(from, to)| (from.into(), to.into()));
+            self.$($at).+.address_map = pairs.collect();
+            self
+        }
+
+        /// Aerospike only: no other nodes than those named, whatever these tell of others, as where one address
+        /// stands for a whole cluster. Default: not.
+        pub fn seeds_only(mut self, seeds_only: bool) -> Self {
+            self.$($at).+.seeds_only = seeds_only;
+            self
+        }
+
+        /// Aerospike only: opens the cache at once, and connects in the background, again and again until the
+        /// cluster is there and fit. Until then commands end as with a store that gives no answer: reads follow
+        /// `unreachable_read`, reserves `unreachable_reserve`; during the first try they wait for it, at most
+        /// for `timeout`. What is wrong with a setting is still an error at once. Default: not, as a program
+        /// that can wait for its cache had better.
+        pub fn background_connect(mut self, background_connect: bool) -> Self {
+            self.$($at).+.background_connect = background_connect;
+            self
+        }
+
         /// Aerospike only: the circuit breaker. After so many errors of one node within a second
-        /// (time-outs, lost connections, an overloaded server) commands to it fail at once until the
-        /// second is over, so that reads bypass instead of each waiting out the time-out; 0 to
+        /// (time-outs, lost connections; never an answer, whatever it says) commands to it fail at once until
+        /// the second is over, so that reads bypass instead of each waiting out the time-out; 0 to
         /// 1,000,000, where 0 is never. Default 100.
         pub fn max_errors(mut self, max_errors: usize) -> Self {
             self.$($at).+.max_errors = max_errors;

@@ -1,6 +1,7 @@
 use std::any::Any;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -50,6 +51,24 @@ impl Backend {
             #[cfg(feature = "aerospike")]
             Backend::Aerospike(store) => store.must_be_fit().await,
             _ => Ok(()),
+        }
+    }
+}
+
+impl Backend {
+    /// Waits until the store is connected to.
+    #[cfg_attr(
+        not(feature = "aerospike"),
+        expect(clippy::unused_async, reason = "other stores connect")
+    )]
+    pub(crate) async fn ready(&self, within: Duration) -> Result<(), StoreError> {
+        match self {
+            #[cfg(feature = "aerospike")]
+            Backend::Aerospike(store) => store.ready(within).await,
+            _ => {
+                let _nothing_to_wait_for = within;
+                Ok(())
+            }
         }
     }
 }

@@ -128,6 +128,9 @@ static void other_fields(void) {
   gf_op touch = keyed(GF_OP_TOUCH, "k");
   touch.ttl_ms = UINT64_MAX;
   refused(touch, GF_E_INVALID, "ttl");
+  gf_op ready = keyed(GF_OP_READY, "");
+  ready.ttl_ms = 3600001;
+  refused(ready, GF_E_INVALID, "ttl_ms");
 }
 
 /* A closed cache refuses everything that begins there. */
@@ -136,7 +139,7 @@ static void closed(void) {
   SAME(gf_close(shut, 0), GF_DONE);
   uint32_t ops[] = {GF_OP_GET, GF_OP_LOOKUP, GF_OP_RESERVE, GF_OP_SET, GF_OP_REPLACE,
                     GF_OP_INVALIDATE, GF_OP_TOUCH, GF_OP_DIAGNOSE,
-                    GF_OP_LOOKUP_MANY, GF_OP_LOAD};
+                    GF_OP_LOOKUP_MANY, GF_OP_LOAD, GF_OP_READY};
   for (size_t i = 0; i < sizeof ops / sizeof *ops; i++) {
     gf_result result;
     gf_op op = keyed(ops[i], "k");
@@ -161,7 +164,7 @@ static void operations(void) {
 
 static void null_cache(void) {
   uint32_t op;
-  for (op = GF_OP_GET; op <= GF_OP_LOAD_FAILED; op++) {
+  for (op = GF_OP_GET; op <= GF_OP_READY; op++) {
     gf_result result;
     gf_op given = keyed(op, "k");
     gf_error *error = NULL;
@@ -209,7 +212,7 @@ static void reserved_places(void) {
       op.reserved[i] = 1;
       refused(op, GF_E_INVALID, "reserved");
     }
-    uint32_t none[] = {0, GF_OP_LOAD_FAILED + 1, UINT32_MAX};
+    uint32_t none[] = {0, GF_OP_READY + 1, UINT32_MAX};
     for (int i = 0; i < 3; i++) refused(keyed(none[i], "k"), GF_E_INVALID, "op");
   }
   gf_free(cache);

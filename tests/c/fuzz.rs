@@ -153,7 +153,7 @@ fn operation(bytes: &mut Bytes<'_>, handles: &Handles, user_data: u64) -> gf_op 
     let kind = bytes.byte();
     gf_op {
         op: if kind < 0xf0 {
-            u32::from(kind % 18)
+            u32::from(kind % 19)
         } else {
             u32::try_from(bytes.number() >> 32).unwrap()
         },

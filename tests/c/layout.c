@@ -11,7 +11,7 @@ static const struct { const char *name; size_t number; } here[] = {
     FIELD(gf_bytes, data), FIELD(gf_bytes, len), FIELD(gf_bytes, owner),
     KIND(gf_options),
     FIELD(gf_options, struct_size), FIELD(gf_options, abi_major), FIELD(gf_options, abi_minor),
-    FIELD(gf_options, worker_threads), FIELD(gf_options, prefix), FIELD(gf_options, reserved),
+    FIELD(gf_options, worker_threads), FIELD(gf_options, prefix), FIELD(gf_options, flags), FIELD(gf_options, reserved),
     KIND(gf_entry),
     FIELD(gf_entry, value), FIELD(gf_entry, version), FIELD(gf_entry, ttl_ms),
     FIELD(gf_entry, flags), FIELD(gf_entry, reserved),

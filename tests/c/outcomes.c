@@ -238,6 +238,7 @@ static void any_bytes(void) {
 
 static void diagnosed(void) {
   gf_result result;
+  SAME(status_of(cache, keyed(GF_OP_READY, "")), GF_DONE);
   SAME(done(cache, keyed(GF_OP_DIAGNOSE, ""), &result), GF_DONE);
   CHECK(result.value.len > 12 && memcmp(result.value.data, "{\"findings\":", 12) == 0);
   gf_result_free(&result);

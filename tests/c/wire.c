@@ -160,12 +160,34 @@ static void nobody_listens(void) {
   gf_error_free(error);
 }
 
+/* Opened without waiting for it: nobody there is an outcome of each call, and says why. */
+static void nobody_listens_in_the_background(void) {
+  gf_options options = GF_OPTIONS_INIT;
+  options.flags = GF_OPEN_IN_BACKGROUND;
+  gf_result result;
+  SAME(gf_open("aerospike://127.0.0.1:1/test/c?connect_timeout=300ms&timeout=100ms", &options, &cache, NULL),
+       GF_DONE);
+  SAME(gf_lookup(cache, text("k"), &result), GF_BYPASS);
+  SAME(result.detail, GF_BYPASS_UNREACHABLE);
+  SAME(gf_reserve(cache, text("k"), &result), GF_E_STORE);
+  gf_result_free(&result);
+  SAME(gf_ready(cache, 500, &result), GF_E_STORE);
+  CHECK(strstr(result.error->message, "127.0.0.1:1") != NULL);
+  gf_result_free(&result);
+  gf_free(cache);
+  nothing_left();
+  SAME(gf_open(url, &options, &cache, NULL), GF_DONE);
+  SAME(gf_ready(cache, 20000, NULL), GF_DONE);
+  gf_free(cache);
+}
+
 int main(int count, char **arguments) {
   CHECK(count == 3);
   snprintf(url, sizeof url, "aerospike://%s/test/c?wait=10s&timeout=200ms&attempts=2&connect_timeout=10s",
            arguments[1]);
   server = (pid_t)atoi(arguments[2]);
   nobody_listens();
+  nobody_listens_in_the_background();
   all_ways(life);
   in_flight(closes, GF_E_SHUT_DOWN);
   tell(SIGCONT);

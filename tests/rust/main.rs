@@ -7,6 +7,8 @@ mod support;
 #[cfg(feature = "aerospike")]
 mod used;
 
+#[cfg(feature = "aerospike")]
+mod background;
 mod bad_input;
 mod coalescing;
 mod dependencies;

@@ -236,6 +236,47 @@ async fn reads_of_a_dead_server_bypass_at_once_and_come_back_when_it_does() {
     .expect("the cache is used again");
 }
 
+/// One key whose queue in the server is full says nothing against its node.
+#[tokio::test]
+async fn answers_do_not_trip_the_breaker() {
+    let server = start(Clock::system()).await;
+    let cache = connect(&server, "timeout=1s&attempts=1&max_errors=3").await.unwrap();
+    for code in [Code::KEY_BUSY, Code::DEVICE_OVERLOAD, Code::TIMEOUT] {
+        let refused =
+            server.faults().add(data(Rule::new(Action::Fail(code)).on(Kind::Operate).always()));
+        for _ in 0..3 {
+            let writers = (0..20).map(|_| cache.reserve("hot"));
+            assert!(futures_util::future::join_all(writers).await.iter().all(Result::is_err));
+            assert!(cache.get("other").await.is_ok());
+        }
+        assert!(refused.happened() >= 60);
+        server.faults().clear();
+        assert_eq!(cache.stats().bypasses, 0);
+        assert!(cache.reserve("other").await.unwrap().release(None).await.is_ok());
+    }
+}
+
+#[tokio::test]
+async fn reserves_of_one_key_take_turns() {
+    let server = start(Clock::system()).await;
+    let cache = connect(&server, "timeout=20s").await.unwrap();
+    let gate = Gate::new();
+    let held = server.faults().add(data(Rule::new(Action::HoldBefore(gate.clone())).always()));
+    let writers: Vec<_> = (0..60)
+        .map(|_| {
+            let cache = cache.clone();
+            tokio::spawn(async move { cache.reserve("hot").await.map(drop) })
+        })
+        .collect();
+    gate.reached(8).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(held.happened(), 8, "a server queues 20 for a key");
+    gate.open();
+    for writer in writers {
+        writer.await.unwrap().unwrap();
+    }
+}
+
 #[tokio::test]
 async fn a_server_that_loses_everything_is_filled_anew() {
     let server = start(Clock::manual()).await;

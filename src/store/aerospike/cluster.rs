@@ -20,15 +20,16 @@ pub struct Cluster {
 }
 
 impl AerospikeStore {
-    pub(crate) fn cluster(&self, prefix: Vec<u8>) -> Cluster {
-        Cluster {
-            client: self.on.client.clone(),
-            read: self.on.read.clone(),
-            write: self.on.write.clone(),
-            namespace: Arc::clone(&self.on.namespace),
-            set: Arc::clone(&self.on.set),
+    pub(crate) fn cluster(&self, prefix: Vec<u8>) -> Option<Cluster> {
+        let on = self.link.now()?;
+        Some(Cluster {
+            client: on.client.clone(),
+            read: on.read.clone(),
+            write: on.write.clone(),
+            namespace: Arc::clone(&on.namespace),
+            set: Arc::clone(&on.set),
             prefix,
-        }
+        })
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::future::pending;
 use std::pin::pin;
-use std::sync::Arc;
 use std::time::Duration;
 
 use aerospike::policy::{AuthMode, ReadModeAp, ReadModeSc, ReadTouchTtl, Replica};
@@ -13,6 +12,7 @@ use futures_util::future::{Either, select, select_ok};
 use tokio::time::{sleep, timeout};
 
 use super::home::Home;
+use super::link::Link;
 use super::{AerospikeStore, Connected, trouble};
 use crate::store::{Access, Auth, Invalid, StoreError, access_setters, size};
 
@@ -70,14 +70,18 @@ impl AerospikeSettings {
         if self.hosts.iter().any(|(name, port)| name.is_empty() || *port == 0) {
             return Err(Invalid::new("host", "must have a name, and a port of 1 to 65535"));
         }
-        size("namespace", self.namespace.len(), 1, MAX_NAMESPACE)?;
-        size("set", self.set.len(), 1, MAX_SET)?;
+        self.check_names()?;
         let access = &self.access;
         access.check()?;
         let policy = ClientPolicy {
             auth_mode: auth_mode(access),
             connect_timeout: millis(access.connect_timeout),
+            min_conns_per_node: access.min_connections,
             max_conns_per_node: access.max_connections,
+            idle_timeout: millis(access.idle_time),
+            use_services_alternate: access.alternate_services,
+            ip_map: (!access.address_map.is_empty()).then(|| access.address_map.clone()),
+            seed_only_cluster: access.seeds_only,
             max_error_rate: access.max_errors,
             ..ClientPolicy::default()
         };
@@ -88,6 +92,11 @@ impl AerospikeSettings {
             return seeds.encrypted(access);
         }
         Ok(seeds)
+    }
+
+    fn check_names(&self) -> Result<(), Invalid> {
+        size("namespace", self.namespace.len(), 1, MAX_NAMESPACE)?;
+        size("set", self.set.len(), 1, MAX_SET)
     }
 
     /// Hosts as they stand in the URL.
@@ -155,7 +164,7 @@ pub(super) fn millis(span: Duration) -> u32 {
 }
 
 impl AerospikeStore {
-    /// Connects to a cluster.
+    /// Connects to a cluster; in the background, if the settings say so.
     ///
     /// # Errors
     /// If a setting is out of bounds or a file is not what it should be (names it), if no node answers
@@ -163,42 +172,88 @@ impl AerospikeStore {
     /// namespace is not there, if it takes no records with a time to live, or if the server's clock
     /// does not do what the protocol relies on.
     pub async fn connect(settings: &AerospikeSettings) -> Result<Self, StoreError> {
-        let store = AerospikeStore::open(settings, settings.seeds()?).await?;
+        let seeds = settings.seeds()?;
+        if settings.access.background_connect {
+            return Ok(AerospikeStore::in_background(settings.clone(), seeds));
+        }
+        let store = AerospikeStore::open(settings, &seeds).await?;
         store.must_be_fit().await?;
         Ok(store)
+    }
+
+    /// Goes through a client that the program has already, of the crate `aerospike` 3, in the runtime that this is
+    /// called in. Of the settings namespace, set, `timeout` and `connect_timeout` count; how the cluster is
+    /// reached, the circuit breaker and all else is the client's own. The client can be used on for other
+    /// things, and is not closed.
+    ///
+    /// # Errors
+    /// As [`connect`](AerospikeStore::connect).
+    pub async fn with_client(
+        client: Client,
+        settings: &AerospikeSettings,
+    ) -> Result<Self, StoreError> {
+        settings.check_names()?;
+        settings.access.check()?;
+        let store = AerospikeStore::on(Connected::new(client, settings), settings);
+        store.must_be_fit().await?;
+        Ok(store)
+    }
+
+    /// Connects by the seeds of these settings, in the background.
+    pub(crate) fn in_background(settings: AerospikeSettings, seeds: Seeds) -> Self {
+        let home = Home::here(settings.access.timeout);
+        AerospikeStore { link: Link::in_background(settings, seeds), home }
     }
 
     /// Connects by the seeds of these settings to a cluster that may not be fit, so that it can be
     /// looked at.
     pub(crate) async fn open(
         settings: &AerospikeSettings,
-        seeds: Seeds,
+        seeds: &Seeds,
+    ) -> Result<Self, StoreError> {
+        Ok(AerospikeStore::on(Connected::open(settings, seeds).await?, settings))
+    }
+
+    fn on(connected: Connected, settings: &AerospikeSettings) -> Self {
+        let home = Home::here(settings.access.timeout);
+        AerospikeStore { link: Link::to(connected), home }
+    }
+
+    /// Tests what the store relies on and cannot see, within the connect time-out. One that connects in the
+    /// background does so itself.
+    pub(crate) async fn must_be_fit(&self) -> Result<(), StoreError> {
+        match self.link.now() {
+            Some(on) => on.must_be_fit().await,
+            None => Ok(()),
+        }
+    }
+}
+
+impl Connected {
+    pub(super) async fn open(
+        settings: &AerospikeSettings,
+        seeds: &Seeds,
     ) -> Result<Self, StoreError> {
         let within = settings.access.connect_timeout;
         // Boxed, as it is large and would be part of the caller's future.
         let connected = Box::pin(timeout(within, seeds.connect(within))).await;
         match connected.map_err(|_| trouble::silence(settings))? {
-            Ok(client) => Ok(AerospikeStore {
-                on: Arc::new(Connected::new(client, settings)),
-                home: Home::here(settings.access.timeout),
-            }),
+            Ok(client) => Ok(Connected::new(client, settings)),
             Err(error) => Err(trouble::explain(settings, error)),
         }
     }
 
-    /// Tests what the store relies on and cannot see, within the connect time-out.
-    pub(crate) async fn must_be_fit(&self) -> Result<(), StoreError> {
-        let on = &self.on;
+    pub(super) async fn must_be_fit(&self) -> Result<(), StoreError> {
         let silent = |_| {
-            let nodes = on.client.nodes();
+            let nodes = self.client.nodes();
             let named: Vec<&str> = nodes.iter().map(|node| node.address()).collect();
             Err(StoreError::unavailable(format!(
                 "{} let us in, and then answered no command within {:?}: is the server overloaded?",
                 named.join(", "),
-                on.patience
+                self.patience
             )))
         };
-        timeout(on.patience, on.test_clock()).await.unwrap_or_else(silent)
+        timeout(self.patience, self.test_clock()).await.unwrap_or_else(silent)
     }
 }
 

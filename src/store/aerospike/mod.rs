@@ -11,6 +11,7 @@ mod conditions;
 mod connect;
 mod diagnose;
 mod home;
+mod link;
 mod template;
 #[cfg(feature = "tls")]
 mod tls;
@@ -24,7 +25,7 @@ use aerospike::operations::exp::{ExpReadFlags, read_exp};
 use aerospike::operations::{Operation, get_bin};
 use aerospike::{
     BatchOperation, BatchPolicy, BatchReadPolicy, Bins, Client, Key, ReadPolicy,
-    Record as Answered, WritePolicy,
+    Record as Answered, ResultCode, WritePolicy,
 };
 use bytes::Bytes;
 
@@ -37,6 +38,7 @@ use codes::Failure;
 use commands::{Plan, Work};
 pub use connect::AerospikeSettings;
 use home::Home;
+use link::Link;
 
 /// A store on an Aerospike cluster.
 ///
@@ -63,7 +65,7 @@ use home::Home;
 /// ```
 #[derive(Clone)]
 pub struct AerospikeStore {
-    on: Arc<Connected>,
+    link: Arc<Link>,
     home: Home,
 }
 
@@ -91,6 +93,21 @@ impl Connected {
             .map_err(|error| StoreError::refused("the key is no key").because(error))
     }
 
+    /// What an answer says does not count towards the circuit breaker: the client counts some (9, 11, 14, 18), so
+    /// that one busy key would close off its whole node.
+    fn forgive(&self, error: &aerospike::Error) {
+        use ResultCode::{DeviceOverload, KeyBusy, PartitionUnavailable, Timeout};
+        let counted = matches!(
+            error.server_result_code(),
+            Some(Timeout | PartitionUnavailable | KeyBusy | DeviceOverload)
+        );
+        let Some(told) = error.node().filter(|_| counted) else { return };
+        let nodes = self.client.nodes();
+        if let Some(node) = nodes.iter().find(|node| node.to_string() == told) {
+            node.reset_error_rate();
+        }
+    }
+
     /// Sends a command. A `put` that was applied answers nothing.
     async fn send(
         &self,
@@ -107,9 +124,28 @@ impl Connected {
 }
 
 impl AerospikeStore {
-    async fn run(&self, key: &[u8], plan: Plan) -> Result<Answer<Option<Reader>>, StoreError> {
-        let (on, key) = (Arc::clone(&self.on), self.on.key(key)?);
-        let sent = self.home.run(true, async move { on.send(key, plan).await });
+    /// The cluster, to send a command to.
+    async fn cluster_now(&self) -> Result<Arc<Connected>, StoreError> {
+        match self.link.now() {
+            Some(on) => Ok(Arc::clone(on)),
+            None => Box::pin(self.link.soon()).await,
+        }
+    }
+
+    /// Waits until the cluster is connected to.
+    pub(crate) async fn ready(&self, within: Duration) -> Result<(), StoreError> {
+        self.link.within(within).await.map(drop)
+    }
+
+    async fn run(
+        &self,
+        key: &[u8],
+        plan: impl FnOnce(&WritePolicy) -> Plan,
+    ) -> Result<Answer<Option<Reader>>, StoreError> {
+        let on = self.cluster_now().await?;
+        let (key, plan) = (on.key(key)?, plan(&on.write));
+        let send = async move { on.send(key, plan).await.inspect_err(|error| on.forgive(error)) };
+        let sent = self.home.run(true, send);
         match sent.await? {
             Ok(record) => Ok(Ok(record.map(Reader))),
             Err(error) => match codes::failure(error, true) {
@@ -136,32 +172,40 @@ impl AerospikeStore {
 impl fmt::Debug for AerospikeStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AerospikeStore")
-            .field("namespace", &self.on.namespace)
-            .field("set", &self.on.set)
+            .field("is_connected", &self.link.now().is_some())
             .finish_non_exhaustive()
     }
 }
 
 impl Store for AerospikeStore {
     async fn get(&self, key: &[u8]) -> Result<Read, StoreError> {
-        let (on, key) = (Arc::clone(&self.on), self.on.key(key)?);
-        let get = async move { on.client.get(&on.read, &key, Bins::All).await };
+        let on = self.cluster_now().await?;
+        let key = on.key(key)?;
+        let get = async move {
+            on.client.get(&on.read, &key, Bins::All).await.inspect_err(|error| on.forgive(error))
+        };
         Self::found(self.home.run(false, get).await?)?
             .map_or(Ok(Read::Free), |mut record| record.read())
     }
 
     async fn get_many(&self, keys: &[Bytes]) -> Vec<Result<Read, StoreError>> {
-        let reads = keys.iter().map(|key| {
-            self.on.key(key).map(|key| BatchOperation::read(&self.on.each, key, Bins::All))
-        });
+        let on = match self.cluster_now().await {
+            Ok(on) => on,
+            Err(error) => return vec![Err(error); keys.len()],
+        };
+        let reads = keys
+            .iter()
+            .map(|key| on.key(key).map(|key| BatchOperation::read(&on.each, key, Bins::All)));
         let mut reads = match reads.collect::<Result<Vec<_>, _>>() {
             Ok(reads) => reads,
             Err(error) => return vec![Err(error); keys.len()],
         };
         // A row has an outcome of its own; one that has none shares the call's.
-        let on = Arc::clone(&self.on);
         let batch = async move {
             let whole = on.client.batch(&on.batch, &mut reads).await;
+            if let Err(error) = &whole {
+                on.forgive(error);
+            }
             (whole, reads)
         };
         let (whole, reads) = match self.home.run(false, batch).await {
@@ -182,11 +226,15 @@ impl Store for AerospikeStore {
     }
 
     async fn inspect(&self, key: &[u8]) -> Result<Option<Snapshot>, StoreError> {
-        let (on, key) = (Arc::clone(&self.on), self.on.key(key)?);
+        let on = self.cluster_now().await?;
+        let key = on.key(key)?;
         // Bin by bin: beside a read of all bins a server answers no expression.
         let mut look: Vec<Operation> = bins::ALL.map(get_bin).to_vec();
         look.push(read_exp(NOW, conditions::now_in_filter(), ExpReadFlags::DEFAULT));
-        let read = async move { on.client.operate(&on.look, &key, &look).await };
+        let read = async move {
+            let read = on.client.operate(&on.look, &key, &look).await;
+            read.inspect_err(|error| on.forgive(error))
+        };
         let read = self.home.run(false, read).await?;
         let Some(mut record) = Self::found(read)? else { return Ok(None) };
         let now = record.time(NOW)?;
@@ -195,7 +243,7 @@ impl Store for AerospikeStore {
     }
 
     async fn claim(&self, key: &[u8], claim: &Claim) -> Result<Answer<Grant>, StoreError> {
-        match self.run(key, commands::claim(claim, &self.on.write)).await? {
+        match self.run(key, |policy| commands::claim(claim, policy)).await? {
             Ok(record) => {
                 let unsaid = || StoreError::doubtful("the server did not answer what it granted");
                 record.ok_or_else(unsaid)?.grant(claim).map(Ok)
@@ -205,11 +253,11 @@ impl Store for AerospikeStore {
     }
 
     async fn change(&self, key: &[u8], change: &Change) -> Result<Answer<()>, StoreError> {
-        Ok(self.run(key, commands::change(change, &self.on.write)).await?.map(drop))
+        Ok(self.run(key, |policy| commands::change(change, policy)).await?.map(drop))
     }
 
     async fn diagnose(&self, needs: &Needs) -> Result<Diagnosis, StoreError> {
-        let (on, needs) = (Arc::clone(&self.on), *needs);
+        let (on, needs) = (self.cluster_now().await?, *needs);
         self.home.take_time(async move { on.look_around(&needs).await }).await?
     }
 }
