@@ -189,7 +189,10 @@ fn data(action: Action) -> Rule {
 async fn put(server: &Server, key: &str, bins: &[aerospike::Bin]) {
     let (policy, host) = (aerospike::ClientPolicy::default(), server.address().to_string());
     let client = aerospike::Client::new(&policy, &host).await.unwrap();
-    let key = aerospike::Value::Blob(key.as_bytes().to_vec());
+    let key = match key {
+        "genfence format" => aerospike::Value::from(key),
+        key => aerospike::Value::Blob(key.as_bytes().to_vec()),
+    };
     let key = aerospike::Key::new("test", "cache", key).unwrap();
     client.put(&aerospike::WritePolicy::default(), &key, bins).await.unwrap();
 }
@@ -212,6 +215,24 @@ async fn a_record_of_a_newer_format_is_refused_by_name_and_keeps_its_number() {
     assert_eq!(cache.set("k", "w").await.unwrap(), Set::Busy);
     told(cache.reserve("k").await.map(drop).unwrap_err());
     told(cache.get("k").await.map(drop).unwrap_err());
+}
+
+#[tokio::test]
+async fn a_set_of_a_newer_format_is_refused_when_connecting() {
+    let server = Server::start().await.unwrap();
+    let url = format!("aerospike://{}/test/cache", server.address());
+    for format in [1, 2] {
+        let format = aerospike::Bin::new("f", aerospike::Value::Int(format));
+        put(&server, "genfence format", &[format]).await;
+        match (Cache::connect(&url).await, server.records().len()) {
+            (Ok(cache), 1) => assert!(cache.get("genfence format").await.unwrap().is_none()),
+            (Err(error), 1) => {
+                assert!(error.to_string().contains("the set has format 2"), "{error}")
+            }
+            (other, records) => panic!("{other:?}, {records} records"),
+        }
+    }
+    assert!(Cache::connect(&url).await.is_err());
 }
 
 /// A record that somebody else has put into the set costs its own key, and no other of the same call.

@@ -31,6 +31,10 @@ pub(super) const ALL: [&str; 9] = [
     LEASE_DEADLINE,
 ];
 
+/// The name of the record that has the format of the whole set. It is text, as no key of a cache is. The first
+/// program that writes a format above 1 puts it there before anything else; format 1 is the lack of it.
+pub(super) const SET_FORMAT: &str = "genfence format";
+
 /// The format that this library writes, and the newest that it reads.
 pub(super) const FORMAT_NUMBER: i64 = 1;
 
@@ -70,6 +74,11 @@ pub(super) fn value(value: &Value) -> Wire {
 pub(super) struct Reader(pub aerospike::Record);
 
 impl Reader {
+    /// Whether this library knows the format of a whole set, as a record of its own says it.
+    pub fn is_of_known_set(&self) -> Result<(), StoreError> {
+        known("the set", self.0.bins.get(FORMAT).unwrap_or(&Wire::Nil))
+    }
+
     pub fn generation(&self) -> Generation {
         Generation::new(u16::try_from(self.0.generation).unwrap_or_default())
     }
@@ -193,10 +202,14 @@ fn int(name: &'static str, bin: &Wire) -> Result<Option<i64>, StoreError> {
 
 /// A record of a newer format is not guessed at.
 fn known_format(bin: &Wire) -> Result<(), StoreError> {
+    known("the record", bin)
+}
+
+fn known(what: &str, bin: &Wire) -> Result<(), StoreError> {
     match int(FORMAT, bin)? {
         None | Some(1..=FORMAT_NUMBER) => Ok(()),
         Some(newer) => Err(StoreError::refused(format!(
-            "the record has format {newer}, and this version of genfence knows formats up to \
+            "{what} has format {newer}, and this version of genfence knows formats up to \
              {FORMAT_NUMBER}: update every program that uses the set before one writes the newer format"
         ))),
     }

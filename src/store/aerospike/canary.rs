@@ -6,11 +6,11 @@ use std::time::Duration;
 use aerospike::expressions::last_update;
 use aerospike::operations::exp::{ExpReadFlags, ExpWriteFlags, read_exp, write_exp};
 use aerospike::operations::put;
-use aerospike::{Bin, Expiration, Value, WritePolicy};
+use aerospike::{Bin, Bins, Expiration, Key, Value, WritePolicy};
 use rand::RngExt;
 use tokio::time::sleep;
 
-use super::bins::{NOW, Reader};
+use super::bins::{NOW, Reader, SET_FORMAT};
 use super::codes::{self, Failure};
 use super::{Connected, conditions};
 use crate::protocol::Time;
@@ -61,6 +61,21 @@ impl Connected {
         // Where consistency is strong the server forbids a delete that a node which was away could undo.
         let policy = WritePolicy { durable_delete: self.strong, ..policy };
         self.client.operate(&policy, &key, &gone).await.map(drop).map_err(answered)
+    }
+}
+
+impl Connected {
+    /// Checks that no newer version of this library has written to the set.
+    pub(super) async fn test_format(&self) -> Result<(), StoreError> {
+        let key =
+            Key::new(&*self.namespace, &*self.set, Value::from(SET_FORMAT)).map_err(answered)?;
+        match self.client.get(&self.read, &key, Bins::All).await.map(Reader) {
+            Ok(record) => record.is_of_known_set(),
+            Err(error) => match codes::failure(error, false) {
+                Failure::Refused(_) => Ok(()),
+                Failure::Error(error) => Err(error),
+            },
+        }
     }
 }
 

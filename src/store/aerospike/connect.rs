@@ -169,8 +169,8 @@ impl AerospikeStore {
     /// # Errors
     /// If a setting is out of bounds or a file is not what it should be (names it), if no node answers
     /// within the connect time-out (names the hosts and the cause), if the user is not let in, if the
-    /// namespace is not there, if it takes no records with a time to live, or if the server's clock
-    /// does not do what the protocol relies on.
+    /// namespace is not there, if it takes no records with a time to live, if a newer version of this library has
+    /// written to the set in a format of its own, or if the server's clock does not do what the protocol relies on.
     pub async fn connect(settings: &AerospikeSettings) -> Result<Self, StoreError> {
         let seeds = settings.seeds()?;
         if settings.access.background_connect {
@@ -253,7 +253,11 @@ impl Connected {
                 self.patience
             )))
         };
-        timeout(self.patience, self.test_clock()).await.unwrap_or_else(silent)
+        let tests = async {
+            self.test_format().await?;
+            self.test_clock().await
+        };
+        timeout(self.patience, tests).await.unwrap_or_else(silent)
     }
 }
 
