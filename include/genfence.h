@@ -65,7 +65,7 @@
 
 /* Options as they are by default: gf_options options = GF_OPTIONS_INIT; */
 #define GF_OPTIONS_INIT \
-  {sizeof(gf_options), GF_ABI_MAJOR, GF_ABI_MINOR, 0, {NULL, 0}, {0, 0, 0, 0, 0, 0}}
+  {sizeof(gf_options), GF_ABI_MAJOR, GF_ABI_MINOR, 0, {NULL, 0}, 0, {0, 0, 0, 0, 0}}
 
 /*
  The major version of this interface: it changes when a program must be compiled anew.

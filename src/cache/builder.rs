@@ -117,11 +117,9 @@ impl Builder {
     /// The store that `url` names, fit or not. `background`: whether it may be opened in the background.
     #[cfg_attr(
         not(feature = "aerospike"),
-        expect(clippy::unused_async, reason = "other stores connect")
+        expect(clippy::unused_async, unused_variables, reason = "other stores connect")
     )]
     async fn open(self, url: &str, background: bool) -> Result<(Backend, Options), Error> {
-        #[cfg(not(feature = "aerospike"))]
-        let _connects_to_nothing = background;
         let mut options = self.options;
         match url::parse(url, &mut options)? {
             Target::Memory => {

@@ -198,7 +198,7 @@ impl<A, C> Leader<A, C> {
         // Sent without the lock: a waiter may wake, and join anew, at once.
         let sent =
             in_time.into_iter().map(|waiting| waiting.sender.send(Verdict::Answer(answer.clone())));
-        sent.filter(Result::is_ok).count()
+        sent.flatten().count()
     }
 
     /// Ends the flight. The answer goes to those who joined before `mark`; the others look again.

@@ -20,14 +20,15 @@ mod update;
 mod url;
 mod write;
 
-use std::borrow::Cow;
 use std::fmt;
 use std::future::Future;
+use std::ops::Deref;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
+use smallvec::SmallVec;
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
@@ -289,12 +290,6 @@ impl Cache {
         if self.0.closed.load(Relaxed) { Err(Error::ShutDown) } else { Ok(()) }
     }
 
-    /// Whether a key is within its bounds.
-    #[cfg(feature = "capi")]
-    pub(crate) fn check_key(&self, key: &[u8]) -> Result<(), Error> {
-        self.key(key).map(drop)
-    }
-
     /// A hit that needs no waiting, as the embedded store is asked without it. `None` says nothing.
     #[cfg(feature = "capi")]
     pub(crate) fn hit_at_once(&self, key: &[u8]) -> Option<Hit> {
@@ -305,30 +300,56 @@ impl Cache {
     }
 
     /// Whether no command waits for a network.
-    #[cfg(feature = "capi")]
     pub(crate) fn is_embedded(&self) -> bool {
         matches!(self.0.store, Backend::Memory(_))
     }
 
     /// Checks a key and puts the prefix before it.
     #[inline]
-    fn key<'k>(&self, key: &'k [u8]) -> Result<Cow<'k, [u8]>, Error> {
+    fn key<'k>(&self, key: &'k [u8]) -> Result<FullKey<'k>, Error> {
+        self.check_key(key)?;
+        let prefix = &*self.0.options.prefix;
+        if prefix.is_empty() {
+            return Ok(FullKey::Given(key));
+        }
+        let mut joined = SmallVec::from_slice(prefix);
+        joined.extend_from_slice(key);
+        Ok(FullKey::Joined(joined))
+    }
+
+    /// Whether the cache is open, and a key within its bounds.
+    #[inline]
+    pub(crate) fn check_key(&self, key: &[u8]) -> Result<(), Error> {
         self.open_or_shut_down()?;
-        let prefix = &self.0.options.prefix;
-        let size = prefix.len() + key.len();
+        let size = self.0.options.prefix.len() + key.len();
         if key.is_empty() || size > self.0.options.max_key_bytes {
             return Err(self.bad_key(key));
         }
-        if prefix.is_empty() {
-            return Ok(Cow::Borrowed(key));
-        }
-        Ok(Cow::Owned([prefix, key].concat()))
+        Ok(())
     }
 
     #[cold]
     fn bad_key(&self, key: &[u8]) -> Error {
         let most = self.0.options.max_key_bytes - self.0.options.prefix.len();
         Error::invalid("key", format!("{} bytes, must be 1 to {most}", key.len()))
+    }
+}
+
+/// A key with the prefix before it; most need no allocation.
+enum FullKey<'k> {
+    Given(&'k [u8]),
+    Joined(SmallVec<[u8; 64]>),
+}
+
+impl Deref for FullKey<'_> {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        match self {
+            FullKey::Given(key) => key,
+            FullKey::Joined(key) => key,
+        }
     }
 }
 

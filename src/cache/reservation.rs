@@ -13,7 +13,7 @@ use super::retry::Settled;
 use super::stopwatch::Stopwatch;
 use super::{Cache, Error};
 use crate::protocol::{Claim, Grant, Token, Version};
-use crate::store::{Backend, Change, StoreError};
+use crate::store::{Change, StoreError};
 
 /// What became of a commit.
 ///
@@ -132,10 +132,7 @@ impl Cache {
         let (time, ttl) = (self.0.options.reservation_time, self.0.options.claim_ttl());
         let claim = |token, previous| Claim::Reserve { token, previous, time, ttl };
         // The embedded store has no queue that could be full.
-        let turn = match &self.0.store {
-            Backend::Memory(_) => None,
-            _ => Some(self.0.turns.take(&key).await),
-        };
+        let turn = if self.is_embedded() { None } else { Some(self.0.turns.take(&key).await) };
         // The clock starts before the packet is sent, so it is never behind the server's.
         let since = Stopwatch::start();
         let mut sending = Sending { cache: self, key: &key, unanswered: Vec::new() };

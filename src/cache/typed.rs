@@ -70,7 +70,7 @@ impl<T> Clone for Typed<T> {
 
 impl<T> std::fmt::Debug for Typed<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Typed").field("cache", &self.cache).finish()
+        f.debug_struct("Typed").field("cache", &self.cache).finish_non_exhaustive()
     }
 }
 
@@ -110,10 +110,11 @@ impl<T: Serialize + DeserializeOwned> Typed<T> {
     {
         let key = key.as_ref();
         for is_last in [false, true] {
-            let shared = match self.cache.load(key, &loader, |value| self.write(value)).await? {
-                Loaded::Own(value) => return Ok(value),
-                Loaded::Shared(value) => value,
-            };
+            let shared =
+                match self.cache.load(key, &loader, |value| self.write(value.as_ref())).await? {
+                    Loaded::Own(value) => return Ok(value),
+                    Loaded::Shared(value) => value,
+                };
             match decode(shared.as_ref()) {
                 Ok(value) => return Ok(value),
                 Err(_) if is_last => break,
@@ -125,7 +126,7 @@ impl<T: Serialize + DeserializeOwned> Typed<T> {
     }
 
     /// Nothing, where it cannot be written.
-    fn write(&self, value: &Option<T>) -> Option<Fresh> {
+    fn write(&self, value: Option<&T>) -> Option<Fresh> {
         let Some(value) = value else { return Some(Fresh::nothing()) };
         let fresh = Fresh::json(value).ok();
         if fresh.is_none() {

@@ -62,7 +62,7 @@ macro_rules! layout {
 layout! {
     gf_slice { data, len }
     gf_bytes { data, len, owner }
-    gf_options { struct_size, abi_major, abi_minor, worker_threads, prefix, reserved }
+    gf_options { struct_size, abi_major, abi_minor, worker_threads, prefix, flags, reserved }
     gf_entry { value, version, ttl_ms, flags, reserved }
     gf_op {
         op, flags, user_data, key, value, version, ttl_ms, stamp, lease, reservation, reserved,

@@ -59,16 +59,13 @@ impl Backend {
     /// Waits until the store is connected to.
     #[cfg_attr(
         not(feature = "aerospike"),
-        expect(clippy::unused_async, reason = "other stores connect")
+        expect(clippy::unused_async, unused_variables, reason = "other stores connect")
     )]
     pub(crate) async fn ready(&self, within: Duration) -> Result<(), StoreError> {
         match self {
             #[cfg(feature = "aerospike")]
             Backend::Aerospike(store) => store.ready(within).await,
-            _ => {
-                let _nothing_to_wait_for = within;
-                Ok(())
-            }
+            _ => Ok(()),
         }
     }
 }
