@@ -219,6 +219,11 @@
 #define GF_FLAG_STRICT 4
 
 /*
+ Of what was loaded: it goes to those who wait, and is not stored.
+ */
+#define GF_FLAG_UNSTORED 8
+
+/*
  Of gf_options: as the option `background_connect=true` of the URL, which may also say otherwise.
  */
 #define GF_OPEN_IN_BACKGROUND 1
@@ -929,8 +934,8 @@ int32_t gf_load(const struct gf_cache *cache,
 /*
  The source was read **after** the lease came, and has this: GF_DONE. It goes to those who wait, and is stored
  where it can be; what cannot (it is too large, it lost a race, the store gives no answer) is counted, and
- logged. Waits at most 100 ms for the store, which is then told in the background. Uses the lease up; it must
- still be freed.
+ logged. Waits at most 100 ms for the store, which is then told in the background. With GF_FLAG_UNSTORED it is not
+ stored in any case. Uses the lease up; it must still be freed.
 
  SAFETY:
  `cache`, `lease` are NULL or alive; `entry` is readable; `result` may be written.

@@ -56,11 +56,12 @@ impl Builder {
         /// reservation time, for differences between the clocks of the cluster's nodes, and for the
         /// lag of replicas that loaders read: below the reservation time. Default 1 s.
         reservation_margin: Duration,
-        /// How long a lookup waits for somebody else's fill before it bypasses: 0 to 1 min.
+        /// How long a lookup waits for somebody else's fill before it bypasses: 0 to 1 min. `get_or_fill` waits so
+        /// long for another process only; for a load of its own process until that ends, or `load_time` is over.
         /// Default 2 s.
         wait: Duration,
-        /// How long a lease is kept alive for its holder; after that another caller may fill:
-        /// `lease_time` to 1 h. Default 1 min.
+        /// How long a load may take: so long a lease is kept alive for its holder, and those of its process wait for
+        /// it; after that another caller may load: `lease_time` to 1 h. Default 1 min.
         load_time: Duration,
         /// How far the replicas of the source that loaders read may lag behind, where values carry
         /// versions: no longer than the shortest time to live. What was heard of a key is remembered at

@@ -76,6 +76,8 @@ pub const GF_FLAG_NOTHING: u32 = 1;
 pub const GF_FLAG_VERSION: u32 = 2;
 /// Of a get: a store that gives no answer is an error, whatever the option `unreachable_read` says.
 pub const GF_FLAG_STRICT: u32 = 4;
+/// Of what was loaded: it goes to those who wait, and is not stored.
+pub const GF_FLAG_UNSTORED: u32 = 8;
 
 /// Of gf_options: as the option `background_connect=true` of the URL, which may also say otherwise.
 pub const GF_OPEN_IN_BACKGROUND: u64 = 1;

@@ -217,8 +217,8 @@ pub unsafe extern "C" fn gf_load(
 
 /// The source was read **after** the lease came, and has this: GF_DONE. It goes to those who wait, and is stored
 /// where it can be; what cannot (it is too large, it lost a race, the store gives no answer) is counted, and
-/// logged. Waits at most 100 ms for the store, which is then told in the background. Uses the lease up; it must
-/// still be freed.
+/// logged. Waits at most 100 ms for the store, which is then told in the background. With GF_FLAG_UNSTORED it is not
+/// stored in any case. Uses the lease up; it must still be freed.
 ///
 /// # Safety
 /// `cache`, `lease` are NULL or alive; `entry` is readable; `result` may be written.

@@ -23,6 +23,7 @@ pub(super) enum Op {
     Fill(Load, Fresh),
     Load(Bytes),
     Loaded(Load, Fresh),
+    LoadedUnstored(Load, Fresh),
     LoadFailed(Load, Bytes),
     Reserve(Bytes),
     Commit(Arc<Claimed>, Fresh),
@@ -74,8 +75,8 @@ type Parts<'e> = (Option<&'e [u8]>, Option<u64>, Option<Duration>);
 
 /// # Safety
 /// As [`bytes_of`].
-unsafe fn parts<'e>(entry: gf_entry) -> Result<Parts<'e>, Failure> {
-    flags(entry.flags, GF_FLAG_NOTHING | GF_FLAG_VERSION)?;
+unsafe fn parts<'e>(entry: gf_entry, also: u32) -> Result<Parts<'e>, Failure> {
+    flags(entry.flags, GF_FLAG_NOTHING | GF_FLAG_VERSION | also)?;
     if entry.reserved != 0 {
         return Err(Failure::invalid("reserved", "must be 0"));
     }
@@ -89,13 +90,13 @@ unsafe fn parts<'e>(entry: gf_entry) -> Result<Parts<'e>, Failure> {
     Ok(((!nothing).then_some(value), version(entry.flags, entry.version)?, ttl))
 }
 
-/// A value of the host's, copied.
+/// A value of the host's, copied. It was checked.
 ///
 /// # Safety
 /// As [`bytes_of`].
 unsafe fn fresh(entry: gf_entry) -> Result<Fresh, Failure> {
     // SAFETY: by the function's own contract.
-    let (value, version, ttl) = unsafe { parts(entry) }?;
+    let (value, version, ttl) = unsafe { parts(entry, GF_FLAG_UNSTORED) }?;
     let mut fresh = Fresh::from(value);
     if let Some(version) = version {
         fresh = fresh.version(version);
@@ -165,8 +166,9 @@ impl gf_op {
                 } else if self.op == GF_OP_COMMIT {
                     given::<gf_reservation>("reservation", self.reservation)?.0.is_unused()?;
                 }
+                let also = if self.op == GF_OP_LOADED { GF_FLAG_UNSTORED } else { 0 };
                 // SAFETY: by the function's own contract.
-                unsafe { parts(self.entry()) }.map(drop)
+                unsafe { parts(self.entry(), also) }.map(drop)
             }
             GF_OP_RELEASE | GF_OP_ABORT | GF_OP_RENEW => {
                 given::<gf_reservation>("reservation", self.reservation)?.0.is_unused()?;
@@ -224,6 +226,9 @@ impl gf_op {
             GF_OP_LOAD => Op::Load(key()?),
             GF_OP_LOADED => {
                 let fresh = fresh()?;
+                if self.flags & GF_FLAG_UNSTORED != 0 {
+                    return Ok(Op::LoadedUnstored(load()?, fresh));
+                }
                 Op::Loaded(load()?, fresh)
             }
             GF_OP_LOAD_FAILED => {
@@ -302,6 +307,10 @@ impl Op {
             },
             Op::Loaded(load, fresh) => {
                 cache.end_load(load, fresh).await?;
+                GF_DONE
+            }
+            Op::LoadedUnstored(load, fresh) => {
+                load.share(&fresh).await;
                 GF_DONE
             }
             Op::LoadFailed(load, failure) => {

@@ -85,6 +85,13 @@ static void loads(void) {
   gf_result_free(&result);
   gf_lease_free(one);
 
+  one = load(cache, "down", 0);
+  gf_op unstored = loaded(GF_OP_LOADED, one, "value");
+  unstored.flags = GF_FLAG_UNSTORED;
+  SAME(status_of(cache, unstored), GF_DONE);
+  gf_lease_free(one);
+  SAME(status_of(cache, keyed(GF_OP_GET, "down")), GF_MISS);
+
   /* Beside a writer it is loaded, and not stored. */
   gf_reservation *writer = reserve(cache, "down");
   one = load(cache, "down", GF_BYPASS_RESERVED);
