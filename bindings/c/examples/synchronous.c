@@ -22,25 +22,23 @@ static gf_slice text(const char *bytes) {
 
 /* The name of a user, from the cache or from the source. */
 static void read_name(const gf_cache *cache, const char *user, char name[64]) {
-  gf_result found, filled;
-  switch (gf_lookup(cache, text(user), &found)) {
+  gf_result found;
+  switch (gf_load(cache, text(user), &found)) {
     case GF_HIT:
       snprintf(name, 64, "%.*s", (int)found.value.len, (const char *)found.value.data);
       printf("%s: a hit: %s\n", user, name);
       break;
     case GF_LEASED: {
-      /* Ours alone, in all processes: read the source now, then fill. */
+      /* Ours alone in this process, and, if it is to be stored, in all: read the source now, and say what it said. */
       snprintf(name, 64, "%s", select_name());
       gf_entry fresh = {text(name), 0, 0, 0, 0};
-      int32_t status = gf_fill(cache, found.lease, fresh, &filled);
-      printf("%s: read from the source: %s, %s\n", user, name,
-             status == GF_STORED ? "and stored" : "and not stored, as somebody changed it");
-      gf_result_free(&filled);
+      gf_loaded(cache, found.lease, fresh, NULL); /* or, where it could not be read, gf_load_failed */
+      printf("%s: read from the source: %s%s\n", user, name, found.detail ? ", and not stored" : "");
       break;
     }
-    case GF_BYPASS: /* a writer is at it: the source's value, and store nothing */
-      snprintf(name, 64, "%s", select_name());
-      printf("%s: bypassed: %s\n", user, name);
+    case GF_LOAD_FAILED: /* of another thread, which we waited for: the bytes are what it said of it */
+      fprintf(stderr, "the source failed: %.*s\n", (int)found.value.len, (const char *)found.value.data);
+      snprintf(name, 64, "?");
       break;
     default: /* a bad argument, or a closed cache: the source is still there */
       fprintf(stderr, "%s\n", found.error->message);
