@@ -147,7 +147,7 @@ public sealed partial class GenfenceCache
         {
             await reservation.AbortAsync().ConfigureAwait(false);
         }
-        catch (GenfenceException) when (cause is not null)
+        catch (Exception problem) when (cause is not null && problem is (GenfenceException or GenfenceShutDownException))
         {
             // The reservation expires; what the caller has to know is the cause.
         }
