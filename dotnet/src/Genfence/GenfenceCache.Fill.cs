@@ -150,7 +150,7 @@ public sealed partial class GenfenceCache
             }
             catch (Exception problem) when (IsStillLoaded(problem))
             {
-                NotStored(Logger, problem.Message);
+                TellNotStored(problem);
             }
         }
         return fresh.Value;
@@ -159,6 +159,15 @@ public sealed partial class GenfenceCache
     /// <summary>Whether the caller has the value all the same; else it passed something wrong.</summary>
     private static bool IsStillLoaded(Exception problem) =>
         problem is GenfenceShutDownException or (GenfenceException and not GenfenceInvalidException { Field: not "value" });
+
+    /// <summary>Of a value that is too large there is a line of the native library's already.</summary>
+    private void TellNotStored(Exception problem)
+    {
+        if (problem is not GenfenceInvalidException)
+        {
+            NotStored(Logger, problem.Message);
+        }
+    }
 
     [LoggerMessage(2, LogLevel.Warning, "a loaded value could not be stored: {Problem}")]
     private static partial void NotStored(ILogger logger, string problem);

@@ -166,7 +166,7 @@ public sealed partial class GenfenceCache
         }
         catch (Exception problem) when (IsStillLoaded(problem))
         {
-            NotStored(Logger, problem.Message);
+            TellNotStored(problem);
             return;
         }
         // All of them are awaited, whatever one says: each owns what it brings.
@@ -180,7 +180,7 @@ public sealed partial class GenfenceCache
             }
             catch (Exception problem) when (IsStillLoaded(problem))
             {
-                NotStored(Logger, problem.Message);
+                TellNotStored(problem);
             }
             catch (GenfenceException problem)
             {
