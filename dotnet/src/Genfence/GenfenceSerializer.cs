@@ -9,7 +9,10 @@ namespace Genfence;
 /// <typeparam name="T">The values' type.</typeparam>
 public interface IGenfenceSerializer<T>
 {
-    /// <summary>Writes a value, which is not <see langword="null"/>.</summary>
+    /// <summary>
+    /// Writes a value, which is not <see langword="null"/>. An exception says that it cannot be written: a value that was
+    /// loaded is returned to its reader then, and not stored; a set and an update throw it.
+    /// </summary>
     /// <param name="value">The value.</param>
     /// <param name="target">Where to write it.</param>
     void Serialize(T value, IBufferWriter<byte> target);
