@@ -1,5 +1,4 @@
 using System.Buffers;
-using System.Buffers.Binary;
 using System.Runtime.ExceptionServices;
 using Microsoft.Extensions.Caching.Distributed;
 using Microsoft.Extensions.Logging;
@@ -9,7 +8,7 @@ namespace Genfence.Extensions.Caching;
 
 /// <summary>
 /// Bytes for those who bring a cache logic of their own: sessions, FusionCache, Microsoft's HybridCache. A value begins
-/// with its sliding expiration, in ticks, and its last moment, in UTC ticks; each 0 where there is none.
+/// with its expirations: see <see cref="Expiry"/>.
 /// </summary>
 /// <remarks>
 /// A set stores, or throws; the last one wins. Where misses are guarded, a get that misses takes a lease, and which set is
@@ -20,9 +19,8 @@ internal sealed partial class GenfenceDistributedCache(
     GenfenceCache cache, TimeProvider time, bool guardMisses = false, ILogger? logger = null)
     : IBufferDistributedCache, IDisposable
 {
-    private const int HeaderBytes = 16;
-
     private readonly Misses? _misses = guardMisses ? new(time) : null;
+    private readonly DroppedSets? _dropped = guardMisses ? DroppedSets.Of(cache.Name) : null;
     private readonly ILogger _logger = logger ?? NullLogger.Instance;
 
     public byte[]? Get(string key) => Wait(GetAsync(key));
@@ -40,7 +38,7 @@ internal sealed partial class GenfenceDistributedCache(
     {
         ArgumentNullException.ThrowIfNull(key);
         ArgumentNullException.ThrowIfNull(destination);
-        var reader = new Reader(destination, time.GetUtcNow());
+        var reader = new Reader(destination, time);
         try
         {
             var expiry = await ReadAsync(key, reader, token).ConfigureAwait(false);
@@ -64,7 +62,7 @@ internal sealed partial class GenfenceDistributedCache(
     public async Task RefreshAsync(string key, CancellationToken token = default)
     {
         ArgumentNullException.ThrowIfNull(key);
-        var reader = new Reader(null, time.GetUtcNow());
+        var reader = new Reader(null, time);
         var expiry = await ReadAsync(key, reader, token).ConfigureAwait(false);
         if (reader.HasRead)
         {
@@ -104,13 +102,12 @@ internal sealed partial class GenfenceDistributedCache(
         token.ThrowIfCancellationRequested();
         var now = time.GetUtcNow();
         var expiry = Expiry.Of(options, now);
-        var length = checked(HeaderBytes + (int)value.Length);
+        var length = checked(Expiry.Bytes + (int)value.Length);
         var bytes = ArrayPool<byte>.Shared.Rent(length);
         try
         {
-            BinaryPrimitives.WriteInt64LittleEndian(bytes, expiry.SlidingTicks);
-            BinaryPrimitives.WriteInt64LittleEndian(bytes.AsSpan(8), expiry.LastTicks);
-            value.CopyTo(bytes.AsSpan(HeaderBytes));
+            expiry.Write(bytes);
+            value.CopyTo(bytes.AsSpan(Expiry.Bytes));
             var memory = bytes.AsMemory(0, length);
             // The bytes are copied before the await.
             if (_misses is null)
@@ -123,7 +120,7 @@ internal sealed partial class GenfenceDistributedCache(
             }
             else
             {
-                Dropped(_logger, "it came too late, or after one that threw");
+                Drop("it came too late, or after one that threw");
             }
         }
         finally
@@ -165,7 +162,7 @@ internal sealed partial class GenfenceDistributedCache(
         {
             if (await cache.SetBytesAsync(key, bytes, left, token).ConfigureAwait(false) == SetOutcome.Busy)
             {
-                Dropped(_logger, "a writer holds the key");
+                Drop("a writer holds the key");
             }
             return;
         }
@@ -175,7 +172,7 @@ internal sealed partial class GenfenceDistributedCache(
             {
                 if (await lease.FillAsync(bytes, null, left, token).ConfigureAwait(false) == FillOutcome.Rejected)
                 {
-                    Dropped(_logger, "the key was changed, or set by another, since the get that missed");
+                    Drop("the key was changed, or set by another, since the get that missed");
                 }
             }
             catch
@@ -184,6 +181,12 @@ internal sealed partial class GenfenceDistributedCache(
                 throw;
             }
         }
+    }
+
+    private void Drop(string reason)
+    {
+        _dropped?.Add();
+        Dropped(_logger, reason);
     }
 
     [LoggerMessage(6, LogLevel.Warning, "a set stored nothing: {Reason}")]
@@ -247,9 +250,22 @@ internal sealed partial class GenfenceDistributedCache(
 
     private async ValueTask SlideAsync(string key, Expiry expiry, CancellationToken token)
     {
-        if (expiry.SlidingTicks > 0 && expiry.Left(time.GetUtcNow()) is { } left && left > TimeSpan.Zero)
+        var now = time.GetUtcNow();
+        if (expiry.SlidingTicks == 0 || expiry.Left(now) is not { } left || left <= TimeSpan.Zero)
+        {
+            return;
+        }
+        if (!Expiry.Reckons(time))
         {
             _ = await cache.TouchAsync(key, left, token).ConfigureAwait(false);
+            return;
+        }
+        // Where another has stored meanwhile, that stays as it is.
+        if (await cache.GetAsync(key, token).ConfigureAwait(false) is { Value.Length: >= Expiry.Bytes } held
+            && Expiry.Read(held.Value) with { ReadTicks = expiry.ReadTicks } == expiry)
+        {
+            (expiry with { ReadTicks = now.UtcTicks }).Write(held.Value);
+            _ = await cache.ReplaceAsync(key, held.Stamp, held.Value, left, token).ConfigureAwait(false);
         }
     }
 
@@ -257,34 +273,14 @@ internal sealed partial class GenfenceDistributedCache(
 
     private static void Wait(Task task) => task.GetAwaiter().GetResult();
 
-    private readonly record struct Expiry(long SlidingTicks, long LastTicks)
-    {
-        public static Expiry Of(DistributedCacheEntryOptions options, DateTimeOffset now)
-        {
-            var last = options.AbsoluteExpirationRelativeToNow switch
-            {
-                null => options.AbsoluteExpiration,
-                { } relative when relative < DateTimeOffset.MaxValue - now => now + relative,
-                _ => DateTimeOffset.MaxValue,
-            };
-            return new Expiry(options.SlidingExpiration?.Ticks ?? 0, last?.UtcTicks ?? 0);
-        }
-
-        /// <summary>The shorter of the two; nothing where the cache's own time counts.</summary>
-        public TimeSpan? Left(DateTimeOffset now)
-        {
-            TimeSpan? sliding = SlidingTicks > 0 ? TimeSpan.FromTicks(SlidingTicks) : null;
-            TimeSpan? last = LastTicks > 0 ? TimeSpan.FromTicks(LastTicks - now.UtcTicks) : null;
-            return Expirations.Capped(sliding is null || last < sliding ? last : sliding);
-        }
-    }
-
     /// <summary>
-    /// Takes a value apart while it is still the cache's. One whose last moment has passed is none, though the store,
-    /// which reckons in whole seconds, still has it.
+    /// Takes a value apart while it is still the cache's. One that is over is none, though the store, which reckons in
+    /// whole seconds, still has it.
     /// </summary>
-    private sealed class Reader(IBufferWriter<byte>? target, DateTimeOffset now) : IGenfenceSerializer<Expiry>
+    private sealed class Reader(IBufferWriter<byte>? target, TimeProvider time) : IGenfenceSerializer<Expiry>
     {
+        private readonly DateTimeOffset _now = time.GetUtcNow();
+
         public bool HasRead { get; private set; }
 
         /// <summary>The target's own: the cache would take it for bytes that cannot be read.</summary>
@@ -296,19 +292,18 @@ internal sealed partial class GenfenceDistributedCache(
 
         public Expiry Deserialize(ReadOnlySpan<byte> bytes)
         {
-            if (bytes.Length < HeaderBytes)
+            if (bytes.Length < Expiry.Bytes)
             {
                 return default;
             }
-            var expiry = new Expiry(
-                BinaryPrimitives.ReadInt64LittleEndian(bytes), BinaryPrimitives.ReadInt64LittleEndian(bytes[8..]));
-            if (expiry.LastTicks > 0 && expiry.LastTicks <= now.UtcTicks)
+            var expiry = Expiry.Read(bytes);
+            if (expiry.IsOver(_now, time))
             {
                 return default;
             }
             try
             {
-                target?.Write(bytes[HeaderBytes..]);
+                target?.Write(bytes[Expiry.Bytes..]);
                 HasRead = true;
             }
             catch (Exception problem)

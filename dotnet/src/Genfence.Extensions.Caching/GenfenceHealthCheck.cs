@@ -24,7 +24,7 @@ internal sealed class GenfenceHealthCheck(Func<GenfenceCache> cache) : IHealthCh
                 ? new HealthCheckResult(context.Registration.FailureStatus, "the cache does not work", data: data)
                 : HealthCheckResult.Healthy(data: data);
         }
-        catch (GenfenceException problem)
+        catch (Exception problem) when (problem is GenfenceException or GenfenceShutDownException)
         {
             return new HealthCheckResult(context.Registration.FailureStatus, problem.Message, problem);
         }

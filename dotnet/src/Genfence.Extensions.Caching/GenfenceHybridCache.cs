@@ -1,25 +1,16 @@
-using System.Buffers;
-using System.Collections.Concurrent;
 using Microsoft.Extensions.Caching.Hybrid;
-using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
-using Microsoft.Extensions.Logging.Abstractions;
 
 namespace Genfence.Extensions.Caching;
 
 /// <summary>The strict door: get-or-create is the guarded fill.</summary>
-internal sealed partial class GenfenceHybridCache(GenfenceCache cache, IServiceProvider services) : HybridCache
+internal sealed partial class GenfenceHybridCache(
+    GenfenceCache cache, HybridSerializers serializers, HybridCacheEntryOptions? defaults, ILogger logger)
+    : HybridCache
 {
     // There is no copy in process, and nothing is compressed.
     private const HybridCacheEntryFlags WithoutEffect =
         HybridCacheEntryFlags.DisableLocalCache | HybridCacheEntryFlags.DisableCompression;
-
-    private static readonly object s_none = new();
-
-    private readonly ConcurrentDictionary<Type, object> _serializers = new();
-
-    private readonly ILogger _logger =
-        services.GetService<ILoggerFactory>()?.CreateLogger<GenfenceHybridCache>() ?? NullLogger<GenfenceHybridCache>.Instance;
 
     private int _badKeys;
 
@@ -33,12 +24,13 @@ internal sealed partial class GenfenceHybridCache(GenfenceCache cache, IServiceP
     {
         ArgumentNullException.ThrowIfNull(factory);
         RefuseTags(tags);
+        options = WithDefaults(options);
         if (string.IsNullOrEmpty(key))
         {
             TellOfBadKey("it is empty");
             return factory(state, cancellationToken);
         }
-        var serializer = Serializer<T>();
+        var serializer = serializers.Find<T>();
         var flags = options?.Flags ?? HybridCacheEntryFlags.None;
         if ((flags & ~WithoutEffect) != 0 || options?.Expiration <= TimeSpan.Zero)
         {
@@ -75,7 +67,7 @@ internal sealed partial class GenfenceHybridCache(GenfenceCache cache, IServiceP
     {
         if (Interlocked.Exchange(ref _badKeys, 1) == 0)
         {
-            BadKey(_logger, problem);
+            BadKey(logger, problem);
         }
     }
 
@@ -95,18 +87,19 @@ internal sealed partial class GenfenceHybridCache(GenfenceCache cache, IServiceP
         CancellationToken cancellationToken = default)
     {
         RefuseTags(tags);
+        options = WithDefaults(options);
         if ((options?.Flags & HybridCacheEntryFlags.DisableDistributedCacheWrite) is not (null or HybridCacheEntryFlags.None))
         {
             return;
         }
         if (options?.Expiration is { } expiration && expiration <= TimeSpan.Zero)
         {
-            Expired(_logger, expiration);
+            Expired(logger, expiration);
             await RemoveAsync(key, cancellationToken).ConfigureAwait(false);
             return;
         }
         await UnlessBad(key, () => Ended(cache.SetAsync(
-            key, value, Expirations.Capped(options?.Expiration), Serializer<T>(), cancellationToken))).ConfigureAwait(false);
+            key, value, Expirations.Capped(options?.Expiration), serializers.Find<T>(), cancellationToken))).ConfigureAwait(false);
     }
 
     public override async ValueTask RemoveAsync(string key, CancellationToken cancellationToken = default) =>
@@ -166,7 +159,7 @@ internal sealed partial class GenfenceHybridCache(GenfenceCache cache, IServiceP
         {
             if (write)
             {
-                Expired(_logger, expiration);
+                Expired(logger, expiration);
                 await RemoveAsync(key, cancellation).ConfigureAwait(false);
             }
             return source ? await factory(state, cancellation).ConfigureAwait(false) : default!;
@@ -206,32 +199,13 @@ internal sealed partial class GenfenceHybridCache(GenfenceCache cache, IServiceP
         new("genfence has no tags: a value that is removed by its tag while it is being filled would have to be "
             + "found first; remove its key instead");
 
-    private IGenfenceSerializer<T>? Serializer<T>() =>
-        _serializers.GetOrAdd(typeof(T), static (_, services) => Find<T>(services) ?? s_none, services)
-            as IGenfenceSerializer<T>;
-
-    private static Adapter<T>? Find<T>(IServiceProvider services)
-    {
-        if (services.GetService<IHybridCacheSerializer<T>>() is { } own)
+    /// <summary>What the call does not say, the defaults say, as in Microsoft's.</summary>
+    private HybridCacheEntryOptions? WithDefaults(HybridCacheEntryOptions? options) =>
+        options is null || defaults is null ? options ?? defaults
+        : options is { Expiration: not null, Flags: not null } ? options
+        : new HybridCacheEntryOptions
         {
-            return new Adapter<T>(own);
-        }
-        // As in Microsoft's: whoever was added last comes first.
-        foreach (var factory in services.GetServices<IHybridCacheSerializerFactory>().Reverse())
-        {
-            if (factory.TryCreateSerializer<T>(out var made))
-            {
-                return new Adapter<T>(made);
-            }
-        }
-        return null;
-    }
-
-    private sealed class Adapter<T>(IHybridCacheSerializer<T> serializer) : IGenfenceSerializer<T>
-    {
-        public void Serialize(T value, IBufferWriter<byte> target) => serializer.Serialize(value, target);
-
-        public T Deserialize(ReadOnlySpan<byte> bytes) =>
-            serializer.Deserialize(new ReadOnlySequence<byte>(bytes.ToArray()));
-    }
+            Expiration = options.Expiration ?? defaults.Expiration,
+            Flags = options.Flags ?? defaults.Flags,
+        };
 }

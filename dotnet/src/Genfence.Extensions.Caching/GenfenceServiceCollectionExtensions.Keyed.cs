@@ -58,7 +58,7 @@ public static partial class GenfenceServiceCollectionExtensions
 
     /// <summary>
     /// Registers <see cref="HybridCache"/> under a key, on the <see cref="GenfenceCache"/> of the same key; otherwise as
-    /// <see cref="AddGenfenceHybridCache"/>.
+    /// <see cref="AddGenfenceHybridCache"/>. Its <see cref="HybridCacheOptions"/> are those of the key's name.
     /// </summary>
     /// <param name="services">Where to.</param>
     /// <param name="serviceKey">The key.</param>
@@ -68,7 +68,7 @@ public static partial class GenfenceServiceCollectionExtensions
         ArgumentNullException.ThrowIfNull(services);
         ArgumentNullException.ThrowIfNull(serviceKey);
         return services.Replace(ServiceDescriptor.KeyedSingleton<HybridCache>(serviceKey, static (provider, key) =>
-            new GenfenceHybridCache(provider.GetRequiredKeyedService<GenfenceCache>(key), provider)));
+            Hybrid(provider, provider.GetRequiredKeyedService<GenfenceCache>(key), (string)key!)));
     }
 
     /// <summary>

@@ -6,6 +6,7 @@ using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Diagnostics.HealthChecks;
 using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Options;
 
 namespace Microsoft.Extensions.DependencyInjection;
@@ -54,16 +55,33 @@ public static partial class GenfenceServiceCollectionExtensions
     /// Registers <see cref="HybridCache"/> on the registered <see cref="GenfenceCache"/>, in the place of one that was
     /// registered before: get-or-create is the guarded
     /// fill, set is <c>SetAsync</c> (outside the guarantee), remove is <c>InvalidateAsync</c>. There is no copy in
-    /// process, so local expirations and flags mean nothing; tags are not supported. Values are written by the
-    /// registered <see cref="IHybridCacheSerializer{T}"/> of their type, else as genfence does.
+    /// process, so local expirations and flags mean nothing; tags are not supported. A value is at most 1,020 KiB as
+    /// bytes, unless the URL has another <c>max_value_bytes</c> (<c>?max_value_bytes=8MiB</c>; up to 119 MiB, where the
+    /// server takes records of that size): one that is larger is returned, and not cached.
     /// </summary>
+    /// <remarks>
+    /// <para>
+    /// As in Microsoft's, a value is written by the registered <see cref="IHybridCacheSerializer{T}"/> of its type, else by
+    /// that of an <see cref="IHybridCacheSerializerFactory"/>; else text and bytes as they are, and the rest as JSON by the
+    /// <see cref="System.Text.Json.JsonSerializerOptions"/> that are registered under the key
+    /// <c>typeof(IHybridCacheSerializer&lt;T&gt;)</c>, or, for all types, <c>typeof(IHybridCacheSerializer&lt;&gt;)</c>.
+    /// The latter are the cache's own, too, so that <c>UpdateAsync</c> writes alike, and those of
+    /// <see cref="GenfenceServiceOptions.UseJson"/> go before them. Where a type has its own, pass <c>UpdateAsync</c>
+    /// the same, as <see cref="GenfenceSerializer.Json{T}(System.Text.Json.JsonSerializerOptions)"/>.
+    /// </para>
+    /// <para>
+    /// <see cref="HybridCacheOptions.DefaultEntryOptions"/> say what a call leaves out; without them a value lives for the
+    /// cache's own time. Nothing else of <see cref="HybridCacheOptions"/> counts: what is too large is the cache's to say.
+    /// </para>
+    /// </remarks>
     /// <param name="services">Where to.</param>
     /// <returns>The services.</returns>
     public static IServiceCollection AddGenfenceHybridCache(this IServiceCollection services)
     {
         ArgumentNullException.ThrowIfNull(services);
         // One that was registered before would serve copies of the process, without a word.
-        return services.Replace(ServiceDescriptor.Singleton<HybridCache, GenfenceHybridCache>());
+        return services.Replace(ServiceDescriptor.Singleton<HybridCache>(
+            static provider => Hybrid(provider, provider.GetRequiredService<GenfenceCache>(), Options.Options.DefaultName)));
     }
 
     /// <summary>
@@ -80,11 +98,13 @@ public static partial class GenfenceServiceCollectionExtensions
     /// With <see cref="GenfenceServiceOptions.GuardMisses"/>, for programs that read a source between get and set, a get
     /// that misses takes the key's lease where nobody has it, and waits for nobody. <b>A set after this process's
     /// only outstanding miss of that key is the conditional fill of the lease that the miss took</b>: it stores nothing
-    /// where the key was changed, removed or set since, or where it comes after the option <c>load_time</c>. <b>Any other
-    /// set is a blind <c>SetAsync</c></b>, outside the guarantee: the last one wins, also with a value that was read
-    /// before a change; beside a live writer of the key it stores nothing. So is each set of a key that has two
-    /// outstanding misses, as nobody can tell whose set it is; of one whose miss met a writer, or another's lease; and
-    /// one that no miss came before. No set says which of them it was, or whether it stored.
+    /// where the key was changed, removed or set since, or where it comes later after its miss than the option
+    /// <c>load_time</c> (1 min) allows: give a slower source a longer one in the URL. What is dropped so is logged, and
+    /// counted as <c>genfence.sets.dropped</c> of the meter <c>Genfence</c>. <b>Any other set is a blind <c>SetAsync</c></b>,
+    /// outside the guarantee: the last one wins, also with a value that was read before a change; beside a live writer of the
+    /// key it stores nothing. So is each set of a key that has two outstanding misses, as nobody can tell whose set it is; of
+    /// one whose miss met a writer, or another's lease; and one that no miss came before. No set says which of them it was,
+    /// or whether it stored.
     /// </para>
     /// <para>
     /// <b>Never set what you did not get; remove instead.</b> A set without a get of its own, such as a writer's, takes
@@ -99,8 +119,17 @@ public static partial class GenfenceServiceCollectionExtensions
     /// was read before the removal must not be set after it.
     /// </para>
     /// <para>
-    /// Without an expiration a value lives for the cache's own time. An absolute one is exact by this machine's clock; a
-    /// sliding one is rounded up to whole seconds, prolonged by each get and refresh, and ends with the absolute one.
+    /// A value is at most 1,020 KiB with the 24 bytes of its expirations, unless the URL has another
+    /// <c>max_value_bytes</c> (<c>?max_value_bytes=8MiB</c>; up to 119 MiB, where the server takes records of that
+    /// size). A set of a larger one throws.
+    /// </para>
+    /// <para>
+    /// Without an expiration a value lives for the cache's own time. An absolute one is exact by this machine's clock, or
+    /// the registered <see cref="TimeProvider"/>'s; one that is not in the future is an
+    /// <see cref="ArgumentOutOfRangeException"/>, and nothing is changed. A sliding one is rounded up to whole seconds,
+    /// prolonged by each get and refresh, and ends with the absolute one. It is the store's clock that counts for it.
+    /// Where another <see cref="TimeProvider"/> than the system's is registered, such as a test's, that counts, too, and
+    /// to the tick: each get of a sliding value then writes it anew, so let all processes have such a one, or none.
     /// </para>
     /// </remarks>
     /// <param name="services">Where to.</param>
@@ -109,7 +138,7 @@ public static partial class GenfenceServiceCollectionExtensions
     {
         ArgumentNullException.ThrowIfNull(services);
         return services.Replace(ServiceDescriptor.Singleton<IDistributedCache>(
-            static provider => Distributed(provider, provider.GetRequiredService<GenfenceCache>(), "")));
+            static provider => Distributed(provider, provider.GetRequiredService<GenfenceCache>(), Options.Options.DefaultName)));
     }
 
     /// <summary>
@@ -162,10 +191,19 @@ public static partial class GenfenceServiceCollectionExtensions
                 Name = options.Name,
                 WorkerThreads = options.WorkerThreads,
                 CloseTimeout = options.CloseTimeout,
-                Json = options.GetJson(),
+                Json = options.GetJson() ?? HybridSerializers.JsonForAll(provider),
                 LoggerFactory = provider.GetService<ILoggerFactory>(),
             }).GetAwaiter().GetResult();
     }
+
+    private static GenfenceHybridCache Hybrid(IServiceProvider provider, GenfenceCache cache, string name) =>
+        new(
+            cache,
+            new HybridSerializers(
+                provider, provider.GetService<IOptionsMonitor<GenfenceServiceOptions>>()?.Get(name).GetJson() is not null),
+            provider.GetService<IOptionsMonitor<HybridCacheOptions>>()?.Get(name).DefaultEntryOptions,
+            provider.GetService<ILoggerFactory>()?.CreateLogger<GenfenceHybridCache>()
+                ?? NullLogger<GenfenceHybridCache>.Instance);
 
     private static GenfenceDistributedCache Distributed(IServiceProvider provider, GenfenceCache cache, string name) =>
         new(

@@ -21,8 +21,9 @@ public sealed class GenfenceServiceOptions
 
     /// <summary>
     /// For <c>IDistributedCache</c>: whether a set after a get that missed is guarded, for programs that read a source
-    /// between the two. Such a set stores nothing where the key was changed meanwhile, which is logged. Off, a set is a
-    /// set: the last one wins. Off is right for sessions, and beneath FusionCache or Microsoft's HybridCache.
+    /// between the two. Such a set stores nothing where the key was changed meanwhile, or where it comes later than the
+    /// option <c>load_time</c> (1 min) after the get; that is logged, and counted. Off, a set is a set: the last one
+    /// wins. Off is right for sessions, and beneath FusionCache or Microsoft's HybridCache.
     /// </summary>
     public bool GuardMisses { get; set; }
 

@@ -4,7 +4,8 @@ using Genfence.Native;
 namespace Genfence;
 
 /// <summary>
-/// Why a call could not be done. A lost race is none of these: it is an outcome.
+/// Why a call could not be done. A lost race is none of these: it is an outcome. That the cache was disposed is not
+/// one either, but an <see cref="ObjectDisposedException"/>: <see cref="GenfenceShutDownException"/>.
 /// </summary>
 public class GenfenceException : Exception
 {
@@ -21,7 +22,7 @@ public class GenfenceException : Exception
     public GenfenceException(string message, Exception? innerException) : base(message, innerException) { }
 
     /// <summary>Makes one of what the library answered, and frees that.</summary>
-    internal static unsafe GenfenceException Take(int status, ref NativeError* error)
+    internal static unsafe Exception Take(int status, ref NativeError* error)
     {
         var taken = error;
         error = null;
@@ -38,7 +39,7 @@ public class GenfenceException : Exception
         return made;
     }
 
-    private static GenfenceException Make(int status, int serverCode, string field, string message) =>
+    private static Exception Make(int status, int serverCode, string field, string message) =>
         status switch
         {
             Status.Invalid => new GenfenceInvalidException(field, message),
@@ -74,7 +75,12 @@ public sealed class GenfenceStoreException : GenfenceException
 /// <summary>
 /// The cache was disposed. What was under way may have been applied, which is safe.
 /// </summary>
-public sealed class GenfenceShutDownException : GenfenceException
+/// <remarks>
+/// An <see cref="ObjectDisposedException"/>, and no <see cref="GenfenceException"/>: code that was written for another
+/// cache knows it.
+/// </remarks>
+public sealed class GenfenceShutDownException : ObjectDisposedException
 {
-    internal GenfenceShutDownException(string message) : base(message) { }
+    // No name of an object: it would be a second line of the message.
+    internal GenfenceShutDownException(string message) : base(null, message) { }
 }

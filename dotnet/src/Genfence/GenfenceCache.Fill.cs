@@ -21,8 +21,9 @@ public sealed partial class GenfenceCache
     /// <param name="cancellationToken">Ends the wait, and goes to the factory.</param>
     /// <returns>The value; the type's default where the source has nothing.</returns>
     /// <remarks>
-    /// A value that is too large, or that the store does not take, is returned all the same. A cached value that
-    /// cannot be read as <typeparamref name="T"/> is removed and loaded anew.
+    /// A value that is too large, that the serializer cannot write, or that the store does not take, is returned all the
+    /// same. A cached value that cannot be read as <typeparamref name="T"/> is removed and loaded anew. Either is logged
+    /// once for each type.
     /// </remarks>
     public ValueTask<T?> GetOrFillAsync<T>(
         CacheKey key,
@@ -97,6 +98,7 @@ public sealed partial class GenfenceCache
         CacheKey key, TLoader loader, IGenfenceSerializer<T> serializer, CancellationToken cancellation)
         where TLoader : struct, ILoader<T>
     {
+        // Two versions of a program may go on writing over each other's bytes: the second time the source answers.
         for (var again = false; ; again = true)
         {
             var lookup = new Request(Op.Lookup) { Key = key };
@@ -107,7 +109,7 @@ public sealed partial class GenfenceCache
             {
                 found.ThrowIfFailed();
                 unreadable = found.Status == Status.Hit;
-                if (unreadable && TryRead(found, serializer, again, out var value))
+                if (unreadable && TryRead(found, serializer, out var value))
                 {
                     return value;
                 }
@@ -117,7 +119,7 @@ public sealed partial class GenfenceCache
             {
                 found.Free();
             }
-            if (!unreadable)
+            if (!unreadable || again)
             {
                 using var taken = lease == 0 ? null : new Lease(this, lease);
                 return await LoadAsync(taken, loader, serializer, cancellation).ConfigureAwait(false);
@@ -138,46 +140,32 @@ public sealed partial class GenfenceCache
             fresh = await loader.LoadAsync(cancellation).ConfigureAwait(false);
             Telemetry.Loaded(this, started);
         }
-        if (lease is not null)
+        if (lease is not null && TrySerialize(fresh.Value, serializer, out var bytes))
         {
             var request = new Request(Op.Fill) { Lease = lease.Handle }
-                .With(Serialize(fresh.Value, serializer), fresh.Version, fresh.TimeToLive);
+                .With(bytes, fresh.Version, fresh.TimeToLive);
             try
             {
                 _ = await Connection.StatusAsync(request, cancellation).ConfigureAwait(false);
             }
-            catch (GenfenceException problem) when (IsStillLoaded(problem))
+            catch (Exception problem) when (IsStillLoaded(problem))
             {
-                NotStored(Logger, problem.Message);
+                TellNotStored(problem);
             }
         }
         return fresh.Value;
     }
 
     /// <summary>Whether the caller has the value all the same; else it passed something wrong.</summary>
-    private static bool IsStillLoaded(GenfenceException problem) =>
-        problem is not GenfenceInvalidException { Field: not "value" };
+    private static bool IsStillLoaded(Exception problem) =>
+        problem is GenfenceShutDownException or (GenfenceException and not GenfenceInvalidException { Field: not "value" });
 
-    private static bool TryRead<T>(
-        in NativeResult hit, IGenfenceSerializer<T> serializer, bool again, out T? value)
+    /// <summary>Of a value that is too large there is a line of the native library's already.</summary>
+    private void TellNotStored(Exception problem)
     {
-        value = default;
-        if ((hit.Flags & Flags.Nothing) != 0)
+        if (problem is not GenfenceInvalidException)
         {
-            return true;
-        }
-        try
-        {
-            value = serializer.Deserialize(hit.ValueSpan());
-            return true;
-        }
-        // Its text could quote the value: it stays out.
-        catch (Exception problem) when (problem is not OutOfMemoryException)
-        {
-            return again
-                ? throw new GenfenceInvalidException(
-                    "value", $"value: the cached bytes cannot be read as {typeof(T)}, also after they were loaded anew")
-                : false;
+            NotStored(Logger, problem.Message);
         }
     }
 

@@ -110,7 +110,7 @@ public sealed partial class GenfenceCache
     }
 
     /// <summary>Values, keys to be loaded, and keys that others fill.</summary>
-    private static void Sort<T>(
+    private void Sort<T>(
         string[] asked,
         Looked looked,
         IGenfenceSerializer<T> serializer,
@@ -122,7 +122,7 @@ public sealed partial class GenfenceCache
         {
             switch (looked.Results[i].Status)
             {
-                case Status.Hit when TryRead(looked.Results[i], serializer, false, out var value):
+                case Status.Hit when TryRead(looked.Results[i], serializer, out var value):
                     values[asked[i]] = value;
                     break;
                 // What cannot be read, the lookup of the one key removes.
@@ -147,9 +147,10 @@ public sealed partial class GenfenceCache
         var fills = new List<Request>(missing.Count);
         foreach (var key in missing)
         {
-            if (looked.Leases.TryGetValue(key, out var lease))
+            ReadOnlyMemory<byte>? value = null;
+            if (looked.Leases.TryGetValue(key, out var lease)
+                && (!loaded.TryGetValue(key, out var found) || TrySerialize(found, serializer, out value)))
             {
-                var value = loaded.TryGetValue(key, out var found) ? Serialize(found, serializer) : null;
                 fills.Add(new Request(Op.Fill) { Lease = lease.Handle }.With(value, null, null));
             }
         }
@@ -163,9 +164,9 @@ public sealed partial class GenfenceCache
         {
             submitted = Connection.SubmitAll(fills.ToArray(), CancellationToken.None);
         }
-        catch (GenfenceException problem) when (IsStillLoaded(problem))
+        catch (Exception problem) when (IsStillLoaded(problem))
         {
-            NotStored(Logger, problem.Message);
+            TellNotStored(problem);
             return;
         }
         // All of them are awaited, whatever one says: each owns what it brings.
@@ -177,9 +178,9 @@ public sealed partial class GenfenceCache
             {
                 _ = filled.StatusAndFree();
             }
-            catch (GenfenceException problem) when (IsStillLoaded(problem))
+            catch (Exception problem) when (IsStillLoaded(problem))
             {
-                NotStored(Logger, problem.Message);
+                TellNotStored(problem);
             }
             catch (GenfenceException problem)
             {
@@ -208,7 +209,7 @@ public sealed partial class GenfenceCache
                 results[i] = await submitted[i].ConfigureAwait(false);
                 results[i].ThrowIfFailed();
             }
-            catch (Exception ended) when (ended is OperationCanceledException or GenfenceException)
+            catch (Exception ended) when (ended is OperationCanceledException or GenfenceException or GenfenceShutDownException)
             {
                 problem ??= ended;
             }

@@ -46,7 +46,8 @@ public sealed partial class GenfenceCache
     /// <exception cref="GenfenceInvalidException">
     /// The key is out of bounds: the closure did not run. Or the version or the time to live that it returned is:
     /// the source was changed, and the key is released. A value that is too large is
-    /// <see cref="UpdateOutcome.Purged"/>.
+    /// <see cref="UpdateOutcome.Purged"/>. What the serializer throws for a value that it cannot write is thrown on; the
+    /// key is released then, too.
     /// </exception>
     /// <exception cref="GenfenceStoreException">The key could not be reserved: the closure did not run.</exception>
     public async ValueTask<UpdateOutcome> UpdateAsync<T>(
@@ -147,7 +148,7 @@ public sealed partial class GenfenceCache
         {
             await reservation.AbortAsync().ConfigureAwait(false);
         }
-        catch (GenfenceException) when (cause is not null)
+        catch (Exception problem) when (cause is not null && problem is (GenfenceException or GenfenceShutDownException))
         {
             // The reservation expires; what the caller has to know is the cause.
         }

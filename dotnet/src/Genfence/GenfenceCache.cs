@@ -1,5 +1,4 @@
 using System.Buffers;
-using System.Collections.Concurrent;
 using System.Runtime.CompilerServices;
 using System.Text.Json;
 using Genfence.Native;
@@ -23,7 +22,6 @@ namespace Genfence;
 public sealed partial class GenfenceCache : IAsyncDisposable, IDisposable
 {
     private readonly GenfenceOptions _options;
-    private readonly ConcurrentDictionary<Type, object> _serializers = new();
     private int _closed;
 
     private GenfenceCache(Connection connection, GenfenceOptions options)
@@ -45,7 +43,8 @@ public sealed partial class GenfenceCache : IAsyncDisposable, IDisposable
 
     internal ILogger Logger { get; }
 
-    internal string Name => _options.Name;
+    /// <summary>See <see cref="GenfenceOptions.Name"/>.</summary>
+    public string Name => _options.Name;
 
     /// <summary>What the cache has done since it was opened.</summary>
     public GenfenceStats Stats => GenfenceStats.Of(Connection.Stats());
@@ -76,12 +75,21 @@ public sealed partial class GenfenceCache : IAsyncDisposable, IDisposable
         }
         catch (OperationCanceledException)
         {
-            _ = opening.ContinueWith(
-                static opened => opened.Result.Dispose(),
-                CancellationToken.None,
-                TaskContinuationOptions.OnlyOnRanToCompletion,
-                TaskScheduler.Default);
+            _ = CloseLater(opening);
             throw;
+        }
+    }
+
+    /// <summary>Nobody waits any more: what is opened is closed, and what fails has nobody to be told.</summary>
+    private static async Task CloseLater(Task<GenfenceCache> opening)
+    {
+        try
+        {
+            (await opening.ConfigureAwait(false)).Dispose();
+        }
+        catch (Exception problem) when (problem is not OutOfMemoryException)
+        {
+            // Looked at here, so that the process does not hear of it as of a task that nobody observed.
         }
     }
 
@@ -161,7 +169,7 @@ public sealed partial class GenfenceCache : IAsyncDisposable, IDisposable
         try
         {
             found.ThrowIfFailed();
-            return found.Status == Status.Hit && TryRead(found, serializer, false, out var value) ? (true, value) : default;
+            return found.Status == Status.Hit && TryRead(found, serializer, out var value) ? (true, value) : default;
         }
         finally
         {
@@ -372,22 +380,5 @@ public sealed partial class GenfenceCache : IAsyncDisposable, IDisposable
         {
             NativeLog.Remove(factory);
         }
-    }
-
-    private IGenfenceSerializer<T> Serializer<T>() =>
-        _serializers.TryGetValue(typeof(T), out var known)
-            ? (IGenfenceSerializer<T>)known
-            : (IGenfenceSerializer<T>)_serializers.GetOrAdd(
-                typeof(T), GenfenceSerializer.Default<T>(_options.Json));
-
-    private static ReadOnlyMemory<byte>? Serialize<T>(T value, IGenfenceSerializer<T> serializer)
-    {
-        if (value is null)
-        {
-            return null;
-        }
-        var buffer = new ArrayBufferWriter<byte>();
-        serializer.Serialize(value, buffer);
-        return buffer.WrittenMemory;
     }
 }

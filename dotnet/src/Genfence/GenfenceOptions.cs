@@ -29,7 +29,8 @@ public sealed class GenfenceOptions
 
     /// <summary>
     /// How values without a serializer of their own are written as JSON; set it to the options of a
-    /// source-generated context in programs that are trimmed or compiled ahead of time.
+    /// source-generated context in programs that are trimmed or compiled ahead of time. By default as System.Text.Json
+    /// does it, and with public fields, which are all that a value tuple has.
     /// </summary>
     public JsonSerializerOptions? Json { get; set; }
 

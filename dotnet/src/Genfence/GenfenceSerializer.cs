@@ -1,5 +1,4 @@
 using System.Buffers;
-using System.Diagnostics.CodeAnalysis;
 using System.Text;
 using System.Text.Json;
 using System.Text.Json.Serialization.Metadata;
@@ -10,7 +9,10 @@ namespace Genfence;
 /// <typeparam name="T">The values' type.</typeparam>
 public interface IGenfenceSerializer<T>
 {
-    /// <summary>Writes a value, which is not <see langword="null"/>.</summary>
+    /// <summary>
+    /// Writes a value, which is not <see langword="null"/>. An exception says that it cannot be written: a value that was
+    /// loaded is returned to its reader then, and not stored; a set and an update throw it.
+    /// </summary>
     /// <param name="value">The value.</param>
     /// <param name="target">Where to write it.</param>
     void Serialize(T value, IBufferWriter<byte> target);
@@ -37,10 +39,26 @@ public static class GenfenceSerializer
     /// <typeparam name="T">The values' type.</typeparam>
     /// <param name="contract">The contract; make the serializer once and keep it.</param>
     /// <returns>The serializer.</returns>
+    /// <exception cref="GenfenceInvalidException">The type could be written, and not read back.</exception>
     public static IGenfenceSerializer<T> Json<T>(JsonTypeInfo<T> contract)
     {
         ArgumentNullException.ThrowIfNull(contract);
+        JsonContracts.Check(contract);
         return new JsonSerializer<T>(contract);
+    }
+
+    /// <summary>
+    /// JSON by options, such as those that a <c>HybridCache</c> is given for one type: pass it to <c>UpdateAsync</c>, so
+    /// that both write alike.
+    /// </summary>
+    /// <typeparam name="T">The values' type.</typeparam>
+    /// <param name="options">The options; make the serializer once and keep it.</param>
+    /// <returns>The serializer.</returns>
+    /// <exception cref="GenfenceInvalidException">The type could be written, and not read back.</exception>
+    public static IGenfenceSerializer<T> Json<T>(JsonSerializerOptions options)
+    {
+        ArgumentNullException.ThrowIfNull(options);
+        return Json(JsonContracts.Find<T>(options));
     }
 
     /// <summary>Bytes and text as they are, everything else as JSON.</summary>
@@ -54,27 +72,8 @@ public static class GenfenceSerializer
         {
             return (IGenfenceSerializer<T>)Text;
         }
-        json ??= Reflection() ?? throw new GenfenceInvalidException(
-            "serializer",
-            $"serializer: none for {typeof(T)}; this program was built without JSON by reflection, so pass "
-            + "GenfenceSerializer.Json(YourContext.Default.YourType), or set GenfenceOptions.Json");
-        try
-        {
-            return new JsonSerializer<T>((JsonTypeInfo<T>)json.GetTypeInfo(typeof(T)));
-        }
-        catch (Exception cause) when (cause is NotSupportedException or InvalidOperationException)
-        {
-            throw new GenfenceInvalidException(
-                "serializer",
-                $"serializer: {typeof(T)} has no JSON contract in GenfenceOptions.Json: {cause.Message}",
-                cause);
-        }
+        return Json(JsonContracts.Find<T>(json));
     }
-
-    [UnconditionalSuppressMessage("Trimming", "IL2026", Justification = "Off where the program is trimmed.")]
-    [UnconditionalSuppressMessage("AOT", "IL3050", Justification = "Off where the program is compiled ahead.")]
-    private static JsonSerializerOptions? Reflection() =>
-        JsonSerializer.IsReflectionEnabledByDefault ? JsonSerializerOptions.Default : null;
 
     private sealed class BytesSerializer : IGenfenceSerializer<byte[]>
     {

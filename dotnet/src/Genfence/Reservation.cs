@@ -153,7 +153,8 @@ public sealed partial class Reservation : IDisposable
 
     private void ThrowIfDisposed() => ObjectDisposedException.ThrowIf(_handle.IsClosed, this);
 
-    [LoggerMessage(1, LogLevel.Warning,
-        "a reservation was left to expire; commit, release or abort it to free its key")]
+    internal const string Left = "a reservation was left to expire; commit, release or abort it to free its key";
+
+    [LoggerMessage(1, LogLevel.Warning, Left)]
     private static partial void LeftToExpire(ILogger logger);
 }

@@ -1,3 +1,6 @@
+using System.Net;
+using System.Net.Sockets;
+
 namespace Genfence.Tests;
 
 public class CancellationTests : CacheTest
@@ -39,6 +42,50 @@ public class CancellationTests : CacheTest
             await Assert.ThrowsAnyAsync<OperationCanceledException>(call);
         }
         Assert.Equal((0, 0), (Cache.Stats.Misses, Cache.Stats.Reservations));
+    }
+
+    [Fact]
+    public async Task What_fails_after_its_connect_was_cancelled_is_no_unobserved_exception()
+    {
+        var unobserved = new List<Exception>();
+        void Hear(object? sender, UnobservedTaskExceptionEventArgs heard)
+        {
+            lock (unobserved)
+            {
+                unobserved.Add(heard.Exception);
+            }
+        }
+        TaskScheduler.UnobservedTaskException += Hear;
+        try
+        {
+            await ConnectInVain();
+            for (var i = 0; i < 10; i++)
+            {
+                await Task.Delay(10);
+                GC.Collect();
+                GC.WaitForPendingFinalizers();
+            }
+        }
+        finally
+        {
+            TaskScheduler.UnobservedTaskException -= Hear;
+        }
+        Assert.Empty(unobserved);
+    }
+
+    /// <summary>Cancels a connect that then fails; apart, so that nothing here keeps its task.</summary>
+    private static async Task ConnectInVain()
+    {
+        using var nobody = new TcpListener(IPAddress.Loopback, 0);
+        nobody.Start();
+        using var source = new CancellationTokenSource();
+        var connecting = GenfenceCache.ConnectAsync(
+            $"aerospike://{nobody.LocalEndpoint}/test/cache?connect_timeout=100ms", null, source.Token);
+        using var connected = await nobody.AcceptTcpClientAsync().WaitAsync(Support.Patience);
+        await source.CancelAsync();
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => connecting);
+        // It gives up, and ends the connection.
+        await connected.GetStream().CopyToAsync(Stream.Null).WaitAsync(Support.Patience);
     }
 
     [Fact]

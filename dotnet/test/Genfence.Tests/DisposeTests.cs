@@ -1,4 +1,7 @@
 using System.Runtime.CompilerServices;
+using Microsoft.Extensions.Caching.Distributed;
+using Microsoft.Extensions.Caching.Hybrid;
+using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Logging;
 
 namespace Genfence.Tests;
@@ -48,6 +51,49 @@ public class DisposeTests
         }
         lease.Dispose();
         reservation.Dispose();
+        await Support.AssertNothingIsAliveAsync();
+    }
+
+    [Fact]
+    public async Task A_disposed_cache_is_a_disposed_object_to_code_that_was_written_for_another()
+    {
+        await using var provider = new ServiceCollection()
+            .AddGenfence("memory://").AddGenfenceHybridCache().AddGenfenceDistributedCache().BuildServiceProvider();
+        var cache = provider.GetRequiredService<GenfenceCache>();
+        var hybrid = provider.GetRequiredService<HybridCache>();
+        var distributed = provider.GetRequiredService<IDistributedCache>();
+        await cache.DisposeAsync().Within();
+        foreach (var call in new Func<Task>[]
+        {
+            () => cache.GetAsync("k").Within(),
+            () => hybrid.GetOrCreateAsync("k", _ => ValueTask.FromResult("x")).Within(),
+            () => hybrid.SetAsync("k", "x").Within(),
+            () => distributed.GetAsync("k"),
+            () => distributed.SetAsync("k", [1], new DistributedCacheEntryOptions()),
+            () => distributed.RemoveAsync("k"),
+        })
+        {
+            var disposed = await Assert.ThrowsAnyAsync<ObjectDisposedException>(call);
+            Assert.Equal("the cache is disposed; connect a new one", disposed.Message);
+        }
+    }
+
+    [Fact]
+    public async Task What_was_loaded_when_the_cache_was_disposed_is_returned()
+    {
+        foreach (var many in new[] { false, true })
+        {
+            var cache = await GenfenceCache.ConnectAsync("memory://", new GenfenceOptions { CloseTimeout = TimeSpan.Zero });
+            async ValueTask<IReadOnlyDictionary<string, string>> Load(IReadOnlyList<string> keys, CancellationToken cancellation)
+            {
+                await cache.DisposeAsync();
+                return keys.ToDictionary(key => key);
+            }
+            var loaded = many
+                ? (await cache.GetOrFillManyAsync(["k"], Load).Within())["k"]
+                : await cache.GetOrFillAsync("k", async cancellation => (await Load(["k"], cancellation))["k"]).Within();
+            Assert.Equal("k", loaded);
+        }
         await Support.AssertNothingIsAliveAsync();
     }
 

@@ -1,3 +1,4 @@
+using System.Diagnostics.Metrics;
 using Genfence.Extensions.Caching;
 using Microsoft.Extensions.Caching.Distributed;
 using Microsoft.Extensions.DependencyInjection;
@@ -81,14 +82,28 @@ public sealed partial class DistributedCacheTests
     }
 
     [Fact]
-    public async Task The_guard_is_an_option_and_what_it_drops_is_logged()
+    public async Task The_guard_is_an_option_and_what_it_drops_is_logged_and_counted()
     {
+        long dropped = 0;
+        using var meters = new MeterListener
+        {
+            InstrumentPublished = (instrument, listener) =>
+            {
+                if (instrument is { Meter.Name: "Genfence", Name: "genfence.sets.dropped" })
+                {
+                    listener.EnableMeasurementEvents(instrument);
+                }
+            },
+        };
+        meters.SetMeasurementEventCallback<long>((_, count, tags, _) =>
+            dropped += tags.ToArray().Contains(new("genfence.cache", "guarded")) ? count : 0);
+        meters.Start();
         foreach (var guarded in new[] { false, true })
         {
             var lines = new Lines();
             await using var provider = new ServiceCollection()
                 .AddSingleton<Microsoft.Extensions.Logging.ILoggerFactory>(lines)
-                .AddGenfence("memory://").Configure<GenfenceServiceOptions>(options => options.GuardMisses = guarded)
+                .AddGenfence("memory://", options => (options.Name, options.GuardMisses) = ("guarded", guarded))
                 .AddGenfenceDistributedCache().BuildServiceProvider();
             var cache = provider.GetRequiredService<IDistributedCache>();
             Assert.Null(await Read(cache));
@@ -97,6 +112,8 @@ public sealed partial class DistributedCacheTests
             await Write(cache, "v");
             Assert.Equal(guarded ? null : "v", await Read(cache));
             Assert.Equal(guarded, lines.Written.Any(line => line.Contains("a set stored nothing", StringComparison.Ordinal)));
+            meters.RecordObservableInstruments();
+            Assert.Equal(guarded ? 1 : 0, dropped);
         }
     }
 }

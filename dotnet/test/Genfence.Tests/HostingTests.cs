@@ -248,36 +248,91 @@ public sealed class HostingTests : IAsyncLifetime
         distributed.Refresh("k");
     }
 
-    [Fact(Timeout = 30_000)]
-    public async Task A_value_that_slides_lives_on_when_it_is_read_and_no_longer_than_its_last_moment()
+    [Fact]
+    public async Task A_value_slides_by_the_time_provider_of_the_host()
     {
-        var distributed = _services.GetRequiredService<IDistributedCache>();
-        var sliding = TimeSpan.FromSeconds(2);
-        await distributed.SetAsync("slides", [1], new DistributedCacheEntryOptions { SlidingExpiration = sliding });
-        await distributed.SetAsync("ends", [1], new DistributedCacheEntryOptions
+        var distributed = (IBufferDistributedCache)_services.GetRequiredService<IDistributedCache>();
+        var slides = new DistributedCacheEntryOptions { SlidingExpiration = TimeSpan.FromHours(1) };
+        var ends = new DistributedCacheEntryOptions
         {
             SlidingExpiration = TimeSpan.FromHours(1),
-            AbsoluteExpirationRelativeToNow = TimeSpan.FromHours(2),
-        });
-        await distributed.SetAsync("still", [1], new DistributedCacheEntryOptions { SlidingExpiration = sliding });
-        // By the wall clock two seconds before its last moment: touched to end with it, not an hour later.
-        _time.Advance(TimeSpan.FromHours(2) - sliding);
-        Assert.NotNull(await distributed.GetAsync("ends"));
-        // As long as it takes: what is read stays, what nobody reads goes.
-        while (await Cache.GetAsync("still").Within() is not null || await Cache.GetAsync("ends").Within() is not null)
+            AbsoluteExpirationRelativeToNow = TimeSpan.FromHours(3),
+        };
+        foreach (var key in new[] { "got", "gotten", "refreshed", "still" })
+        {
+            await distributed.SetAsync(key, Support.Bytes(key), slides);
+        }
+        await distributed.SetAsync("ends", Support.Bytes("ends"), ends);
+        for (var i = 0; i < 3; i++)
+        {
+            _time.Advance(TimeSpan.FromMinutes(59));
+            Assert.Equal(Support.Bytes("got"), await distributed.GetAsync("got"));
+            var target = new ArrayBufferWriter<byte>();
+            Assert.True(await distributed.TryGetAsync("gotten", target).Within());
+            Assert.Equal(Support.Bytes("gotten"), target.WrittenSpan.ToArray());
+            await distributed.RefreshAsync("refreshed");
+            Assert.Equal(Support.Bytes("ends"), await distributed.GetAsync("ends"));
+        }
+        Assert.Equal(Support.Bytes("refreshed"), await distributed.GetAsync("refreshed"));
+        Assert.Null(await distributed.GetAsync("still"));
+        _time.Advance(TimeSpan.FromMinutes(3));
+        Assert.Null(await distributed.GetAsync("ends"));
+        _time.Advance(TimeSpan.FromMinutes(57) - TimeSpan.FromTicks(1));
+        Assert.NotNull(await distributed.GetAsync("got"));
+        _time.Advance(TimeSpan.FromTicks(1));
+        Assert.Null(await distributed.GetAsync("gotten"));
+        await distributed.RefreshAsync("gotten");
+        Assert.Null(await distributed.GetAsync("gotten"));
+        Assert.NotNull(await distributed.GetAsync("got"));
+    }
+
+    [Fact(Timeout = 30_000)]
+    public async Task A_value_slides_by_the_stores_clock_where_the_system_has_none_of_its_own()
+    {
+        await using var provider = new ServiceCollection()
+            .AddGenfence("memory://").AddGenfenceDistributedCache().BuildServiceProvider();
+        var distributed = provider.GetRequiredService<IDistributedCache>();
+        var cache = provider.GetRequiredService<GenfenceCache>();
+        var slides = new DistributedCacheEntryOptions { SlidingExpiration = TimeSpan.FromSeconds(2) };
+        await distributed.SetAsync("slides", [1], slides);
+        await distributed.SetAsync("still", [1], slides);
+        var stamp = (await cache.GetAsync("slides").Within())!.Value.Stamp;
+        // As long as it takes: what is read stays, and is not written anew; what nobody reads goes.
+        while (await cache.GetAsync("still").Within() is not null)
         {
             await Task.Delay(50, TestContext.Current.CancellationToken);
             Assert.NotNull(await distributed.GetAsync("slides"));
         }
+        Assert.Equal(stamp, (await cache.GetAsync("slides").Within())!.Value.Stamp);
     }
 
     [Fact]
-    public async Task An_expiration_in_the_past_is_refused()
+    public async Task An_expiration_in_the_past_is_refused_and_changes_nothing()
+    {
+        var distributed = (IBufferDistributedCache)_services.GetRequiredService<IDistributedCache>();
+        await distributed.SetAsync("k", [1], new DistributedCacheEntryOptions());
+        foreach (var past in new[] { _time.GetUtcNow(), _time.GetUtcNow().AddMinutes(-1), DateTimeOffset.MinValue })
+        {
+            var options = new DistributedCacheEntryOptions { AbsoluteExpiration = past };
+            foreach (var call in new Func<Task>[]
+            {
+                () => distributed.SetAsync("k", [2], options),
+                () => distributed.SetAsync("k", new ReadOnlySequence<byte>([2]), options).Within(),
+                () => Task.Run(() => distributed.Set("k", [2], options)),
+            })
+            {
+                var refused = await Assert.ThrowsAsync<ArgumentOutOfRangeException>(call);
+                Assert.Equal(nameof(DistributedCacheEntryOptions.AbsoluteExpiration), refused.ParamName);
+                Assert.Contains("options.AbsoluteExpiration", refused.Message, StringComparison.Ordinal);
+            }
+        }
+        Assert.Equal([1], (await distributed.GetAsync("k"))!);
+    }
+
+    [Fact]
+    public async Task A_value_of_another_door_is_no_hit()
     {
         var distributed = _services.GetRequiredService<IDistributedCache>();
-        var past = new DistributedCacheEntryOptions { AbsoluteExpiration = DateTimeOffset.UtcNow.AddMinutes(-1) };
-        var refused = await Assert.ThrowsAsync<GenfenceInvalidException>(() => distributed.SetAsync("k", [1], past));
-        Assert.Equal("ttl", refused.Field);
         await Cache.SetAsync("foreign", "x").Within();
         Assert.Null(await distributed.GetAsync("foreign"));
     }

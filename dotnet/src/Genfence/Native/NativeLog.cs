@@ -64,6 +64,11 @@ internal static unsafe partial class NativeLog
         try
         {
             var text = Marshal.PtrToStringUTF8((nint)message) ?? "";
+            if (text == Reservation.Left)
+            {
+                // The reservation itself has said so, as a warning, and to the logger of its own cache.
+                return;
+            }
             foreach (var logger in Volatile.Read(ref s_loggers))
             {
                 Line(logger, level switch
