@@ -57,7 +57,8 @@ impl Builder {
         /// lag of replicas that loaders read: below the reservation time. Default 1 s.
         reservation_margin: Duration,
         /// How long a lookup waits for somebody else's fill before it bypasses: 0 to 1 min. `get_or_fill` waits so
-        /// long for another process only; for a load of its own process until that ends, or `load_time` is over.
+        /// long for another process, and for a lease that the program holds; for a load of its own process until
+        /// that ends, or `load_time` is over.
         /// Default 2 s.
         wait: Duration,
         /// How long a load may take: so long a lease is kept alive for its holder, and those of its process wait for

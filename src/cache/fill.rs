@@ -187,6 +187,16 @@ impl Cache {
         &self,
         keys: &[K],
     ) -> Result<Vec<Option<Lookup>>, Error> {
+        let lookups = self.look_up_all(keys).await?.into_iter().map(|lookup| {
+            lookup.map(|lookup| match lookup {
+                Lookup::Lease(lease) => Lookup::Lease(lease.held()),
+                found => found,
+            })
+        });
+        Ok(lookups.collect())
+    }
+
+    async fn look_up_all<K: AsRef<[u8]>>(&self, keys: &[K]) -> Result<Vec<Option<Lookup>>, Error> {
         let full = keys
             .iter()
             .map(|key| Ok(Bytes::copy_from_slice(&self.key(key.as_ref())?)))
@@ -208,7 +218,7 @@ impl Cache {
     }
 
     async fn look_up_batch(&self, keys: &[Bytes], batch: &mut Batch) -> Result<(), Error> {
-        for (key, lookup) in keys.iter().zip(self.lookup_many(keys).await?) {
+        for (key, lookup) in keys.iter().zip(self.look_up_all(keys).await?) {
             let key = Bytes::clone(key);
             match lookup {
                 Some(Lookup::Hit(hit)) => drop(batch.values.insert(key, hit.value)),

@@ -37,12 +37,14 @@ type Shard<A, C> = Mutex<HashMap<Bytes, Flight<A, C>, foldhash::fast::RandomStat
 
 struct Flight<A, C> {
     mark: Mark,
+    /// The lead is in the hands of the program.
+    is_held: bool,
     waiters: VecDeque<Waiting<A, C>>,
 }
 
 impl<A, C> Default for Flight<A, C> {
     fn default() -> Self {
-        Flight { mark: Mark(0), waiters: VecDeque::new() }
+        Flight { mark: Mark(0), is_held: false, waiters: VecDeque::new() }
     }
 }
 
@@ -123,6 +125,11 @@ impl<A, C> Flights<A, C> {
         Some(self.leader(key.clone(), Vec::new()))
     }
 
+    /// Whether the lead is in the hands of the program, which may do with it what it likes.
+    pub fn is_held(&self, key: &Bytes) -> bool {
+        self.shard(key).lock().get(key).is_some_and(|flight| flight.is_held)
+    }
+
     fn leader(self: &Arc<Self>, key: Bytes, carried: Vec<C>) -> Leader<A, C> {
         Leader { flights: Some(Arc::clone(self)), key, carried }
     }
@@ -169,6 +176,14 @@ impl<A, C> Leader<A, C> {
         let Some(flight) = shard.get_mut(&self.key) else { return Mark::ALL };
         flight.mark.0 += 1;
         flight.mark
+    }
+
+    /// From now on, until it is handed over, the lead is in the hands of the program.
+    pub fn hold(&self) {
+        let Some(flights) = &self.flights else { return };
+        if let Some(flight) = flights.shard(&self.key).lock().get_mut(&self.key) {
+            flight.is_held = true;
+        }
     }
 
     /// Whether somebody waits for this flight.
@@ -226,7 +241,10 @@ impl<A, C> Drop for Leader<A, C> {
         loop {
             let next = {
                 let mut shard = flights.shard(&self.key).lock();
-                let next = shard.get_mut(&self.key).and_then(|flight| flight.waiters.pop_front());
+                let next = shard.get_mut(&self.key).and_then(|flight| {
+                    flight.is_held = false;
+                    flight.waiters.pop_front()
+                });
                 if next.is_none() {
                     // Under the same lock that found nobody, so that nobody can join in between.
                     shard.remove(&self.key);

@@ -193,6 +193,14 @@ impl Lease {
         leader.tell(&Told::Found(Found::Hit(hit)), mark);
     }
 
+    /// To be given to the program, of which nobody knows what it does with it.
+    pub(super) fn held(self) -> Self {
+        if let Some(leader) = &*self.shared.leader.lock() {
+            leader.hold();
+        }
+        self
+    }
+
     #[cfg(feature = "capi")]
     pub(super) fn is_awaited(&self) -> bool {
         self.shared.leader.lock().as_ref().is_some_and(Leader::is_awaited)

@@ -12,7 +12,7 @@ use tokio::time::{sleep, timeout};
 
 #[cfg(feature = "capi")]
 use super::Fill;
-use super::flight::Mark;
+use super::flight::{Mark, Role, Verdict};
 use super::lookup::{Bypass, Found, Missed, Patience, Seen, Told};
 use super::retry::token;
 use super::{Cache, CallError, Error, Fresh, Leader, Lease, Lookup};
@@ -189,7 +189,7 @@ impl Cache {
         claimed: bool,
         bypass: Option<Bypass>,
     ) -> Result<ToLoad, Error> {
-        let (leader, why) = match self.miss(key, claimed, bypass, Patience::Shares).await? {
+        let (leader, why) = match self.miss(key.clone(), claimed, bypass, Patience::Shares).await? {
             Missed::Leased(lease) => return Ok(ToLoad::Load(Load::Leased(lease), None)),
             Missed::Slow(leader) => (Some(leader), Bypass::Slow),
             Missed::Led(Found::Bypass(why), leader, _) => (Some(leader), why),
@@ -198,14 +198,34 @@ impl Cache {
                 Lookup::Lease(lease) => return Ok(ToLoad::Load(Load::Leased(lease), None)),
                 Lookup::Bypass(why) => (None, why),
             },
-            Missed::Told(Told::LoadFailed(failure)) => return Ok(ToLoad::Failed(failure)),
+            Missed::Told(Told::Found(Found::Bypass(why))) => match self.lead_beside(&key).await {
+                Ok(leader) => (Some(leader), why),
+                Err(Told::Found(Found::Hit(hit))) => return Ok(ToLoad::Hit(hit)),
+                Err(Told::LoadFailed(failure)) => return Ok(ToLoad::Failed(failure)),
+                Err(Told::Found(_)) => (None, why),
+            },
             Missed::Told(Told::Found(Found::Hit(hit))) => return Ok(ToLoad::Hit(hit)),
             Missed::Told(Told::Found(Found::Failed(error))) => return Err(error),
-            Missed::Told(Told::Found(Found::Bypass(why))) => (None, why),
+            Missed::Told(Told::LoadFailed(failure)) => return Ok(ToLoad::Failed(failure)),
         };
         self.0.counters.bypasses.add();
         tracing::debug!(?why, "bypass");
         Ok(ToLoad::Load(Load::Unleased(Unleased::new(self, leader)), Some(why)))
+    }
+
+    /// Leads the loads that are beside a lease which the program holds, or hears of one that began after this call.
+    async fn lead_beside(&self, key: &Bytes) -> Result<Leader, Told> {
+        loop {
+            let waiter = match self.0.beside.join(key) {
+                Role::Leader(leader) => return Ok(leader),
+                Role::Waiter(waiter) => waiter,
+            };
+            match waiter.await {
+                Verdict::Lead(leader) => return Ok(leader),
+                Verdict::Answer(told) => return Err(told),
+                Verdict::Again => {}
+            }
+        }
     }
 
     /// Loads for all who wait, unless there is a value. `fresh` says what of it is to be stored; nothing, if it

@@ -110,8 +110,8 @@ pub(super) enum Seen {
 pub(super) enum Patience {
     /// Waits for any, at most for the option `wait`; may go on to load by itself.
     Bounded,
-    /// Waits for its own process's as long as they are kept alive, and for another process's at most for the
-    /// option `wait`; then it loads for all who wait in this process.
+    /// Waits for a load of its own process until it ends, and for another process's, or a lease that the program
+    /// holds, at most for the option `wait`; then it loads for all who wait in this process.
     Shares,
 }
 
@@ -231,7 +231,7 @@ impl Cache {
 
     async fn look_up_missing(&self, key: Bytes, claimed: bool) -> Result<Lookup, Error> {
         match self.miss(key, claimed, None, Patience::Bounded).await? {
-            Missed::Leased(lease) => Ok(Lookup::Lease(lease)),
+            Missed::Leased(lease) => Ok(Lookup::Lease(lease.held())),
             Missed::Led(found, leader, mark) => found.answer(leader, mark),
             Missed::Told(Told::Found(found)) => found.into_lookup(),
             // Who is told that a load failed looks again, until its time is up.
@@ -248,21 +248,25 @@ impl Cache {
         mut bypass: Option<Bypass>,
         patience: Patience,
     ) -> Result<Missed, Error> {
-        let deadline = Instant::now() + self.0.options.wait;
+        let wait = self.0.options.wait;
+        let deadline = Instant::now() + wait;
         loop {
-            let waiter = match self.0.flights.join(&key) {
+            let mut waiter = match self.0.flights.join(&key) {
                 Role::Leader(leader) => {
                     return Ok(self.lead(leader, claimed, bypass, deadline).await);
                 }
                 Role::Waiter(waiter) => waiter,
             };
-            let verdict = match patience {
-                // It ends with the load: whoever leads is alive in this process, and its lead is bounded.
-                Patience::Shares => waiter.await,
-                Patience::Bounded => match timeout_at(deadline, waiter).await {
-                    Ok(verdict) => verdict,
+            let mut until = deadline;
+            let verdict = loop {
+                match timeout_at(until, &mut waiter).await {
+                    Ok(verdict) => break verdict,
+                    // Whoever leads is a load of this process, and ends when its time is over.
+                    Err(_) if patience == Patience::Shares && !self.0.flights.is_held(&key) => {
+                        until = Instant::now() + wait.max(PAUSES.1);
+                    }
                     Err(_) => return Ok(Missed::Told(Told::Found(Found::Bypass(Bypass::Slow)))),
-                },
+                }
             };
             match (verdict, patience) {
                 // The leader before may have left its own lease, which the next one replaces.

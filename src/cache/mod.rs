@@ -100,6 +100,8 @@ struct Inner {
     store: Backend,
     options: Options,
     flights: Arc<Flights<Told, Token>>,
+    /// Loads beside a lease that the program holds.
+    beside: Arc<Flights<Told, Token>>,
     turns: turns::Turns,
     counters: stats::Counters,
     runtime: Handle,
@@ -157,6 +159,7 @@ impl Cache {
                 store,
                 options,
                 flights: Flights::new(FLIGHT_SHARDS, abandoned),
+                beside: Flights::new(FLIGHT_SHARDS, |_, _| {}),
                 turns: turns::Turns::default(),
                 counters: stats::Counters::default(),
                 runtime,

@@ -194,6 +194,29 @@ async fn after_the_wait_for_another_process_one_caller_reads_the_source_for_all(
     assert_eq!((source.asked(), cache.stats().fills_stored), (1, 0));
 }
 
+/// What the program does with a lease, nobody knows; it may even be the one who waits.
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_the_program_holds_is_waited_for_no_longer_than_the_wait() {
+    let (cache, ..) = embedded_with(Cache::builder().wait(Duration::from_millis(300)));
+    let Lookup::Lease(held) = cache.lookup("k").await.unwrap() else { panic!() };
+    let source = Source::counting();
+    let readers = source.readers(&cache, 100).await;
+    assert_eq!(source.asked(), 0);
+    tokio::time::sleep(Duration::from_millis(301)).await;
+    // The first reads; those who come to wait for that at the same moment may be too late for it.
+    source.answer(2).await;
+    assert!(all(readers).await.iter().all(|said| said == "1" || said == "2"));
+    assert_eq!(source.asked(), 2);
+    let down = Source::down();
+    let readers = down.readers(&cache, 100).await;
+    tokio::time::sleep(Duration::from_millis(301)).await;
+    down.answer(2).await;
+    assert!(all(readers).await.iter().all(|said| said.starts_with("failure")));
+    assert_eq!(down.asked(), 2);
+    assert_eq!(held.fill("v").await.unwrap(), genfence::Fill::Stored);
+    assert_eq!(cache.get("k").await.unwrap().unwrap().value.unwrap(), "v");
+}
+
 /// Read from a replica that lags, which the cache knows: the others look for themselves.
 #[tokio::test(start_paused = true)]
 async fn what_is_not_stored_and_below_the_floor_is_not_shared() {

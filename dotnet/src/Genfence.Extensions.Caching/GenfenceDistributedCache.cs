@@ -1,5 +1,6 @@
 using System.Buffers;
 using System.Runtime.ExceptionServices;
+using Genfence.Native;
 using Microsoft.Extensions.Caching.Distributed;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
@@ -11,7 +12,9 @@ namespace Genfence.Extensions.Caching;
 /// with its expirations: see <see cref="Expiry"/>.
 /// </summary>
 /// <remarks>
-/// A set stores, or throws; the last one wins. Where misses are guarded, a get that misses takes a lease, and which set is
+/// A set stores, or throws; the last one wins. A get or a refresh that the store does not answer throws, whatever the option
+/// <c>unreachable_read</c> says: a session that seems not to be there would be begun anew, and written over the one that is.
+/// Where misses are guarded, a get that misses takes a lease, and which set is
 /// its fill, and which is blind, <see cref="Misses"/> knows. A get waits for nobody's fill: nothing obliges a caller that
 /// missed to set, and each other caller would then wait for the whole option <c>wait</c>.
 /// </remarks>
@@ -23,7 +26,11 @@ internal sealed partial class GenfenceDistributedCache(
     private readonly DroppedSets? _dropped = guardMisses ? DroppedSets.Of(cache.Name) : null;
     private readonly ILogger _logger = logger ?? NullLogger.Instance;
 
-    public byte[]? Get(string key) => Wait(GetAsync(key));
+    public byte[]? Get(string key)
+    {
+        using var here = Blocking.Begin();
+        return Now(GetAsync(key));
+    }
 
     public async Task<byte[]?> GetAsync(string key, CancellationToken token = default)
     {
@@ -31,7 +38,11 @@ internal sealed partial class GenfenceDistributedCache(
         return await TryGetAsync(key, target, token).ConfigureAwait(false) ? target.WrittenSpan.ToArray() : null;
     }
 
-    public bool TryGet(string key, IBufferWriter<byte> destination) => Wait(TryGetAsync(key, destination).AsTask());
+    public bool TryGet(string key, IBufferWriter<byte> destination)
+    {
+        using var here = Blocking.Begin();
+        return Now(TryGetAsync(key, destination).AsTask());
+    }
 
     public async ValueTask<bool> TryGetAsync(
         string key, IBufferWriter<byte> destination, CancellationToken token = default)
@@ -57,7 +68,11 @@ internal sealed partial class GenfenceDistributedCache(
         }
     }
 
-    public void Refresh(string key) => Wait(RefreshAsync(key));
+    public void Refresh(string key)
+    {
+        using var here = Blocking.Begin();
+        Now(RefreshAsync(key));
+    }
 
     public async Task RefreshAsync(string key, CancellationToken token = default)
     {
@@ -70,7 +85,11 @@ internal sealed partial class GenfenceDistributedCache(
         }
     }
 
-    public void Remove(string key) => Wait(RemoveAsync(key));
+    public void Remove(string key)
+    {
+        using var here = Blocking.Begin();
+        Now(RemoveAsync(key));
+    }
 
     public async Task RemoveAsync(string key, CancellationToken token = default)
     {
@@ -78,8 +97,11 @@ internal sealed partial class GenfenceDistributedCache(
         await cache.InvalidateAsync(key, null, token).ConfigureAwait(false);
     }
 
-    public void Set(string key, byte[] value, DistributedCacheEntryOptions options) =>
-        Wait(SetAsync(key, value, options));
+    public void Set(string key, byte[] value, DistributedCacheEntryOptions options)
+    {
+        using var here = Blocking.Begin();
+        Now(SetAsync(key, value, options));
+    }
 
     public Task SetAsync(
         string key, byte[] value, DistributedCacheEntryOptions options, CancellationToken token = default)
@@ -88,8 +110,11 @@ internal sealed partial class GenfenceDistributedCache(
         return SetAsync(key, new ReadOnlySequence<byte>(value), options, token).AsTask();
     }
 
-    public void Set(string key, ReadOnlySequence<byte> value, DistributedCacheEntryOptions options) =>
-        Wait(SetAsync(key, value, options).AsTask());
+    public void Set(string key, ReadOnlySequence<byte> value, DistributedCacheEntryOptions options)
+    {
+        using var here = Blocking.Begin();
+        Now(SetAsync(key, value, options).AsTask());
+    }
 
     public async ValueTask SetAsync(
         string key,
@@ -197,7 +222,7 @@ internal sealed partial class GenfenceDistributedCache(
 
     private async ValueTask<Expiry> ReadAsync(string key, Reader reader, CancellationToken token)
     {
-        var (_, expiry) = await cache.TryGetAsync(key, reader, token).ConfigureAwait(false);
+        var (_, expiry) = await cache.TryGetStrictlyAsync(key, reader, token).ConfigureAwait(false);
         reader.Failure?.Throw();
         return expiry;
     }
@@ -242,7 +267,7 @@ internal sealed partial class GenfenceDistributedCache(
         {
             await SlideAsync(key, expiry, token).ConfigureAwait(false);
         }
-        catch (Exception problem) when (problem is GenfenceStoreException or OperationCanceledException)
+        catch (Exception problem) when (problem is GenfenceException or OperationCanceledException)
         {
             // It goes earlier, then.
         }
@@ -265,13 +290,17 @@ internal sealed partial class GenfenceDistributedCache(
             && Expiry.Read(held.Value) with { ReadTicks = expiry.ReadTicks } == expiry)
         {
             (expiry with { ReadTicks = now.UtcTicks }).Write(held.Value);
-            _ = await cache.ReplaceAsync(key, held.Stamp, held.Value, left, token).ConfigureAwait(false);
+            if (await cache.ReplaceAsync(key, held.Stamp, held.Value, left, token).ConfigureAwait(false) == ReplaceOutcome.InDoubt)
+            {
+                throw new GenfenceException("nobody answered to a refresh: the value may be over at its former time");
+            }
         }
     }
 
-    private static T Wait<T>(Task<T> task) => task.GetAwaiter().GetResult();
+    /// <summary>Of what is over, as each call in it has waited on this thread.</summary>
+    private static T Now<T>(Task<T> over) => over.GetAwaiter().GetResult();
 
-    private static void Wait(Task task) => task.GetAwaiter().GetResult();
+    private static void Now(Task over) => over.GetAwaiter().GetResult();
 
     /// <summary>
     /// Takes a value apart while it is still the cache's. One that is over is none, though the store, which reckons in

@@ -172,6 +172,12 @@ internal sealed partial class GenfenceHybridCache(
                 FillFor(key, state, factory, options.Expiration, serializer, cancellation), state, factory, cancellation)
                 .ConfigureAwait(false);
         }
+        if (read && source)
+        {
+            return await WithoutKey(
+                cache.GetOrLoadAsync(key, state, factory, serializer, cancellation), state, factory, cancellation)
+                .ConfigureAwait(false);
+        }
         if (read)
         {
             T? hit = default;

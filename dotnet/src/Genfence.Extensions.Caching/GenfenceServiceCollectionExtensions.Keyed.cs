@@ -120,6 +120,7 @@ public static partial class GenfenceServiceCollectionExtensions
         ArgumentNullException.ThrowIfNull(services);
         ArgumentException.ThrowIfNullOrEmpty(serviceKey);
         services.TryAddKeyedSingleton(serviceKey, static (provider, key) => Open(provider, (string)key!));
+        services.AddStart(serviceKey, provider => provider.GetRequiredKeyedService<GenfenceCache>(serviceKey));
         return services.AddGenfenceOptions(serviceKey).Configure(options => options.Name = serviceKey);
     }
 }

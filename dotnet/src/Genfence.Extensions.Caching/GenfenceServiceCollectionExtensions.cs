@@ -5,6 +5,7 @@ using Microsoft.Extensions.Caching.Hybrid;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Diagnostics.HealthChecks;
+using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Options;
@@ -15,8 +16,8 @@ namespace Microsoft.Extensions.DependencyInjection;
 public static partial class GenfenceServiceCollectionExtensions
 {
     /// <summary>
-    /// Registers a <see cref="GenfenceCache"/>, opened when it is first asked for: that blocks, at most for the option
-    /// <c>connect_timeout</c> and as long again. The provider disposes it.
+    /// Registers a <see cref="GenfenceCache"/>. It connects in the background, for which the start of a host waits a
+    /// while: see <see cref="GenfenceServiceOptions.StartTimeout"/>. The provider disposes it.
     /// </summary>
     /// <param name="services">Where to.</param>
     /// <param name="url">See <see cref="GenfenceServiceOptions.Url"/>.</param>
@@ -170,7 +171,8 @@ public static partial class GenfenceServiceCollectionExtensions
     private static IServiceCollection AddCache(this IServiceCollection services)
     {
         services.TryAddSingleton(static provider => Open(provider, Options.Options.DefaultName));
-        return services;
+        return services.AddStart(
+            Options.Options.DefaultName, static provider => provider.GetRequiredService<GenfenceCache>());
     }
 
     private static OptionsBuilder<GenfenceServiceOptions> AddGenfenceOptions(this IServiceCollection services, string name)
@@ -180,11 +182,17 @@ public static partial class GenfenceServiceCollectionExtensions
         return services.AddOptions<GenfenceServiceOptions>(name).ValidateOnStart();
     }
 
+    private static IServiceCollection AddStart(
+        this IServiceCollection services, string name, Func<IServiceProvider, GenfenceCache> cache) =>
+        services.AddSingleton<IHostedService>(provider => new GenfenceStart(
+            () => cache(provider),
+            provider.GetRequiredService<IOptionsMonitor<GenfenceServiceOptions>>().Get(name),
+            provider.GetService<ILoggerFactory>()?.CreateLogger<GenfenceStart>() ?? NullLogger<GenfenceStart>.Instance));
+
     private static GenfenceCache Open(IServiceProvider provider, string name)
     {
         var options = provider.GetRequiredService<IOptionsMonitor<GenfenceServiceOptions>>().Get(name);
-        // It connects on a thread of its own, so waiting here blocks nobody else.
-        return GenfenceCache.ConnectAsync(
+        return GenfenceCache.Open(
             options.Url!,
             new GenfenceOptions
             {
@@ -193,7 +201,8 @@ public static partial class GenfenceServiceCollectionExtensions
                 CloseTimeout = options.CloseTimeout,
                 Json = options.GetJson() ?? HybridSerializers.JsonForAll(provider),
                 LoggerFactory = provider.GetService<ILoggerFactory>(),
-            }).GetAwaiter().GetResult();
+                ConnectInBackground = true,
+            });
     }
 
     private static GenfenceHybridCache Hybrid(IServiceProvider provider, GenfenceCache cache, string name) =>

@@ -20,6 +20,16 @@ public sealed class GenfenceServiceOptions
     public TimeSpan CloseTimeout { get; set; } = TimeSpan.FromSeconds(2);
 
     /// <summary>
+    /// How long the start of the host waits for the cache, 0 to 10 min; default 5 s. The cache is opened at once and
+    /// connects in the background (<see cref="GenfenceOptions.ConnectInBackground"/>), so that a host starts without it,
+    /// with a warning: reads go to the source, and reserves follow <c>unreachable_reserve</c>, until it is there.
+    /// </summary>
+    public TimeSpan StartTimeout { get; set; } = TimeSpan.FromSeconds(5);
+
+    /// <summary>Whether a host whose cache is not there within <see cref="StartTimeout"/> does not start.</summary>
+    public bool RequireAtStart { get; set; }
+
+    /// <summary>
     /// For <c>IDistributedCache</c>: whether a set after a get that missed is guarded, for programs that read a source
     /// between the two. Such a set stores nothing where the key was changed meanwhile, or where it comes later than the
     /// option <c>load_time</c> (1 min) after the get; that is logged, and counted. Off, a set is a set: the last one

@@ -25,6 +25,10 @@ internal sealed class GenfenceServiceOptionsValidator : IValidateOptions<Genfenc
         {
             wrong.Add($"CloseTimeout: {options.CloseTimeout}, must be 0 to 1 h");
         }
+        if (options.StartTimeout < TimeSpan.Zero || options.StartTimeout > TimeSpan.FromMinutes(10))
+        {
+            wrong.Add($"StartTimeout: {options.StartTimeout}, must be 0 to 10 min");
+        }
         if (!string.IsNullOrEmpty(name))
         {
             wrong = wrong.ConvertAll(problem => $"cache {name}: {problem}");

@@ -1,7 +1,5 @@
-using System.Diagnostics;
 using System.Runtime.CompilerServices;
 using Genfence.Native;
-using Microsoft.Extensions.Logging;
 
 namespace Genfence;
 
@@ -9,21 +7,30 @@ public sealed partial class GenfenceCache
 {
     /// <summary>
     /// The value of a key: from the cache, or from the source, and then the cache is filled. One caller in all
-    /// processes reads the source; the others wait for it, at most for the option <c>wait</c>.
+    /// processes reads the source.
     /// </summary>
     /// <typeparam name="T">The value's type.</typeparam>
     /// <param name="key">The key.</param>
     /// <param name="factory">
     /// Reads the source's latest committed state. <see langword="null"/> says that the source has nothing, which is
-    /// remembered. An exception goes to the caller, and another caller may fill.
+    /// remembered. An exception goes to the caller, and to those who waited for this load.
     /// </param>
     /// <param name="serializer">Else bytes and text as they are, and JSON.</param>
-    /// <param name="cancellationToken">Ends the wait, and goes to the factory.</param>
+    /// <param name="cancellationToken">Ends this call at once. The factory's token is cancelled if nobody else waits for it.</param>
     /// <returns>The value; the type's default where the source has nothing.</returns>
     /// <remarks>
+    /// <para>
+    /// In one process there is one load of a key at a time, and it is for all who came before it began: its value, or its
+    /// exception. They wait until it ends, or the option <c>load_time</c> is over, as then another one loads. For another
+    /// process's fill a process waits at most for the option <c>wait</c>; then, as in any bypass (a writer holds the key, the
+    /// store gives no answer), one of its callers loads for all, and stores nothing. A load whose caller cancelled goes on
+    /// while somebody waits for it, so let the factory use nothing that ends with its caller.
+    /// </para>
+    /// <para>
     /// A value that is too large, that the serializer cannot write, or that the store does not take, is returned all the
     /// same. A cached value that cannot be read as <typeparamref name="T"/> is removed and loaded anew. Either is logged
     /// once for each type.
+    /// </para>
     /// </remarks>
     public ValueTask<T?> GetOrFillAsync<T>(
         CacheKey key,
@@ -32,7 +39,7 @@ public sealed partial class GenfenceCache
         CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(factory);
-        return FillAsync(key, new PlainLoader<T>(factory), serializer ?? Serializer<T>(), cancellationToken);
+        return LoadForAllAsync(key, new PlainLoader<T>(factory), serializer ?? Serializer<T>(), 0, cancellationToken);
     }
 
     /// <inheritdoc cref="GetOrFillAsync{T}(CacheKey, Func{CancellationToken, ValueTask{T}}, IGenfenceSerializer{T}, CancellationToken)"/>
@@ -42,7 +49,7 @@ public sealed partial class GenfenceCache
     /// <param name="state">Goes to the factory, so that it need not capture anything.</param>
     /// <param name="factory">Reads the source's latest committed state.</param>
     /// <param name="serializer">Else bytes and text as they are, and JSON.</param>
-    /// <param name="cancellationToken">Ends the wait, and goes to the factory.</param>
+    /// <param name="cancellationToken">Ends this call at once. The factory's token is cancelled if nobody else waits for it.</param>
     public ValueTask<T?> GetOrFillAsync<TState, T>(
         CacheKey key,
         TState state,
@@ -52,7 +59,7 @@ public sealed partial class GenfenceCache
     {
         ArgumentNullException.ThrowIfNull(factory);
         var loader = new StateLoader<TState, T>(state, factory);
-        return FillAsync(key, loader, serializer ?? Serializer<T>(), cancellationToken);
+        return LoadForAllAsync(key, loader, serializer ?? Serializer<T>(), 0, cancellationToken);
     }
 
     /// <inheritdoc cref="GetOrFillAsync{T}(CacheKey, Func{CancellationToken, ValueTask{T}}, IGenfenceSerializer{T}, CancellationToken)"/>
@@ -60,7 +67,7 @@ public sealed partial class GenfenceCache
     /// <param name="key">The key.</param>
     /// <param name="factory">Reads the source's latest committed state, with its version or a time to live.</param>
     /// <param name="serializer">Else bytes and text as they are, and JSON.</param>
-    /// <param name="cancellationToken">Ends the wait, and goes to the factory.</param>
+    /// <param name="cancellationToken">Ends this call at once. The factory's token is cancelled if nobody else waits for it.</param>
     [OverloadResolutionPriority(1)] // A lambda that only throws would fit both.
     public ValueTask<T?> GetOrFillAsync<T>(
         CacheKey key,
@@ -69,7 +76,7 @@ public sealed partial class GenfenceCache
         CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(factory);
-        return FillAsync(key, new FreshLoader<T>(factory), serializer ?? Serializer<T>(), cancellationToken);
+        return LoadForAllAsync(key, new FreshLoader<T>(factory), serializer ?? Serializer<T>(), 0, cancellationToken);
     }
 
     /// <inheritdoc cref="GetOrFillAsync{T}(CacheKey, Func{CancellationToken, ValueTask{T}}, IGenfenceSerializer{T}, CancellationToken)"/>
@@ -79,7 +86,7 @@ public sealed partial class GenfenceCache
     /// <param name="state">Goes to the factory, so that it need not capture anything.</param>
     /// <param name="factory">Reads the source's latest committed state, with its version or a time to live.</param>
     /// <param name="serializer">Else bytes and text as they are, and JSON.</param>
-    /// <param name="cancellationToken">Ends the wait, and goes to the factory.</param>
+    /// <param name="cancellationToken">Ends this call at once. The factory's token is cancelled if nobody else waits for it.</param>
     [OverloadResolutionPriority(1)] // A lambda that only throws would fit both.
     public ValueTask<T?> GetOrFillAsync<TState, T>(
         CacheKey key,
@@ -90,87 +97,18 @@ public sealed partial class GenfenceCache
     {
         ArgumentNullException.ThrowIfNull(factory);
         var loader = new FreshStateLoader<TState, T>(state, factory);
-        return FillAsync(key, loader, serializer ?? Serializer<T>(), cancellationToken);
+        return LoadForAllAsync(key, loader, serializer ?? Serializer<T>(), 0, cancellationToken);
     }
 
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
-    private async ValueTask<T?> FillAsync<TLoader, T>(
-        CacheKey key, TLoader loader, IGenfenceSerializer<T> serializer, CancellationToken cancellation)
-        where TLoader : struct, ILoader<T>
-    {
-        // Two versions of a program may go on writing over each other's bytes: the second time the source answers.
-        for (var again = false; ; again = true)
-        {
-            var lookup = new Request(Op.Lookup) { Key = key };
-            var found = await Connection.Submit(lookup, cancellation).ConfigureAwait(false);
-            bool unreadable;
-            nint lease;
-            try
-            {
-                found.ThrowIfFailed();
-                unreadable = found.Status == Status.Hit;
-                if (unreadable && TryRead(found, serializer, out var value))
-                {
-                    return value;
-                }
-                lease = found.TakeLease();
-            }
-            finally
-            {
-                found.Free();
-            }
-            if (!unreadable || again)
-            {
-                using var taken = lease == 0 ? null : new Lease(this, lease);
-                return await LoadAsync(taken, loader, serializer, cancellation).ConfigureAwait(false);
-            }
-            await InvalidateAsync(key, null, cancellation).ConfigureAwait(false);
-        }
-    }
-
-    private async ValueTask<T?> LoadAsync<TLoader, T>(
-        Lease? lease, TLoader loader, IGenfenceSerializer<T> serializer, CancellationToken cancellation)
-        where TLoader : struct, ILoader<T>
-    {
-        Fresh<T> fresh;
-        using (var activity = Telemetry.Activities.StartActivity("genfence.load"))
-        {
-            activity?.SetTag("genfence.leased", lease is not null);
-            var started = Stopwatch.GetTimestamp();
-            fresh = await loader.LoadAsync(cancellation).ConfigureAwait(false);
-            Telemetry.Loaded(this, started);
-        }
-        if (lease is not null && TrySerialize(fresh.Value, serializer, out var bytes))
-        {
-            var request = new Request(Op.Fill) { Lease = lease.Handle }
-                .With(bytes, fresh.Version, fresh.TimeToLive);
-            try
-            {
-                _ = await Connection.StatusAsync(request, cancellation).ConfigureAwait(false);
-            }
-            catch (Exception problem) when (IsStillLoaded(problem))
-            {
-                TellNotStored(problem);
-            }
-        }
-        return fresh.Value;
-    }
-
-    /// <summary>Whether the caller has the value all the same; else it passed something wrong.</summary>
-    private static bool IsStillLoaded(Exception problem) =>
-        problem is GenfenceShutDownException or (GenfenceException and not GenfenceInvalidException { Field: not "value" });
-
-    /// <summary>Of a value that is too large there is a line of the native library's already.</summary>
-    private void TellNotStored(Exception problem)
-    {
-        if (problem is not GenfenceInvalidException)
-        {
-            NotStored(Logger, problem.Message);
-        }
-    }
-
-    [LoggerMessage(2, LogLevel.Warning, "a loaded value could not be stored: {Problem}")]
-    private static partial void NotStored(ILogger logger, string problem);
+    /// <summary>As <c>GetOrFillAsync</c>, but what is loaded only goes to those who wait.</summary>
+    internal ValueTask<T?> GetOrLoadAsync<TState, T>(
+        CacheKey key,
+        TState state,
+        Func<TState, CancellationToken, ValueTask<T>> factory,
+        IGenfenceSerializer<T>? serializer,
+        CancellationToken cancellationToken) =>
+        LoadForAllAsync(
+            key, new StateLoader<TState, T>(state, factory), serializer ?? Serializer<T>(), Flags.Unstored, cancellationToken);
 
     private interface ILoader<T>
     {

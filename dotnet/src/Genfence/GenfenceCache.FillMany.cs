@@ -57,7 +57,7 @@ public sealed partial class GenfenceCache
             Sort(asked, looked, serializer, values, missing, later);
             if (missing.Count > 0)
             {
-                var loaded = await LoadAsync(missing, factory, cancellationToken).ConfigureAwait(false);
+                var loaded = await LoadAllAsync(missing, looked, factory, cancellationToken).ConfigureAwait(false);
                 await FillAllAsync(missing, loaded, looked, serializer, cancellationToken).ConfigureAwait(false);
                 foreach (var key in missing)
                 {
@@ -78,6 +78,27 @@ public sealed partial class GenfenceCache
         for (var i = 0; i < waited.Length; i++)
         {
             values[later[i]] = waited[i];
+        }
+    }
+
+    /// <summary>An exception goes to those who waited for one of the keys, too.</summary>
+    private async ValueTask<IReadOnlyDictionary<string, T>> LoadAllAsync<T>(
+        List<string> missing,
+        Looked looked,
+        Func<IReadOnlyList<string>, CancellationToken, ValueTask<IReadOnlyDictionary<string, T>>> factory,
+        CancellationToken cancellation)
+    {
+        try
+        {
+            return await LoadAsync(missing, factory, cancellation).ConfigureAwait(false);
+        }
+        catch (Exception problem) when (problem is not OutOfMemoryException && !cancellation.IsCancellationRequested)
+        {
+            foreach (var (_, lease) in looked.Leases)
+            {
+                await FailAsync(lease, problem).ConfigureAwait(false);
+            }
+            throw;
         }
     }
 
@@ -147,49 +168,38 @@ public sealed partial class GenfenceCache
         var fills = new List<Request>(missing.Count);
         foreach (var key in missing)
         {
-            ReadOnlyMemory<byte>? value = null;
-            if (looked.Leases.TryGetValue(key, out var lease)
-                && (!loaded.TryGetValue(key, out var found) || TrySerialize(found, serializer, out value)))
+            if (!looked.Leases.TryGetValue(key, out var lease))
             {
-                fills.Add(new Request(Op.Fill) { Lease = lease.Handle }.With(value, null, null));
+                continue;
             }
+            ReadOnlyMemory<byte>? value = null;
+            fills.Add(!loaded.TryGetValue(key, out var found) || TrySerialize(found, serializer, out value)
+                ? new Request(Op.Loaded) { Lease = lease.Handle }.With(value, null, null)
+                : new Request(Op.LoadFailed) { Lease = lease.Handle, Value = SharedFailures.None });
         }
         if (fills.Count == 0)
         {
             return;
         }
         cancellation.ThrowIfCancellationRequested();
-        ValueTask<NativeResult>[] submitted;
         try
         {
-            submitted = Connection.SubmitAll(fills.ToArray(), CancellationToken.None);
-        }
-        catch (Exception problem) when (IsStillLoaded(problem))
-        {
-            TellNotStored(problem);
-            return;
-        }
-        // All of them are awaited, whatever one says: each owns what it brings.
-        GenfenceException? wrong = null;
-        foreach (var fill in submitted)
-        {
-            var filled = await fill.ConfigureAwait(false);
-            try
+            // All of them are awaited, whatever one says: each owns what it brings.
+            foreach (var fill in Connection.SubmitAll(fills.ToArray(), CancellationToken.None))
             {
-                _ = filled.StatusAndFree();
-            }
-            catch (Exception problem) when (IsStillLoaded(problem))
-            {
-                TellNotStored(problem);
-            }
-            catch (GenfenceException problem)
-            {
-                wrong = problem;
+                var filled = await fill.ConfigureAwait(false);
+                if (filled.Status != Status.ShutDown)
+                {
+                    _ = filled.StatusAndFree();
+                    continue;
+                }
+                filled.Free();
+                NotStored(Logger, "the cache was disposed");
             }
         }
-        if (wrong is not null)
+        catch (GenfenceShutDownException problem)
         {
-            throw wrong;
+            NotStored(Logger, problem.Message);
         }
     }
 

@@ -64,8 +64,7 @@ public sealed partial class GenfenceCache : IAsyncDisposable, IDisposable
         options ??= new GenfenceOptions();
         options.Check();
         var opening = Task.Factory.StartNew(
-            () => new GenfenceCache(
-                Connection.Open(url, (uint)options.WorkerThreads, options.Prefix.Span), options),
+            () => Open(url, options),
             cancellationToken,
             TaskCreationOptions.LongRunning,
             TaskScheduler.Default);
@@ -78,6 +77,32 @@ public sealed partial class GenfenceCache : IAsyncDisposable, IDisposable
             _ = CloseLater(opening);
             throw;
         }
+    }
+
+    /// <summary>Blocks while it connects, unless that goes on in the background.</summary>
+    internal static GenfenceCache Open(string url, GenfenceOptions options)
+    {
+        options.Check();
+        return new GenfenceCache(
+            Connection.Open(url, (uint)options.WorkerThreads, options.Prefix.Span, options.ConnectInBackground), options);
+    }
+
+    /// <summary>
+    /// Waits until the store is connected to, where that goes on in the background
+    /// (<see cref="GenfenceOptions.ConnectInBackground"/>); else it is at once.
+    /// </summary>
+    /// <param name="within">How long, at most 1 h.</param>
+    /// <param name="cancellationToken">Ends the wait.</param>
+    /// <returns>When it is.</returns>
+    /// <exception cref="GenfenceStoreException">It is not within that time, and why; connecting goes on all the same.</exception>
+    public async ValueTask ReadyAsync(TimeSpan within, CancellationToken cancellationToken = default)
+    {
+        if (within < TimeSpan.Zero || within > TimeSpan.FromHours(1))
+        {
+            throw new GenfenceInvalidException("within", $"within: {within}, must be 0 to 1 h");
+        }
+        var request = new Request(Op.Ready) { TtlMs = (ulong)within.TotalMilliseconds };
+        _ = await Connection.StatusAsync(request, cancellationToken).ConfigureAwait(false);
     }
 
     /// <summary>Nobody waits any more: what is opened is closed, and what fails has nobody to be told.</summary>
@@ -159,13 +184,20 @@ public sealed partial class GenfenceCache : IAsyncDisposable, IDisposable
     /// Whether the cache holds one, and which: the type's default where the source is known to have nothing. Bytes that
     /// cannot be read as <typeparamref name="T"/> count as none.
     /// </returns>
+    public ValueTask<(bool Found, T? Value)> TryGetAsync<T>(
+        CacheKey key, IGenfenceSerializer<T>? serializer = null, CancellationToken cancellationToken = default) =>
+        TryReadAsync(new Request(Op.Get) { Key = key }, serializer ?? Serializer<T>(), cancellationToken);
+
+    /// <summary>As <c>TryGetAsync</c>, except that a store that gives no answer is an exception in any case.</summary>
+    internal ValueTask<(bool Found, T? Value)> TryGetStrictlyAsync<T>(
+        CacheKey key, IGenfenceSerializer<T> serializer, CancellationToken cancellationToken) =>
+        TryReadAsync(new Request(Op.Get) { Key = key, Flags = Flags.Strict }, serializer, cancellationToken);
+
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
-    public async ValueTask<(bool Found, T? Value)> TryGetAsync<T>(
-        CacheKey key, IGenfenceSerializer<T>? serializer = null, CancellationToken cancellationToken = default)
+    private async ValueTask<(bool Found, T? Value)> TryReadAsync<T>(
+        Request get, IGenfenceSerializer<T> serializer, CancellationToken cancellation)
     {
-        serializer ??= Serializer<T>();
-        var found = await Connection.Submit(new Request(Op.Get) { Key = key }, cancellationToken)
-            .ConfigureAwait(false);
+        var found = await Connection.Submit(get, cancellation).ConfigureAwait(false);
         try
         {
             found.ThrowIfFailed();

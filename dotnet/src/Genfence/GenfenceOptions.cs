@@ -22,6 +22,14 @@ public sealed class GenfenceOptions
     public int WorkerThreads { get; set; }
 
     /// <summary>
+    /// Opens the cache at once, and connects in the background, again and again until the cluster is there and fit;
+    /// as <c>background_connect</c> in the URL. Until then reads follow <c>unreachable_read</c> and reserves
+    /// <c>unreachable_reserve</c>; during the first try they wait for it, at most for the option <c>timeout</c>.
+    /// <see cref="GenfenceCache.ReadyAsync"/> waits for the cluster. Without effect on <c>memory://</c>.
+    /// </summary>
+    public bool ConnectInBackground { get; set; }
+
+    /// <summary>
     /// How long <see cref="GenfenceCache.DisposeAsync"/> lets what is under way go on. Default 2 s;
     /// from 0 to 1 h.
     /// </summary>

@@ -63,6 +63,9 @@ public sealed class Lease : IDisposable
 
     internal LeaseHandle Handle => _handle;
 
+    /// <summary>Whether another caller of this process waits for what is loaded under it.</summary>
+    internal bool IsAwaited => Methods.gf_lease_is_awaited(_handle) != 0;
+
     /// <summary>
     /// Fills the key with what the source was read to have after the lease came; uses the lease up.
     /// </summary>

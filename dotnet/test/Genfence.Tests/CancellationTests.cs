@@ -109,24 +109,6 @@ public class CancellationTests : CacheTest
     }
 
     [Fact]
-    public async Task A_cancelled_loader_hands_over_to_a_caller_that_waits()
-    {
-        using var source = new CancellationTokenSource();
-        var loading = new TaskCompletionSource();
-        var first = Cache.GetOrFillAsync("k", async cancellation =>
-        {
-            loading.SetResult();
-            await Task.Delay(Timeout.Infinite, cancellation);
-            return "never";
-        }, cancellationToken: source.Token).AsTask();
-        await loading.Task.WaitAsync(Support.Patience);
-        var second = Cache.GetOrFillAsync("k", _ => ValueTask.FromResult("second")).AsTask();
-        await source.CancelAsync();
-        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => first.WaitAsync(Support.Patience));
-        Assert.Equal("second", await second.WaitAsync(Support.Patience));
-    }
-
-    [Fact]
     public async Task Cancellations_that_race_completions_lose_nothing_and_mix_nothing_up()
     {
         const int Callers = 64, Rounds = 1600;

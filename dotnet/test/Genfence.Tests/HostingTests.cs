@@ -102,6 +102,33 @@ public sealed class HostingTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Callers_of_one_process_share_a_load_that_is_not_stored()
+    {
+        var noWrite = new HybridCacheEntryOptions { Flags = HybridCacheEntryFlags.DisableDistributedCacheWrite };
+        var source = new TaskCompletionSource<string>(TaskCreationOptions.RunContinuationsAsynchronously);
+        var loads = 0;
+        var readers = Enumerable.Range(0, 20).Select(_ => Hybrid.GetOrCreateAsync(
+            "k",
+            async _ =>
+            {
+                Interlocked.Increment(ref loads);
+                return await source.Task;
+            },
+            noWrite).AsTask()).ToArray();
+        while (Cache.Stats.Misses < readers.Length)
+        {
+            await Task.Yield();
+        }
+        source.SetResult("value");
+        foreach (var reader in readers)
+        {
+            Assert.Equal("value", await reader.WaitAsync(Support.Patience));
+        }
+        Assert.InRange(loads, 1, 2);
+        Assert.Null(await Cache.GetAsync("k").Within());
+    }
+
+    [Fact]
     public async Task Flags_switch_off_what_they_name()
     {
         static HybridCacheEntryOptions With(HybridCacheEntryFlags flags) => new() { Flags = flags };

@@ -21,6 +21,7 @@ internal static class Status
     public const int InDoubt = 13;
     public const int TimedOut = 14;
     public const int Submitted = 15;
+    public const int LoadFailed = 16;
     public const int Invalid = -1;
     public const int Store = -2;
     public const int ShutDown = -3;
@@ -32,6 +33,8 @@ internal static class Flags
 {
     public const uint Nothing = 1;
     public const uint Version = 2;
+    public const uint Strict = 4;
+    public const uint Unstored = 8;
 }
 
 internal enum Op : uint
@@ -50,6 +53,10 @@ internal enum Op : uint
     Touch = 12,
     Diagnose = 13,
     LookupMany = 14,
+    Load = 15,
+    Loaded = 16,
+    LoadFailed = 17,
+    Ready = 18,
 }
 
 internal unsafe struct NativeSlice
@@ -72,7 +79,8 @@ internal unsafe struct NativeOptions
     public uint AbiMinor;
     public uint WorkerThreads;
     public NativeSlice Prefix;
-    public fixed ulong Reserved[6];
+    public ulong Flags;
+    public fixed ulong Reserved[5];
 }
 
 internal unsafe struct NativeOp

@@ -15,6 +15,8 @@ internal sealed unsafe class Connection
     private const int BatchSize = 256;
     private const int KeyOnStack = 256;
 
+    private const ulong OpenInBackground = 1;
+
     /// <summary>Names no slot: nobody waits for the completion.</summary>
     private const ulong Nobody = ulong.MaxValue;
 
@@ -33,10 +35,12 @@ internal sealed unsafe class Connection
         new Thread(TakeCompletions) { IsBackground = true, Name = "genfence completions" }.Start();
     }
 
+    public SharedFailures Failures { get; } = new();
+
     public bool IsClosed => Volatile.Read(ref _closing) != 0;
 
-    /// <summary>Blocks while it connects.</summary>
-    public static Connection Open(string url, uint workerThreads, ReadOnlySpan<byte> prefix)
+    /// <summary>Blocks while it connects, unless that goes on in the background.</summary>
+    public static Connection Open(string url, uint workerThreads, ReadOnlySpan<byte> prefix, bool inBackground)
     {
         uint major;
         try
@@ -61,6 +65,7 @@ internal sealed unsafe class Connection
         options.AbiMajor = Methods.AbiMajor;
         options.AbiMinor = Methods.AbiMinor;
         options.WorkerThreads = workerThreads;
+        options.Flags = inBackground ? OpenInBackground : 0;
         if (url.Contains('\0', StringComparison.Ordinal))
         {
             throw new GenfenceInvalidException("url", "url: has a zero character");
@@ -297,7 +302,9 @@ internal sealed unsafe class Connection
                 reservation.DangerousAddRef(ref reservationHeld);
                 op->Reservation = reservation.DangerousGetHandle();
             }
-            _ = Methods.gf_start(_cache, _queue, op, (nuint)sizeof(NativeOp), result, (nuint)sizeof(NativeResult));
+            _ = Blocking.IsHere
+                ? Methods.gf_call(_cache, op, (nuint)sizeof(NativeOp), result, (nuint)sizeof(NativeResult))
+                : Methods.gf_start(_cache, _queue, op, (nuint)sizeof(NativeOp), result, (nuint)sizeof(NativeResult));
         }
         catch (ObjectDisposedException) when (IsClosed)
         {
@@ -377,6 +384,10 @@ internal sealed unsafe class Connection
         if (result->Status == Status.Reserved)
         {
             AbortUnseen(result->Reservation);
+        }
+        else if (result->Status == Status.LoadFailed)
+        {
+            _ = Failures.Take(result->ValueSpan());
         }
         // Gives a lease back, and frees a value.
         Methods.gf_result_free(result);

@@ -77,6 +77,10 @@ internal static unsafe partial class Methods
         CacheHandle cache, QueueHandle queue, NativeOp* op, nuint opSize, NativeResult* result, nuint resultSize);
 
     [LibraryImport(Library)]
+    public static partial int gf_call(
+        CacheHandle cache, NativeOp* op, nuint opSize, NativeResult* result, nuint resultSize);
+
+    [LibraryImport(Library)]
     public static partial int gf_queue_wait(
         QueueHandle queue, NativeResult* results, nuint capacity, nuint resultSize, long timeoutMs,
         nuint* count);
@@ -89,6 +93,9 @@ internal static unsafe partial class Methods
 
     [LibraryImport(Library)]
     public static partial void gf_lease_free(nint lease);
+
+    [LibraryImport(Library)]
+    public static partial int gf_lease_is_awaited(LeaseHandle lease);
 
     [LibraryImport(Library)]
     public static partial void gf_reservation_free(nint reservation);

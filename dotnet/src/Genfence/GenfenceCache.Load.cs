@@ -1,0 +1,183 @@
+using System.Diagnostics;
+using System.Runtime.CompilerServices;
+using System.Runtime.ExceptionServices;
+using Genfence.Native;
+using Microsoft.Extensions.Logging;
+
+namespace Genfence;
+
+// One load for all who wait in this process.
+public sealed partial class GenfenceCache
+{
+    /// <param name="key">The key.</param>
+    /// <param name="loader">Reads the source.</param>
+    /// <param name="serializer">Of the value.</param>
+    /// <param name="flags">Of what is loaded.</param>
+    /// <param name="cancellation">Of this caller.</param>
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    private async ValueTask<T?> LoadForAllAsync<TLoader, T>(
+        CacheKey key, TLoader loader, IGenfenceSerializer<T> serializer, uint flags, CancellationToken cancellation)
+        where TLoader : struct, ILoader<T>
+    {
+        // Two versions of a program may go on writing over each other's bytes: the second time the source answers.
+        for (var again = false; ; again = true)
+        {
+            var found = await Connection.Submit(new Request(Op.Load) { Key = key }, cancellation).ConfigureAwait(false);
+            bool unreadable;
+            bool isStored;
+            nint lease;
+            ExceptionDispatchInfo? failure = null;
+            try
+            {
+                found.ThrowIfFailed();
+                unreadable = found.Status == Status.Hit;
+                if (unreadable && TryRead(found, serializer, out var value))
+                {
+                    return value;
+                }
+                if (found.Status == Status.LoadFailed)
+                {
+                    failure = Connection.Failures.Take(found.ValueSpan());
+                }
+                isStored = found.Detail == 0;
+                lease = found.TakeLease();
+            }
+            finally
+            {
+                found.Free();
+            }
+            failure?.Throw();
+            if (unreadable && !again)
+            {
+                await InvalidateAsync(key, null, cancellation).ConfigureAwait(false);
+                continue;
+            }
+            if (lease == 0)
+            {
+                return (await ReadSourceAsync<TLoader, T>(loader, false, cancellation).ConfigureAwait(false)).Value;
+            }
+            var load = new Load<TLoader, T>(this, new Lease(this, lease), loader, serializer, isStored, flags);
+            return cancellation.CanBeCanceled
+                ? await load.RunAsync(cancellation).ConfigureAwait(false)
+                : await load.RunToEndAsync(default, default).ConfigureAwait(false);
+        }
+    }
+
+    private async ValueTask<Fresh<T>> ReadSourceAsync<TLoader, T>(TLoader loader, bool isStored, CancellationToken cancellation)
+        where TLoader : struct, ILoader<T>
+    {
+        using var activity = Telemetry.Activities.StartActivity("genfence.load");
+        activity?.SetTag("genfence.leased", isStored);
+        var started = Stopwatch.GetTimestamp();
+        var fresh = await loader.LoadAsync(cancellation).ConfigureAwait(false);
+        Telemetry.Loaded(this, started);
+        return fresh;
+    }
+
+    /// <summary>Gives a lease up, and an exception to those who waited for what is loaded under it.</summary>
+    private async ValueTask FailAsync(Lease lease, Exception problem)
+    {
+        var number = Connection.Failures.Add(problem);
+        var told = 0;
+        try
+        {
+            var request = new Request(Op.LoadFailed) { Lease = lease.Handle, Value = number };
+            var failed = await Connection.Submit(request, CancellationToken.None).ConfigureAwait(false);
+            told = Math.Max(0, failed.Detail);
+            failed.Free();
+        }
+        catch (GenfenceShutDownException)
+        {
+            // Those who wait hear of that.
+        }
+        Connection.Failures.Told(number, told);
+    }
+
+    [LoggerMessage(2, LogLevel.Warning, "a loaded value could not be stored: {Problem}")]
+    private static partial void NotStored(ILogger logger, string problem);
+
+    /// <summary>One load, whose lease it disposes.</summary>
+    private readonly struct Load<TLoader, T>(
+        GenfenceCache cache, Lease lease, TLoader loader, IGenfenceSerializer<T> serializer, bool isStored, uint flags)
+        where TLoader : struct, ILoader<T>
+    {
+        /// <summary>Ends when its caller cancels. The load goes on for those who wait; if nobody does, it is cancelled, too.</summary>
+        public async ValueTask<T?> RunAsync(CancellationToken caller)
+        {
+            // Disposed of by nobody: it has no timer, and the factory may use its token to the end.
+            var source = new CancellationTokenSource();
+            var running = RunToEndAsync(source.Token, caller).AsTask();
+            try
+            {
+                return await running.WaitAsync(caller).ConfigureAwait(false);
+            }
+            catch (OperationCanceledException) when (caller.IsCancellationRequested && !running.IsCompleted)
+            {
+                if (!IsAwaited())
+                {
+                    await source.CancelAsync().ConfigureAwait(false);
+                }
+                // Nobody looks at what comes of it.
+                _ = running.ContinueWith(
+                    static ended => ended.Exception,
+                    CancellationToken.None,
+                    TaskContinuationOptions.OnlyOnFaulted | TaskContinuationOptions.ExecuteSynchronously,
+                    TaskScheduler.Default);
+                throw;
+            }
+        }
+
+        public async ValueTask<T?> RunToEndAsync(CancellationToken cancellation, CancellationToken caller)
+        {
+            using (lease)
+            {
+                Fresh<T> fresh;
+                try
+                {
+                    fresh = await cache.ReadSourceAsync<TLoader, T>(loader, isStored, cancellation).ConfigureAwait(false);
+                }
+                catch (Exception) when (caller.IsCancellationRequested)
+                {
+                    // It is its caller's own affair: the next who waits loads.
+                    throw;
+                }
+                catch (Exception problem) when (problem is not OutOfMemoryException)
+                {
+                    await cache.FailAsync(lease, problem).ConfigureAwait(false);
+                    throw;
+                }
+                await ShareAsync(fresh).ConfigureAwait(false);
+                return fresh.Value;
+            }
+        }
+
+        private async ValueTask ShareAsync(Fresh<T> fresh)
+        {
+            var request = cache.TrySerialize(fresh.Value, serializer, out var bytes)
+                ? new Request(Op.Loaded) { Flags = flags, Lease = lease.Handle }
+                    .With(bytes, fresh.Version, fresh.TimeToLive)
+                : new Request(Op.LoadFailed) { Lease = lease.Handle, Value = SharedFailures.None };
+            try
+            {
+                _ = await cache.Connection.StatusAsync(request, CancellationToken.None).ConfigureAwait(false);
+            }
+            catch (GenfenceShutDownException problem)
+            {
+                // The caller has the value all the same.
+                NotStored(cache.Logger, problem.Message);
+            }
+        }
+
+        private bool IsAwaited()
+        {
+            try
+            {
+                return lease.IsAwaited;
+            }
+            catch (ObjectDisposedException)
+            {
+                return false;
+            }
+        }
+    }
+}
