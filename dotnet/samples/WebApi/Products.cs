@@ -37,15 +37,19 @@ internal static class Products
     }
 
     private static async Task<Results<Ok<Product>, NotFound>> ReadAsync(
-        [Range(1, int.MaxValue)] int id, HybridCache cache, ShopContext shop, CancellationToken cancellation)
+        [Range(1, int.MaxValue)] int id, HybridCache cache, IServiceScopeFactory scopes, CancellationToken cancellation)
     {
-        // The row is read in here and nowhere earlier, in no transaction and from no replica: it must be the latest.
+        // In a scope of its own: it is for all who wait, and goes on where this request ends. The row is read in here and nowhere earlier, in no transaction and from no replica: it must be the latest.
         // That there is none is remembered, too.
         var product = await cache.GetOrCreateAsync(
             Key(id),
-            (shop, id),
-            static async (source, cancellation) => await source.shop.Products.AsNoTracking()
-                .FirstOrDefaultAsync(row => row.Id == source.id, cancellation),
+            (scopes, id),
+            static async (source, cancellation) =>
+            {
+                await using var scope = source.scopes.CreateAsyncScope();
+                return await scope.ServiceProvider.GetRequiredService<ShopContext>().Products.AsNoTracking()
+                    .FirstOrDefaultAsync(row => row.Id == source.id, cancellation);
+            },
             cancellationToken: cancellation);
         return product is null ? TypedResults.NotFound() : TypedResults.Ok(product);
     }

@@ -1,5 +1,6 @@
 using System.Data.Common;
 using Genfence;
+using Genfence.Extensions.Caching;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.Options;
 
@@ -15,7 +16,12 @@ internal static class Startup
     {
         try
         {
-            _ = services.GetRequiredService<GenfenceCache>();
+            var cache = services.GetRequiredService<GenfenceCache>();
+            var options = services.GetRequiredService<IOptions<GenfenceServiceOptions>>().Value;
+            if (options.RequireAtStart)
+            {
+                await cache.ReadyAsync(options.StartTimeout); // Else it may come later.
+            }
         }
         catch (OptionsValidationException wrong)
         {

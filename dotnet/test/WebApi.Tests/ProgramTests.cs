@@ -32,7 +32,7 @@ public sealed class ProgramTests : IDisposable
     {
         _silent.Start();
         value = value.Replace("SILENT", $"{((IPEndPoint)_silent.LocalEndpoint).Port}", StringComparison.Ordinal);
-        using var program = Start((name, value));
+        using var program = Start((name, value), ("Genfence__RequireAtStart", "true"), ("Genfence__StartTimeout", "00:00:03"));
         var (output, errors) = (program.StandardOutput.ReadToEndAsync(), program.StandardError.ReadToEndAsync());
         await EndAsync(program);
         Assert.Equal(1, program.ExitCode);
@@ -42,18 +42,23 @@ public sealed class ProgramTests : IDisposable
         Assert.DoesNotContain("Unhandled", await errors, StringComparison.Ordinal);
     }
 
-    [Fact]
-    public async Task It_ends_cleanly_when_it_is_told_to()
+    [Theory]
+    [InlineData("memory://", false)]
+    [InlineData("aerospike://127.0.0.1:1/test/cache", true)]
+    public async Task It_starts_with_its_cache_or_without_and_ends_cleanly_when_it_is_told_to(string url, bool isWithout)
     {
-        using var program = Start();
+        using var program = Start(("Genfence__Url", url), ("Genfence__StartTimeout", "00:00:00.2"));
         var errors = program.StandardError.ReadToEndAsync();
+        var warned = false;
         string? line;
         do
         {
             line = await program.StandardOutput.ReadLineAsync().WaitAsync(ShopTests.Patience);
+            warned |= line?.Contains("starts without its cache", StringComparison.Ordinal) == true;
         }
         while (line?.Contains("Application started", StringComparison.Ordinal) == false);
         Assert.NotNull(line);
+        Assert.Equal(isWithout, warned);
         using var kill = Process.Start("kill", ["-TERM", $"{program.Id}"]);
         _ = program.StandardOutput.ReadToEndAsync();
         await EndAsync(program);
