@@ -239,7 +239,7 @@ async fn keep(cache: Cache, key: bytes::Bytes, token: Token, shared: Arc<Shared>
         loop {
             pause(time / 3, &shared).await;
             let mut held = shared.grant.lock().await;
-            let Some(grant) = *held else { return };
+            let Some(grant) = *held else { return Kept::Used };
             let extend = Claim::Extend { token, deadline: grant.deadline, time, ttl };
             // Boxed, as most leases are over before: it would make a large task of every one.
             match Box::pin(cache.claim_again(&key, &extend)).await {
@@ -251,18 +251,33 @@ async fn keep(cache: Cache, key: bytes::Bytes, token: Token, shared: Arc<Shared>
                 Ok(Err(_)) => {
                     tracing::debug!("a lease was lost; another caller may fill");
                     *held = None;
-                    return;
+                    return Kept::Lost;
                 }
                 Err(error) => tracing::debug!(%error, "a lease could not be extended"),
             }
         }
     };
-    if timeout_at(end, extending).await.is_err() {
-        tracing::debug!("a fill takes too long; another caller may fill");
+    let kept = match timeout_at(end, extending).await {
+        Ok(kept) => kept,
+        Err(_) if shared.grant.lock().await.take().is_some() => {
+            tracing::debug!("a fill takes too long; another caller may fill");
+            Kept::Lost
+        }
+        Err(_) => Kept::Used,
+    };
+    // A fill that has taken the grant takes the lead, too, in a moment: it is not there to be handed over.
+    if let Kept::Lost = kept {
+        let leader = shared.leader.lock().take();
+        drop(leader);
     }
-    // Nothing to hand over where a fill has taken it.
-    let leader = shared.leader.lock().take();
-    drop(leader);
+}
+
+/// Why a lease is not kept alive any more.
+enum Kept {
+    /// A fill has taken it.
+    Used,
+    /// It was lost, or has taken too long.
+    Lost,
 }
 
 /// Until it is time to extend: before the lease lapses, or soon where somebody waits for the fill, as a

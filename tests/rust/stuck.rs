@@ -216,3 +216,27 @@ async fn reservations_that_nobody_finishes_have_a_bound_in_bytes_too() {
     assert_eq!(loaded.unwrap(), Some(Bytes::from("v")));
     assert!(cache.get("other").await.unwrap().is_some());
 }
+
+/// The keeper of a lease wakes up while the lease is filled, over and over. Nobody else is there, so each fill stores.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_lease_that_is_looked_after_while_it_is_filled_is_not_lost() {
+    let lease_time = Duration::from_millis(10);
+    // Its clock stands still, so no lease lapses on a machine that is busy.
+    let (cache, ..) = embedded_with(Cache::builder().lease_time(lease_time));
+    let fillers = (0..64).map(|number| {
+        let cache = cache.clone();
+        tokio::spawn(async move {
+            let key = number.to_string();
+            for round in 0..50_u32 {
+                let Lookup::Lease(lease) = cache.lookup(&key).await.unwrap() else { panic!() };
+                let jitter = Duration::from_micros(u64::from(round * 37 % 400));
+                tokio::time::sleep(lease_time / 3 - Duration::from_micros(200) + jitter).await;
+                assert_eq!(lease.fill("v").await.unwrap(), genfence::Fill::Stored);
+                cache.invalidate(&key, None).await.unwrap();
+            }
+        })
+    });
+    for filler in fillers.collect::<Vec<_>>() {
+        filler.await.unwrap();
+    }
+}
