@@ -19,9 +19,9 @@
  *       gf_slice key = {(const uint8_t *)"user:1", 6};
  *       gf_entry fresh = {{(const uint8_t *)"Ada", 3}, 0, 0, 0, 0};
  *       gf_result found, done;
- *       if (gf_lookup(cache, key, &found) == GF_LEASED) {
+ *       if (gf_load(cache, key, &found) == GF_LEASED) {
  *         fresh.value.len = 3;  // read the source now, after the lease came
- *         gf_fill(cache, found.lease, fresh, &done);
+ *         gf_loaded(cache, found.lease, fresh, &done);
  *         gf_result_free(&done);
  *       }
  *       gf_result_free(&found);
@@ -224,6 +224,11 @@
 #define GF_FLAG_UNSTORED 8
 
 /*
+ Of a load: the cache is not read, and what is loaded is not stored. Those who ask so share their loads.
+ */
+#define GF_FLAG_UNREAD 16
+
+/*
  Of gf_options: as the option `background_connect=true` of the URL, which may also say otherwise.
  */
 #define GF_OPEN_IN_BACKGROUND 1
@@ -299,7 +304,7 @@
 #define GF_OP_LOOKUP_MANY 14
 
 /*
- key. See gf_load.
+ key, flags. See gf_load.
  */
 #define GF_OP_LOAD 15
 
@@ -922,7 +927,8 @@ int32_t gf_fill(const struct gf_cache *cache,
  this call waited for, and gf_result.value is what gf_load_failed was given. In one process there is one load of
  a key at a time, also where what is loaded is not to be stored (gf_result.detail is then GF_BYPASS_*, and there
  is a lease all the same). Waits for it until it ends, or the option `load_time` is over, as then another caller
- loads; for another process's fill at most for the option `wait`.
+ loads; for another process's fill at most for the option `wait`. (With GF_FLAG_UNREAD, by gf_call, the cache is not
+ read, and nothing stored.)
 
  SAFETY:
  `cache` is NULL or alive; `key` is readable; `result` may be written.

@@ -198,34 +198,48 @@ impl Cache {
                 Lookup::Lease(lease) => return Ok(ToLoad::Load(Load::Leased(lease), None)),
                 Lookup::Bypass(why) => (None, why),
             },
-            Missed::Told(Told::Found(Found::Bypass(why))) => match self.lead_beside(&key).await {
-                Ok(leader) => (Some(leader), why),
-                Err(Told::Found(Found::Hit(hit))) => return Ok(ToLoad::Hit(hit)),
-                Err(Told::LoadFailed(failure)) => return Ok(ToLoad::Failed(failure)),
-                Err(Told::Found(_)) => (None, why),
-            },
+            Missed::Told(Told::Found(Found::Bypass(why))) => {
+                self.count_bypass(why);
+                return Ok(self.load_beside(&key, Some(why)).await);
+            }
             Missed::Told(Told::Found(Found::Hit(hit))) => return Ok(ToLoad::Hit(hit)),
             Missed::Told(Told::Found(Found::Failed(error))) => return Err(error),
             Missed::Told(Told::LoadFailed(failure)) => return Ok(ToLoad::Failed(failure)),
         };
-        self.0.counters.bypasses.add();
-        tracing::debug!(?why, "bypass");
+        self.count_bypass(why);
         Ok(ToLoad::Load(Load::Unleased(Unleased::new(self, leader)), Some(why)))
     }
 
-    /// Leads the loads that are beside a lease which the program holds, or hears of one that began after this call.
-    async fn lead_beside(&self, key: &Bytes) -> Result<Leader, Told> {
-        loop {
+    fn count_bypass(&self, why: Bypass) {
+        self.0.counters.bypasses.add();
+        tracing::debug!(?why, "bypass");
+    }
+
+    /// As [`begin_load`](Cache::begin_load), for a caller who wants the source's own answer: the cache is not read.
+    #[cfg(feature = "capi")]
+    pub(crate) async fn begin_load_unread(&self, key: &[u8]) -> Result<ToLoad, Error> {
+        let key = Bytes::copy_from_slice(&self.key(key)?);
+        Ok(self.load_beside(&key, None).await)
+    }
+
+    /// Leads the loads of a key that have nothing to do with its record, such as beside a lease which the program
+    /// holds, or hears of one that began after this call.
+    async fn load_beside(&self, key: &Bytes, why: Option<Bypass>) -> ToLoad {
+        let leader = loop {
             let waiter = match self.0.beside.join(key) {
-                Role::Leader(leader) => return Ok(leader),
+                Role::Leader(leader) => break Some(leader),
                 Role::Waiter(waiter) => waiter,
             };
             match waiter.await {
-                Verdict::Lead(leader) => return Ok(leader),
-                Verdict::Answer(told) => return Err(told),
+                Verdict::Lead(leader) => break Some(leader),
+                Verdict::Answer(Told::Found(Found::Hit(hit))) => return ToLoad::Hit(hit),
+                Verdict::Answer(Told::LoadFailed(failure)) => return ToLoad::Failed(failure),
+                // Nobody tells that here: each for itself.
+                Verdict::Answer(Told::Found(_)) => break None,
                 Verdict::Again => {}
             }
-        }
+        };
+        ToLoad::Load(Load::Unleased(Unleased::new(self, leader)), why)
     }
 
     /// Loads for all who wait, unless there is a value. `fresh` says what of it is to be stored; nothing, if it

@@ -78,6 +78,8 @@ pub const GF_FLAG_VERSION: u32 = 2;
 pub const GF_FLAG_STRICT: u32 = 4;
 /// Of what was loaded: it goes to those who wait, and is not stored.
 pub const GF_FLAG_UNSTORED: u32 = 8;
+/// Of a load: the cache is not read, and what is loaded is not stored. Those who ask so share their loads.
+pub const GF_FLAG_UNREAD: u32 = 16;
 
 /// Of gf_options: as the option `background_connect=true` of the URL, which may also say otherwise.
 pub const GF_OPEN_IN_BACKGROUND: u64 = 1;
@@ -112,7 +114,7 @@ pub const GF_OP_TOUCH: u32 = 12;
 pub const GF_OP_DIAGNOSE: u32 = 13;
 /// key. All of one batch are one gf_lookup_many: one read for all of them, which waits for nobody.
 pub const GF_OP_LOOKUP_MANY: u32 = 14;
-/// key. See gf_load.
+/// key, flags. See gf_load.
 pub const GF_OP_LOAD: u32 = 15;
 /// lease, value, flags, version, ttl_ms. Uses the lease up. See gf_loaded.
 pub const GF_OP_LOADED: u32 = 16;

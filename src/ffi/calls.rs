@@ -201,7 +201,8 @@ pub unsafe extern "C" fn gf_fill(
 /// this call waited for, and gf_result.value is what gf_load_failed was given. In one process there is one load of
 /// a key at a time, also where what is loaded is not to be stored (gf_result.detail is then GF_BYPASS_*, and there
 /// is a lease all the same). Waits for it until it ends, or the option `load_time` is over, as then another caller
-/// loads; for another process's fill at most for the option `wait`.
+/// loads; for another process's fill at most for the option `wait`. (With GF_FLAG_UNREAD, by gf_call, the cache is not
+/// read, and nothing stored.)
 ///
 /// # Safety
 /// `cache` is NULL or alive; `key` is readable; `result` may be written.

@@ -22,6 +22,7 @@ pub(super) enum Op {
     Lookup(Bytes),
     Fill(Load, Fresh),
     Load(Bytes),
+    LoadUnread(Bytes),
     Loaded(Load, Fresh),
     LoadedUnstored(Load, Fresh),
     LoadFailed(Load, Bytes),
@@ -148,8 +149,10 @@ impl gf_op {
         }
         match self.op {
             GF_OP_GET => flags(self.flags, GF_FLAG_STRICT),
-            GF_OP_LOOKUP | GF_OP_RESERVE | GF_OP_TOUCH | GF_OP_DIAGNOSE | GF_OP_LOOKUP_MANY
-            | GF_OP_LOAD => flags(self.flags, 0),
+            GF_OP_LOAD => flags(self.flags, GF_FLAG_UNREAD),
+            GF_OP_LOOKUP | GF_OP_RESERVE | GF_OP_TOUCH | GF_OP_DIAGNOSE | GF_OP_LOOKUP_MANY => {
+                flags(self.flags, 0)
+            }
             GF_OP_READY => {
                 flags(self.flags, 0)?;
                 self.within().map(drop)
@@ -223,6 +226,7 @@ impl gf_op {
                 let fresh = fresh()?;
                 Op::Fill(load()?, fresh)
             }
+            GF_OP_LOAD if self.flags & GF_FLAG_UNREAD != 0 => Op::LoadUnread(key()?),
             GF_OP_LOAD => Op::Load(key()?),
             GF_OP_LOADED => {
                 let fresh = fresh()?;
@@ -309,6 +313,7 @@ impl Op {
                 cache.end_load(load, fresh).await?;
                 GF_DONE
             }
+            Op::LoadUnread(key) => return Ok(begun(cache.begin_load_unread(&key).await?)),
             Op::LoadedUnstored(load, fresh) => {
                 load.share(&fresh).await;
                 GF_DONE

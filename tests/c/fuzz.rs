@@ -158,7 +158,7 @@ fn operation(bytes: &mut Bytes<'_>, handles: &Handles, user_data: u64) -> gf_op 
             u32::try_from(bytes.number() >> 32).unwrap()
         },
         flags: match bytes.byte() {
-            flags @ 0..0xf0 => u32::from(flags % 8),
+            flags @ 0..0xf0 => u32::from(flags % 32),
             flags => u32::from(flags),
         },
         user_data,

@@ -110,7 +110,7 @@ fn the_examples_compile_as_they_stand_and_run() {
     let of_readme = of_readme.expect("the README has an example in C").0;
     let (source, program) = (folder.path().join("example"), folder.path().join("program"));
     for text in [&*of_header, of_readme] {
-        assert!(text.contains("int main(void) {") && text.contains("gf_fill"), "{text}");
+        assert!(text.contains("int main(void) {") && text.contains("gf_loaded"), "{text}");
         std::fs::write(&source, text).unwrap();
         for (compiler, language) in LANGUAGES {
             let mut command = Command::new(compiler);

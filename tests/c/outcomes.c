@@ -112,6 +112,15 @@ static void loads(void) {
   gf_lease_free(one);
   SAME(status_of(cache, keyed(GF_OP_GET, "large")), GF_MISS);
 
+  /* The source's own answer, whatever the cache has. */
+  gf_op unread = keyed(GF_OP_LOAD, "loads");
+  unread.flags = GF_FLAG_UNREAD;
+  SAME(done(cache, unread, &result), GF_LEASED);
+  SAME(result.detail, 0);
+  SAME(status_of(cache, loaded(GF_OP_LOADED, result.lease, "other")), GF_DONE);
+  gf_result_free(&result);
+  hit("loads", "value");
+
   gf_op strict = keyed(GF_OP_GET, "loads");
   strict.flags = GF_FLAG_STRICT;
   SAME(status_of(cache, strict), GF_HIT);

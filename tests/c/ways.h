@@ -11,7 +11,8 @@ static gf_queue *through;
 
 static inline int32_t called(const gf_cache *cache, const gf_op *op, gf_result *result) {
   gf_entry fresh = {op->value, op->version, op->ttl_ms, op->flags, 0};
-  if (op->op == GF_OP_GET && op->flags != 0) return gf_call(cache, op, sizeof *op, result, sizeof *result);
+  if ((op->op == GF_OP_GET || op->op == GF_OP_LOAD) && op->flags != 0)
+    return gf_call(cache, op, sizeof *op, result, sizeof *result);
   switch (op->op) {
     case GF_OP_GET: return gf_get(cache, op->key, result);
     case GF_OP_READY: return gf_ready(cache, op->ttl_ms, result);

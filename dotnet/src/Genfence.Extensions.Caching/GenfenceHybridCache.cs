@@ -172,10 +172,10 @@ internal sealed partial class GenfenceHybridCache(
                 FillFor(key, state, factory, options.Expiration, serializer, cancellation), state, factory, cancellation)
                 .ConfigureAwait(false);
         }
-        if (read && source)
+        if (source)
         {
             return await WithoutKey(
-                cache.GetOrLoadAsync(key, state, factory, serializer, cancellation), state, factory, cancellation)
+                cache.GetOrLoadAsync(key, state, factory, serializer, !read, cancellation), state, factory, cancellation)
                 .ConfigureAwait(false);
         }
         if (read)
@@ -190,7 +190,7 @@ internal sealed partial class GenfenceHybridCache(
                 return hit!;
             }
         }
-        return source ? await factory(state, cancellation).ConfigureAwait(false) : default!;
+        return default!;
     }
 
     private static void RefuseTags(IEnumerable<string>? tags)

@@ -100,15 +100,23 @@ public sealed partial class GenfenceCache
         return LoadForAllAsync(key, loader, serializer ?? Serializer<T>(), 0, cancellationToken);
     }
 
-    /// <summary>As <c>GetOrFillAsync</c>, but what is loaded only goes to those who wait.</summary>
+    /// <summary>
+    /// As <c>GetOrFillAsync</c>, but what is loaded only goes to those who wait; and, where it is unread, the cache is not
+    /// asked either.
+    /// </summary>
     internal ValueTask<T?> GetOrLoadAsync<TState, T>(
         CacheKey key,
         TState state,
         Func<TState, CancellationToken, ValueTask<T>> factory,
         IGenfenceSerializer<T>? serializer,
+        bool isUnread,
         CancellationToken cancellationToken) =>
         LoadForAllAsync(
-            key, new StateLoader<TState, T>(state, factory), serializer ?? Serializer<T>(), Flags.Unstored, cancellationToken);
+            key,
+            new StateLoader<TState, T>(state, factory),
+            serializer ?? Serializer<T>(),
+            Flags.Unstored | (isUnread ? Flags.Unread : 0),
+            cancellationToken);
 
     private interface ILoader<T>
     {

@@ -12,7 +12,7 @@ public sealed partial class GenfenceCache
     /// <param name="key">The key.</param>
     /// <param name="loader">Reads the source.</param>
     /// <param name="serializer">Of the value.</param>
-    /// <param name="flags">Of what is loaded.</param>
+    /// <param name="flags">Of the load, and of what is loaded.</param>
     /// <param name="cancellation">Of this caller.</param>
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     private async ValueTask<T?> LoadForAllAsync<TLoader, T>(
@@ -22,7 +22,8 @@ public sealed partial class GenfenceCache
         // Two versions of a program may go on writing over each other's bytes: the second time the source answers.
         for (var again = false; ; again = true)
         {
-            var found = await Connection.Submit(new Request(Op.Load) { Key = key }, cancellation).ConfigureAwait(false);
+            var request = new Request(Op.Load) { Key = key, Flags = flags & Flags.Unread };
+            var found = await Connection.Submit(request, cancellation).ConfigureAwait(false);
             bool unreadable;
             bool isStored;
             nint lease;
@@ -39,7 +40,7 @@ public sealed partial class GenfenceCache
                 {
                     failure = Connection.Failures.Take(found.ValueSpan());
                 }
-                isStored = found.Detail == 0;
+                isStored = found.Detail == 0 && flags == 0;
                 lease = found.TakeLease();
             }
             finally
@@ -154,7 +155,7 @@ public sealed partial class GenfenceCache
         private async ValueTask ShareAsync(Fresh<T> fresh)
         {
             var request = cache.TrySerialize(fresh.Value, serializer, out var bytes)
-                ? new Request(Op.Loaded) { Flags = flags, Lease = lease.Handle }
+                ? new Request(Op.Loaded) { Flags = flags & Flags.Unstored, Lease = lease.Handle }
                     .With(bytes, fresh.Version, fresh.TimeToLive)
                 : new Request(Op.LoadFailed) { Lease = lease.Handle, Value = SharedFailures.None };
             try

@@ -35,6 +35,7 @@ internal static class Flags
     public const uint Version = 2;
     public const uint Strict = 4;
     public const uint Unstored = 8;
+    public const uint Unread = 16;
 }
 
 internal enum Op : uint
