@@ -94,7 +94,7 @@ impl Unleased {
             _ => self.read,
         };
         let hit = Hit { value: fresh.value.clone(), stamp: token(), version };
-        leader.tell(&Told::Found(Found::Hit(hit)), mark);
+        leader.tell(&Told::Loaded(hit), mark);
     }
 
     fn fail(self, failure: Failure) -> usize {
@@ -202,7 +202,9 @@ impl Cache {
                 self.count_bypass(why);
                 return Ok(self.load_beside(&key, Some(why)).await);
             }
-            Missed::Told(Told::Found(Found::Hit(hit))) => return Ok(ToLoad::Hit(hit)),
+            Missed::Told(Told::Found(Found::Hit(hit)) | Told::Loaded(hit)) => {
+                return Ok(ToLoad::Hit(hit));
+            }
             Missed::Told(Told::Found(Found::Failed(error))) => return Err(error),
             Missed::Told(Told::LoadFailed(failure)) => return Ok(ToLoad::Failed(failure)),
         };
@@ -232,7 +234,7 @@ impl Cache {
             };
             match waiter.await {
                 Verdict::Lead(leader) => break Some(leader),
-                Verdict::Answer(Told::Found(Found::Hit(hit))) => return ToLoad::Hit(hit),
+                Verdict::Answer(Told::Loaded(hit)) => return ToLoad::Hit(hit),
                 Verdict::Answer(Told::LoadFailed(failure)) => return ToLoad::Failed(failure),
                 // Nobody tells that here: each for itself.
                 Verdict::Answer(Told::Found(_)) => break None,

@@ -68,6 +68,8 @@ pub enum Bypass {
 #[derive(Clone)]
 pub(super) enum Told {
     Found(Found),
+    /// What a load beside the cache brought, which nothing vouches for but the source: no hit.
+    Loaded(Hit),
     /// The load failed that began after they came.
     LoadFailed(Failure),
 }
@@ -234,8 +236,10 @@ impl Cache {
             Missed::Leased(lease) => Ok(Lookup::Lease(lease.held())),
             Missed::Led(found, leader, mark) => found.answer(leader, mark),
             Missed::Told(Told::Found(found)) => found.into_lookup(),
-            // Who is told that a load failed looks again, until its time is up.
-            Missed::Slow(_) | Missed::Told(Told::LoadFailed(_)) => Ok(Lookup::Bypass(Bypass::Slow)),
+            // Who is told of another's load, and not of the cache, looks again until its time is up.
+            Missed::Slow(_) | Missed::Told(Told::Loaded(_) | Told::LoadFailed(_)) => {
+                Ok(Lookup::Bypass(Bypass::Slow))
+            }
         }
     }
 
@@ -277,9 +281,9 @@ impl Cache {
                 (Verdict::Answer(Told::Found(Found::Bypass(why))), Patience::Shares) => {
                     bypass = Some(why);
                 }
-                (Verdict::Answer(Told::LoadFailed(_)), Patience::Bounded) => {}
+                (Verdict::Answer(Told::Loaded(_) | Told::LoadFailed(_)), Patience::Bounded) => {}
                 (Verdict::Answer(told), _) => {
-                    if let Told::Found(Found::Hit(_)) = told {
+                    if let Told::Found(Found::Hit(_)) | Told::Loaded(_) = told {
                         self.0.counters.shared.add();
                     }
                     return Ok(Missed::Told(told));

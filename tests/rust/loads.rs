@@ -217,6 +217,31 @@ async fn a_lease_that_the_program_holds_is_waited_for_no_longer_than_the_wait() 
     assert_eq!(cache.get("k").await.unwrap().unwrap().value.unwrap(), "v");
 }
 
+/// What a load beside the cache brought is the source's answer, which may come from a replica that lags: a lookup
+/// beside it gets no hit of that.
+#[tokio::test(start_paused = true)]
+async fn what_is_not_stored_is_no_hit() {
+    let (cache, ..) = embedded_with(Cache::builder().wait(Duration::from_secs(30)));
+    let writer = cache.reserve("k").await.unwrap();
+    let (first, source) = (Source::counting(), Source::counting());
+    let before = first.readers(&cache, 1).await;
+    // Both come before the load that follows.
+    let readers = source.readers(&cache, 2).await;
+    let lookup = {
+        let cache = cache.clone();
+        tokio::spawn(async move { cache.lookup("k").await })
+    };
+    settle().await;
+    first.answer(1).await;
+    source.answer(1).await;
+    assert_eq!(
+        (all(before).await, all(readers).await),
+        (vec!["1".into()], vec!["1".into(), "1".into()])
+    );
+    assert!(matches!(lookup.await.unwrap().unwrap(), Lookup::Bypass(Bypass::Reserved)));
+    writer.abort().await;
+}
+
 /// Read from a replica that lags, which the cache knows: the others look for themselves.
 #[tokio::test(start_paused = true)]
 async fn what_is_not_stored_and_below_the_floor_is_not_shared() {
