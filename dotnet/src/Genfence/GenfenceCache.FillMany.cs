@@ -182,24 +182,37 @@ public sealed partial class GenfenceCache
             return;
         }
         cancellation.ThrowIfCancellationRequested();
+        ValueTask<NativeResult>[] submitted;
         try
         {
-            // All of them are awaited, whatever one says: each owns what it brings.
-            foreach (var fill in Connection.SubmitAll(fills.ToArray(), CancellationToken.None))
-            {
-                var filled = await fill.ConfigureAwait(false);
-                if (filled.Status != Status.ShutDown)
-                {
-                    _ = filled.StatusAndFree();
-                    continue;
-                }
-                filled.Free();
-                NotStored(Logger, "the cache was disposed");
-            }
+            submitted = Connection.SubmitAll(fills.ToArray(), CancellationToken.None);
         }
         catch (GenfenceShutDownException problem)
         {
             NotStored(Logger, problem.Message);
+            return;
+        }
+        // All of them are awaited, whatever one says: each owns what it brings.
+        GenfenceException? wrong = null;
+        foreach (var fill in submitted)
+        {
+            var filled = await fill.ConfigureAwait(false);
+            try
+            {
+                _ = filled.StatusAndFree();
+            }
+            catch (GenfenceShutDownException problem)
+            {
+                NotStored(Logger, problem.Message);
+            }
+            catch (GenfenceException problem)
+            {
+                wrong = problem;
+            }
+        }
+        if (wrong is not null)
+        {
+            throw wrong;
         }
     }
 
