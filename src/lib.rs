@@ -64,9 +64,11 @@ mod cache;
 pub mod ffi;
 #[cfg(any(feature = "aerospike", feature = "capi"))]
 mod panics;
+mod settings;
 mod sync;
 
 pub use cache::*;
+pub use settings::{UnreachableRead, UnreachableReserve};
 
 /// The README's own example, compiled and run.
 #[cfg(doctest)]

@@ -1,11 +1,10 @@
-use std::time::Duration;
-
-use super::options::{Options, UnreachableRead, UnreachableReserve};
-use super::url::{self, Target};
 use super::{Cache, Error};
+use crate::settings::{
+    self, Of, Options, Target, access_settings, cache_settings, login_setter, setter, setters,
+};
 #[cfg(feature = "aerospike")]
-use crate::store::{AerospikeSettings, AerospikeStore};
-use crate::store::{Backend, Clock, Diagnosis, MemoryStore, Store, access_setters};
+use crate::store::{AerospikeSettings, AerospikeStore, Seeds};
+use crate::store::{Backend, Clock, Diagnosis, MemoryStore, Store};
 
 /// Settings for a [`Cache`], each with a default that most programs keep.
 ///
@@ -28,71 +27,26 @@ pub struct Builder {
     options: Options,
 }
 
-macro_rules! settings {
-    ($($(#[$doc:meta])* $name:ident: $kind:ty),* $(,)?) => {$(
-        $(#[$doc])*
-        pub fn $name(mut self, $name: $kind) -> Self {
-            self.options.$name = $name;
-            self
-        }
-    )*};
+/// Where a cache is, all checked.
+enum Place {
+    /// The bound on all that is held, and on a value.
+    Memory(u64, u64),
+    #[cfg(feature = "aerospike")]
+    Aerospike(Box<(AerospikeSettings, Seeds)>),
+}
+
+macro_rules! cache_setters {
+    ($($rows:tt)*) => { setters! { [options] $($rows)* } };
+}
+
+macro_rules! access_setters {
+    ($($rows:tt)*) => { setters! { [options.access] $($rows)* } };
 }
 
 impl Builder {
-    settings! {
-        /// How long a value lives: 1 s to ten years, rounded up to whole seconds. Default 5 min.
-        ttl: Duration,
-        /// By which share a default time to live is shortened at random: 0 to 0.5. Default 0.1.
-        ttl_jitter: f64,
-        /// How long "the source has nothing" is remembered: 1 s to ten years. Default 30 s.
-        negative_ttl: Duration,
-        /// How long a reader's lease lasts before it must be extended, which the library does while
-        /// a loader runs: 10 ms to 1 min. Default 2 s.
-        lease_time: Duration,
-        /// How long a writer's reservation lasts: 100 ms to 1 h. It must exceed the transaction
-        /// time-out of the source. Default 10 s.
-        reservation_time: Duration,
-        /// What [`Reservation::remaining`](super::Reservation::remaining) keeps back of the
-        /// reservation time, for differences between the clocks of the cluster's nodes, and for the
-        /// lag of replicas that loaders read: below the reservation time. Default 1 s.
-        reservation_margin: Duration,
-        /// How long a lookup waits for somebody else's fill before it bypasses: 0 to 1 min. `get_or_fill` waits so
-        /// long for another process, and for a lease that the program holds; for a load of its own process until
-        /// that ends, or `load_time` is over.
-        /// Default 2 s.
-        wait: Duration,
-        /// How long a load may take: so long a lease is kept alive for its holder, and those of its process wait for
-        /// it; after that another caller may load: `lease_time` to 1 h. Default 1 min.
-        load_time: Duration,
-        /// How far the replicas of the source that loaders read may lag behind, where values carry
-        /// versions: no longer than the shortest time to live. What was heard of a key is remembered at
-        /// least this long. Default 1 s.
-        replica_lag: Duration,
-        /// The largest key in bytes, prefix included: 1 to 64 KiB. Default 1 KiB.
-        max_key_bytes: usize,
-        /// The largest value in bytes: 1 to 119 MiB. Default 1020 KiB, which
-        /// with all that belongs to it is within the 1 MiB that a server allows a record by default.
-        max_value_bytes: usize,
-        /// How often a command is sent before the store counts as unreachable: 1 to 100. Default 3.
-        /// Plain reads are sent once: a read that bypasses at once is better than one that waits.
-        attempts: u32,
-        /// What a read does when the store gives no answer. Default: bypass.
-        unreachable_read: UnreachableRead,
-        /// What a reserve does when the store gives no answer. Default: error.
-        unreachable_reserve: UnreachableReserve,
-        /// `memory://` only: the bound on all that is held, in bytes: at least four times
-        /// `max_value_bytes`. Default 64 MiB. Values are counted by their length; a slice of a larger
-        /// buffer keeps all of that alive, so pass values of their own.
-        max_bytes: u64,
-    }
-
-    access_setters!(options.access);
-
-    /// What every key begins with, so that several caches can share one store. Default: nothing.
-    pub fn prefix(mut self, prefix: impl Into<Vec<u8>>) -> Self {
-        self.options.prefix = prefix.into();
-        self
-    }
+    cache_settings!(cache_setters);
+    access_settings!(access_setters);
+    login_setter!(options.access);
 
     /// Opens the cache that `url` names: see [`Cache::connect`]. Options in the URL come on top of
     /// those set here.
@@ -116,44 +70,74 @@ impl Builder {
         Ok(store.diagnose(&options.needs()).await?)
     }
 
+    /// Checks all that can be checked without a connection: the URL, every setting by itself and beside the others,
+    /// and the files that they name.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`], as [`connect`](Builder::connect).
+    ///
+    /// # Example
+    /// ```
+    /// let error = genfence::Cache::builder().check("memory://?tll=5m").unwrap_err();
+    /// assert!(error.to_string().starts_with("url: unknown option \"tll\"; valid options: ttl, ttl_jitter"));
+    /// ```
+    pub fn check(&self, url: &str) -> Result<(), Error> {
+        self.clone().place(url).map(drop)
+    }
+
+    /// Where `url` says that the cache is. All is checked.
+    fn place(mut self, url: &str) -> Result<(Place, Options), Error> {
+        let options = &mut self.options;
+        let target = settings::parse(url, options)?;
+        options.check(target.store())?;
+        if target.store() == Of::aerospike {
+            options.access.check()?;
+        }
+        let place = match target {
+            Target::Memory => {
+                let largest_value = options.max_value_bytes as u64;
+                Place::Memory(options.max_bytes as u64, largest_value)
+            }
+            #[cfg(feature = "aerospike")]
+            Target::Aerospike { hosts, namespace, set } => {
+                // Taken, so that the cache does not keep the password.
+                let access = std::mem::take(&mut options.access);
+                let settings = AerospikeSettings { hosts, namespace, set, access };
+                let seeds = settings.seeds()?;
+                Place::Aerospike(Box::new((settings, seeds)))
+            }
+            #[cfg(not(feature = "aerospike"))]
+            Target::Aerospike { .. } => {
+                let problem = "this build has no Aerospike store; build genfence with its feature `aerospike`";
+                return Err(Error::invalid("url", problem));
+            }
+        };
+        Ok((place, self.options))
+    }
+
     /// The store that `url` names, fit or not. `background`: whether it may be opened in the background.
     #[cfg_attr(
         not(feature = "aerospike"),
         expect(clippy::unused_async, unused_variables, reason = "other stores connect")
     )]
     async fn open(self, url: &str, background: bool) -> Result<(Backend, Options), Error> {
-        let mut options = self.options;
-        match url::parse(url, &mut options)? {
-            Target::Memory => {
-                options.check()?;
-                options.check_max_bytes()?;
-                let store = MemoryStore::sized(
-                    options.max_bytes,
-                    options.max_value_bytes as u64,
-                    Clock::default(),
-                );
-                Ok((Backend::new(store), options))
+        let (place, options) = self.place(url)?;
+        let store = match place {
+            Place::Memory(max_bytes, largest_value) => {
+                Backend::new(MemoryStore::sized(max_bytes, largest_value, Clock::default()))
             }
             #[cfg(feature = "aerospike")]
-            Target::Aerospike { hosts, namespace, set } => {
-                options.check()?;
-                // Taken, so that the cache does not keep the password.
-                let access = std::mem::take(&mut options.access);
-                let settings = AerospikeSettings { hosts, namespace, set, access };
-                let seeds = settings.seeds()?;
+            Place::Aerospike(at) => {
+                let (settings, seeds) = *at;
                 let store = if background && settings.access.background_connect {
                     AerospikeStore::in_background(settings, seeds)
                 } else {
                     AerospikeStore::open(&settings, &seeds).await?
                 };
-                Ok((Backend::new(store), options))
+                Backend::new(store)
             }
-            #[cfg(not(feature = "aerospike"))]
-            Target::Aerospike { .. } => Err(Error::invalid(
-                "url",
-                "this build has no Aerospike store; build genfence with its feature `aerospike`",
-            )),
-        }
+        };
+        Ok((store, options))
     }
 
     /// Opens a cache on the given store.
@@ -162,7 +146,7 @@ impl Builder {
     /// [`Error::Invalid`] names the option that is out of bounds, or says that there is no tokio
     /// runtime here.
     pub fn build(self, store: impl Store) -> Result<Cache, Error> {
-        self.options.check()?;
+        self.options.check(Of::any)?;
         Cache::open(Backend::new(store), self.options)
     }
 }

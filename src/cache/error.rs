@@ -1,4 +1,5 @@
-use crate::store::{Invalid, StoreError};
+use crate::settings::Invalid;
+use crate::store::StoreError;
 
 /// Why a call could not be done.
 ///

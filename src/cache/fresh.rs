@@ -3,8 +3,8 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::Error;
-use super::options::Options;
 use crate::protocol::{MAX_VERSION, Ttl, Version};
+use crate::settings::Options;
 use crate::store::Value;
 
 /// What the source says of a key: a value, or that it has none; how long to keep it; its version.

@@ -8,10 +8,10 @@ use tokio::time::{Instant, sleep, timeout_at};
 use super::flight::{Mark, Role, Verdict};
 use super::lease::Lease;
 use super::load::Failure;
-use super::options::UnreachableRead;
 use super::retry::jittered;
 use super::{Cache, Error, Leader};
 use crate::protocol::{self, Claim, Version};
+use crate::settings::UnreachableRead;
 use crate::store::{Hit, Read, Snapshot, Store, StoreError};
 
 /// What a lookup found.

@@ -17,7 +17,6 @@ mod turns;
 #[cfg(feature = "serde")]
 mod typed;
 mod update;
-mod url;
 mod write;
 
 use std::fmt;
@@ -35,10 +34,10 @@ use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 use crate::protocol::Token;
+use crate::settings::Options;
 use crate::store::{Backend, Change, Diagnosis, Hit, Snapshot, Store};
 use flight::Flights;
 use lookup::{Found, Seen, Told};
-use options::Options;
 
 pub use builder::Builder;
 pub use error::{CallError, Error};
@@ -47,7 +46,6 @@ pub use lease::{Fill, Lease};
 #[cfg(feature = "capi")]
 pub(crate) use load::{Load, ToLoad};
 pub use lookup::{Bypass, Lookup};
-pub use options::{UnreachableRead, UnreachableReserve};
 pub use reservation::{Commit, Release, Reservation};
 pub use stats::Stats;
 #[cfg(feature = "serde")]

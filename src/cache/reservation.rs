@@ -8,11 +8,11 @@ use parking_lot::Mutex;
 use tokio::time::timeout;
 
 use super::fresh::{Checked, Fresh, check_version};
-use super::options::UnreachableReserve;
 use super::retry::Settled;
 use super::stopwatch::Stopwatch;
 use super::{Cache, Error};
 use crate::protocol::{Claim, Grant, Token, Version};
+use crate::settings::UnreachableReserve;
 use crate::store::{Change, StoreError};
 
 /// What became of a commit.

@@ -26,14 +26,14 @@ pub(super) fn token() -> Token {
 
 /// Counts the tries of one command and waits a little longer before each.
 pub(super) struct Tries {
-    left: u32,
+    left: usize,
     pause: Duration,
     /// Whether a try so far may have been applied.
     pub doubted: bool,
 }
 
 impl Tries {
-    pub fn new(attempts: u32) -> Self {
+    pub fn new(attempts: usize) -> Self {
         Tries { left: attempts, pause: Duration::from_millis(2), doubted: false }
     }
 

@@ -1,5 +1,7 @@
 use std::sync::Arc;
 
+use crate::settings::Invalid;
+
 /// What lies behind a [`StoreError`].
 pub type Cause = Arc<dyn std::error::Error + Send + Sync>;
 
@@ -89,5 +91,11 @@ impl StoreError {
     #[must_use]
     pub fn may_retry(&self) -> bool {
         self.retry
+    }
+}
+
+impl From<Invalid> for StoreError {
+    fn from(Invalid { field, problem }: Invalid) -> Self {
+        StoreError::refused(format!("{field}: {problem}"))
     }
 }

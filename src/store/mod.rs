@@ -3,11 +3,9 @@
 //! A store runs each protocol command on the record of one key in one atomic step, on one clock. It
 //! knows nothing of waiting, of other callers, or of what a command is for.
 
-mod access;
 #[cfg(feature = "aerospike")]
 mod aerospike;
 mod backend;
-mod bounds;
 mod clock;
 mod diagnosis;
 mod error;
@@ -20,15 +18,15 @@ use bytes::Bytes;
 
 use crate::protocol;
 
-pub use access::Auth;
-pub(crate) use access::{Access, Login, access_setters};
+pub use crate::settings::Auth;
 #[cfg(all(feature = "aerospike", feature = "cli"))]
 #[doc(hidden)]
 pub use aerospike::Cluster;
 #[cfg(feature = "aerospike")]
+pub(crate) use aerospike::Seeds;
+#[cfg(feature = "aerospike")]
 pub use aerospike::{AerospikeSettings, AerospikeStore};
 pub(crate) use backend::Backend;
-pub(crate) use bounds::{Invalid, size, span};
 pub use clock::Clock;
 pub use diagnosis::{Diagnosis, Finding, Level, Needs};
 pub use error::{Cause, StoreError};

@@ -80,28 +80,41 @@ async fn an_option_out_of_bounds_is_named_with_its_bound() {
         ("ttl=0s", "ttl: 0s is out of bounds, must be 1s to 3650days"),
         ("ttl=4000days", "ttl: 4000days is out of bounds, must be 1s to 3650days"),
         ("negative_ttl=1ms", "negative_ttl: 1ms is out of bounds, must be 1s to 3650days"),
-        ("ttl_jitter=0.6", "ttl_jitter: 0.6, must be 0 to 0.5"),
-        ("ttl_jitter=NaN", "ttl_jitter: NaN, must be 0 to 0.5"),
+        ("ttl_jitter=0.6", "ttl_jitter: 0.6 is out of bounds, must be 0 to 0.5"),
+        ("ttl_jitter=NaN", "ttl_jitter: NaN is out of bounds, must be 0 to 0.5"),
         ("lease_time=1ms", "lease_time: 1ms is out of bounds, must be 10ms to 1m"),
         ("reservation_time=2h", "reservation_time: 2h is out of bounds, must be 100ms to 1h"),
-        ("reservation_time=1s", "reservation_margin: 1s is out of bounds, must be 0s to 999ms"),
+        (
+            "reservation_time=1s",
+            "reservation_margin: 1s is out of bounds, must be 0s to 999ms; the most is just below `reservation_time`",
+        ),
         ("wait=2m", "wait: 2m is out of bounds, must be 0s to 1m"),
-        ("load_time=1s", "load_time: 1s is out of bounds, must be 2s to 1h"),
-        ("replica_lag=1h", "replica_lag: 1h is out of bounds, must be 0s to 27s"),
+        (
+            "load_time=1s",
+            "load_time: 1s is out of bounds, must be 2s to 1h; the least is `lease_time`",
+        ),
+        (
+            "replica_lag=1h",
+            "replica_lag: 1h is out of bounds, must be 0s to 27s; the most is the shortest time to live, after jitter",
+        ),
         ("attempts=0", "attempts: 0 is out of bounds, must be 1 to 100"),
         ("max_key_bytes=0", "max_key_bytes: 0 is out of bounds, must be 1 to 65536"),
         (
             "max_value_bytes=1GiB",
             "max_value_bytes: 1073741824 is out of bounds, must be 1 to 124780544",
         ),
-        ("max_key_bytes=4&prefix=long", "prefix: 4 is out of bounds, must be 0 to 3"),
+        (
+            "max_key_bytes=4&prefix=long",
+            "prefix: 4 is out of bounds, must be 0 to 3; the most is just below `max_key_bytes`",
+        ),
         (
             "max_bytes=1MiB",
-            "max_bytes: 1048576 bytes, must be at least 4177920: four values of `max_value_bytes`",
+            "max_bytes: 1048576 is out of bounds, must be at least 4177920; the least is four times `max_value_bytes`",
         ),
     ] {
-        let error = invalid(Cache::connect(&format!("memory://?{option}")).await);
-        assert_eq!(error, problem);
+        let url = format!("memory://?{option}");
+        assert_eq!(invalid(Cache::connect(&url).await), problem);
+        assert_eq!(invalid(Cache::builder().check(&url)), problem);
     }
 }
 
@@ -151,8 +164,34 @@ async fn the_aerospike_stores_own_settings_have_the_same_bounds() {
     ] {
         let url = format!("aerospike://{}/test/cache?{option}", server.address());
         assert_eq!(invalid(Cache::connect(&url).await), problem);
+        assert_eq!(invalid(Cache::builder().check(&url)), problem);
     }
     assert_eq!(server.connections(), 0, "something was sent");
+}
+
+#[test]
+fn a_url_is_checked_without_a_runtime_and_a_connection() {
+    let check = |url: &str| Cache::builder().check(url);
+    check("memory://?ttl=5m").unwrap();
+    assert!(
+        invalid(check("memory://?tll=5m"))
+            .starts_with("url: unknown option \"tll\"; valid options: ttl, ")
+    );
+    assert!(invalid(check("redis://a")).starts_with("url: it must begin with `memory://`"));
+    #[cfg(feature = "aerospike")]
+    {
+        check("aerospike://nobody.invalid/test/cache?timeout=1s").unwrap();
+        assert!(
+            invalid(check("aerospike://a"))
+                .starts_with("url: it must name hosts, namespace and set")
+        );
+        assert_eq!(
+            invalid(check("aerospike://a/test/cache?max_bytes=1GiB")),
+            "max_bytes: is an option of memory:// alone; leave it out"
+        );
+    }
+    #[cfg(feature = "tls")]
+    assert!(invalid(check("aerospike://a/test/cache?tls_ca=/none.pem")).starts_with("tls_ca: "));
 }
 
 #[test]

@@ -14,7 +14,10 @@ use tokio::time::{sleep, timeout};
 use super::home::Home;
 use super::link::Link;
 use super::{AerospikeStore, Connected, trouble};
-use crate::store::{Access, Auth, Invalid, StoreError, access_setters, size};
+use crate::settings::{
+    Access, Auth, Invalid, access_settings, login_setter, setter, setters, within,
+};
+use crate::store::StoreError;
 
 /// Where the cluster is and how to reach it.
 ///
@@ -31,6 +34,10 @@ pub struct AerospikeSettings {
     pub(crate) namespace: String,
     pub(crate) set: String,
     pub(crate) access: Access,
+}
+
+macro_rules! access_setters {
+    ($($rows:tt)*) => { setters! { [access] $($rows)* } };
 }
 
 /// What the client is given to begin with.
@@ -60,9 +67,10 @@ impl AerospikeSettings {
         self
     }
 
-    access_setters!(access);
+    access_settings!(access_setters);
+    login_setter!(access);
 
-    /// Checks every setting and reads the files that they name.
+    /// Checks the hosts and the names, and reads the files that the settings name, which were checked.
     pub(crate) fn seeds(&self) -> Result<Seeds, Invalid> {
         if self.hosts.is_empty() {
             return Err(Invalid::new("host", "there is none, must be at least one"));
@@ -72,7 +80,6 @@ impl AerospikeSettings {
         }
         self.check_names()?;
         let access = &self.access;
-        access.check()?;
         let policy = ClientPolicy {
             auth_mode: auth_mode(access),
             connect_timeout: millis(access.connect_timeout),
@@ -95,8 +102,8 @@ impl AerospikeSettings {
     }
 
     fn check_names(&self) -> Result<(), Invalid> {
-        size("namespace", self.namespace.len(), 1, MAX_NAMESPACE)?;
-        size("set", self.set.len(), 1, MAX_SET)
+        within("namespace", self.namespace.len(), 1, Some(MAX_NAMESPACE))?;
+        within("set", self.set.len(), 1, Some(MAX_SET))
     }
 
     /// Hosts as they stand in the URL.
@@ -172,6 +179,7 @@ impl AerospikeStore {
     /// namespace is not there, if it takes no records with a time to live, if a newer version of this library has
     /// written to the set in a format of its own, or if the server's clock does not do what the protocol relies on.
     pub async fn connect(settings: &AerospikeSettings) -> Result<Self, StoreError> {
+        settings.access.check()?;
         let seeds = settings.seeds()?;
         if settings.access.background_connect {
             return Ok(AerospikeStore::in_background(settings.clone(), seeds));

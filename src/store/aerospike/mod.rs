@@ -37,6 +37,7 @@ pub use cluster::Cluster;
 use codes::Failure;
 use commands::{Plan, Work};
 pub use connect::AerospikeSettings;
+pub(crate) use connect::Seeds;
 use home::Home;
 use link::Link;
 

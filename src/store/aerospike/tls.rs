@@ -10,7 +10,7 @@ use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 
-use crate::store::{Access, Invalid};
+use crate::settings::{Access, Invalid};
 
 /// Far more than all authorities of a system, and soon read.
 const MAX_FILE: u64 = 4 << 20;

@@ -6,7 +6,8 @@
 use aerospike::{Error, ResultCode};
 
 use super::AerospikeSettings;
-use crate::store::{Access, StoreError};
+use crate::settings::Access;
+use crate::store::StoreError;
 
 /// An error of the client, when connecting.
 pub(super) fn explain(settings: &AerospikeSettings, error: Error) -> StoreError {

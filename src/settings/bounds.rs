@@ -1,10 +1,9 @@
-//! What a setting may be, and the error where it is not: one that names the setting and its bounds.
+//! What may be, and the error where it is not: one that names the setting or the argument, and its bounds.
 
+use std::fmt::Display;
 use std::time::Duration;
 
-use super::StoreError;
-
-/// A setting that is out of bounds.
+/// What is out of bounds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Invalid {
     pub field: &'static str,
@@ -15,14 +14,31 @@ impl Invalid {
     pub fn new(field: &'static str, problem: impl Into<String>) -> Self {
         Invalid { field, problem: problem.into() }
     }
-}
 
-impl From<Invalid> for StoreError {
-    fn from(Invalid { field, problem }: Invalid) -> Self {
-        StoreError::refused(format!("{field}: {problem}"))
+    pub fn noting(mut self, notes: &[&str]) -> Self {
+        self.problem.extend(notes.iter().copied());
+        self
     }
 }
 
+/// A number within bounds, of which the upper may be missing; NaN is within none.
+pub(crate) fn within<T: PartialOrd + Display + Copy>(
+    field: &'static str,
+    given: T,
+    least: T,
+    most: Option<T>,
+) -> Result<(), Invalid> {
+    if given >= least && most.as_ref().is_none_or(|most| given <= *most) {
+        return Ok(());
+    }
+    let bounds = match most {
+        Some(most) => format!("{least} to {most}"),
+        None => format!("at least {least}"),
+    };
+    Err(Invalid::new(field, format!("{given} is out of bounds, must be {bounds}")))
+}
+
+/// A span within bounds.
 pub(crate) fn span(
     field: &'static str,
     given: Duration,
@@ -45,16 +61,4 @@ fn shown(span: Duration) -> String {
         }
         _ => humantime::format_duration(span).to_string(),
     }
-}
-
-pub(crate) fn size(
-    field: &'static str,
-    given: usize,
-    least: usize,
-    most: usize,
-) -> Result<(), Invalid> {
-    if (least..=most).contains(&given) {
-        return Ok(());
-    }
-    Err(Invalid::new(field, format!("{given} is out of bounds, must be {least} to {most}")))
 }

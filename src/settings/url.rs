@@ -1,29 +1,30 @@
-use std::collections::HashMap;
-use std::fmt::Display;
-use std::str::FromStr;
-use std::time::Duration;
-
-use bytesize::ByteSize;
 use percent_encoding::percent_decode_str;
 
-use super::Error;
-use super::options::{Options, UnreachableRead, UnreachableReserve};
-use crate::store::{Access, Auth, Login};
+use super::{Access, Invalid, Login, Of, Options};
 
 /// What a URL names.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Target {
+pub(crate) enum Target {
     /// `memory://`
     Memory,
     /// `aerospike://user:password@host:port,host:port/namespace/set`
     Aerospike { hosts: Vec<(String, u16)>, namespace: String, set: String },
 }
 
+impl Target {
+    pub fn store(&self) -> Of {
+        match self {
+            Target::Memory => Of::memory,
+            Target::Aerospike { .. } => Of::aerospike,
+        }
+    }
+}
+
 /// Aerospike's own default for its service port.
 const AEROSPIKE_PORT: u16 = 3000;
 
 /// Takes a URL apart and its options over.
-pub(super) fn parse(url: &str, options: &mut Options) -> Result<Target, Error> {
+pub(crate) fn parse(url: &str, options: &mut Options) -> Result<Target, Invalid> {
     let (rest, query) = url.split_once('?').unwrap_or((url, ""));
     let target = if let Some(rest) = rest.strip_prefix("memory://") {
         if !rest.is_empty() {
@@ -36,14 +37,14 @@ pub(super) fn parse(url: &str, options: &mut Options) -> Result<Target, Error> {
         return Err(malformed("it must begin with `memory://` or `aerospike://`"));
     };
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-        set(options, &target, &name, &value)?;
+        set(options, target.store(), &name, &value)?;
     }
     Ok(target)
 }
 
 /// The URL itself is never repeated: it may hold a password.
-fn malformed(problem: &str) -> Error {
-    Error::invalid(
+fn malformed(problem: &str) -> Invalid {
+    Invalid::new(
         "url",
         format!(
             "{problem}; expected memory://?options or aerospike://host:port/namespace/set?options"
@@ -51,7 +52,7 @@ fn malformed(problem: &str) -> Error {
     )
 }
 
-fn aerospike(rest: &str, access: &mut Access) -> Result<Target, Error> {
+fn aerospike(rest: &str, access: &mut Access) -> Result<Target, Invalid> {
     let mut parts = rest.split('/');
     let (Some(hosts), Some(namespace), Some(set), None) =
         (parts.next(), parts.next(), parts.next(), parts.next())
@@ -73,7 +74,7 @@ fn aerospike(rest: &str, access: &mut Access) -> Result<Target, Error> {
 }
 
 /// A password may hold any character, percent-encoded where it would end the part it stands in.
-fn login(text: &str) -> Result<Login, Error> {
+fn login(text: &str) -> Result<Login, Invalid> {
     let decoded = |part| {
         percent_decode_str(part)
             .decode_utf8()
@@ -88,7 +89,7 @@ fn login(text: &str) -> Result<Login, Error> {
     }
 }
 
-fn host(text: &str) -> Result<(String, u16), Error> {
+fn host(text: &str) -> Result<(String, u16), Invalid> {
     // An IPv6 address stands in brackets, as its own colons would look like the port's.
     let (name, port) = match text.strip_prefix('[').and_then(|text| text.split_once(']')) {
         Some((address, port)) => (address, port.strip_prefix(':')),
@@ -110,102 +111,32 @@ fn host(text: &str) -> Result<(String, u16), Error> {
     Ok((name.into(), port))
 }
 
-const NAMES: &str = "ttl, ttl_jitter, negative_ttl, lease_time, reservation_time, \
-    reservation_margin, wait, load_time, replica_lag, prefix, max_key_bytes, max_value_bytes, \
-    attempts, unreachable_read, unreachable_reserve, for `memory://` max_bytes, and for \
-    `aerospike://` auth, tls, tls_ca, tls_certificate, tls_key, tls_name, connect_timeout, \
-    timeout, min_connections, max_connections, idle_time, max_errors, alternate_services, \
-    address_map, seeds_only, background_connect";
-
-fn set(options: &mut Options, target: &Target, name: &str, value: &str) -> Result<(), Error> {
-    match name {
-        "ttl" => options.ttl = span("ttl", value)?,
-        "ttl_jitter" => options.ttl_jitter = number("ttl_jitter", value)?,
-        "negative_ttl" => options.negative_ttl = span("negative_ttl", value)?,
-        "lease_time" => options.lease_time = span("lease_time", value)?,
-        "reservation_time" => options.reservation_time = span("reservation_time", value)?,
-        "reservation_margin" => options.reservation_margin = span("reservation_margin", value)?,
-        "wait" => options.wait = span("wait", value)?,
-        "load_time" => options.load_time = span("load_time", value)?,
-        "replica_lag" => options.replica_lag = span("replica_lag", value)?,
-        "prefix" if value.contains(char::REPLACEMENT_CHARACTER) => {
-            return Err(Error::invalid(
-                "prefix",
-                "must be UTF-8 in a URL; the builder takes any bytes",
-            ));
-        }
-        "prefix" => options.prefix = value.into(),
-        "max_key_bytes" => options.max_key_bytes = bytes("max_key_bytes", value)?,
-        "max_value_bytes" => options.max_value_bytes = bytes("max_value_bytes", value)?,
-        "attempts" => options.attempts = number("attempts", value)?,
-        "unreachable_read" => {
-            options.unreachable_read = match value {
-                "bypass" => UnreachableRead::Bypass,
-                "error" => UnreachableRead::Error,
-                _ => return Err(Error::invalid("unreachable_read", "must be bypass or error")),
+/// Sets one option, of the cache or of the way to its cluster.
+fn set(options: &mut Options, store: Of, name: &str, value: &str) -> Result<(), Invalid> {
+    let mut all = Options::NAMES.iter().chain(Access::NAMES);
+    match all.find(|(known, _)| *known == name) {
+        Some((_, of)) if *of == Of::any || *of == store => {
+            if !options.set(name, value)? {
+                options.access.set(name, value)?;
             }
+            Ok(())
         }
-        "unreachable_reserve" => {
-            options.unreachable_reserve = match value {
-                "error" => UnreachableReserve::Error,
-                "proceed" => UnreachableReserve::Proceed,
-                _ => return Err(Error::invalid("unreachable_reserve", "must be error or proceed")),
-            }
-        }
-        "max_bytes" if *target == Target::Memory => options.max_bytes = bytes("max_bytes", value)?,
-        _ if *target != Target::Memory => set_access(&mut options.access, name, value)?,
-        _ => return Err(unknown(name)),
+        Some((name, Of::memory)) => Err(elsewhere(name, "memory")),
+        Some((name, _)) => Err(elsewhere(name, "aerospike")),
+        None => Err(unknown(store, name)),
     }
-    Ok(())
 }
 
-fn set_access(access: &mut Access, name: &str, value: &str) -> Result<(), Error> {
-    match name {
-        "auth" => {
-            access.auth = match value {
-                "internal" => Auth::Internal,
-                "external" => Auth::External,
-                "pki" => Auth::Pki,
-                _ => return Err(Error::invalid("auth", "must be internal, external or pki")),
-            }
-        }
-        "tls" => access.tls = Some(switch("tls", value)?),
-        "tls_ca" => access.tls_ca = Some(value.into()),
-        "tls_certificate" => access.tls_certificate = Some(value.into()),
-        "tls_key" => access.tls_key = Some(value.into()),
-        "tls_name" => access.tls_name = Some(value.into()),
-        "connect_timeout" => access.connect_timeout = span("connect_timeout", value)?,
-        "timeout" => access.timeout = span("timeout", value)?,
-        "max_connections" => access.max_connections = number("max_connections", value)?,
-        "min_connections" => access.min_connections = number("min_connections", value)?,
-        "idle_time" => access.idle_time = span("idle_time", value)?,
-        "max_errors" => access.max_errors = number("max_errors", value)?,
-        "alternate_services" => access.alternate_services = switch("alternate_services", value)?,
-        "address_map" => access.address_map = address_map(value)?,
-        "seeds_only" => access.seeds_only = switch("seeds_only", value)?,
-        "background_connect" => access.background_connect = switch("background_connect", value)?,
-        _ => return Err(unknown(name)),
-    }
-    Ok(())
+fn elsewhere(name: &'static str, store: &str) -> Invalid {
+    Invalid::new(name, format!("is an option of {store}:// alone; leave it out"))
 }
 
-fn switch(field: &'static str, value: &str) -> Result<bool, Error> {
-    value.parse().map_err(|_| Error::invalid(field, "must be true or false"))
-}
-
-/// Pairs as `10.0.0.1=192.0.2.1,10.0.0.2=192.0.2.2`.
-fn address_map(value: &str) -> Result<HashMap<String, String>, Error> {
-    let pair = |pair: &str| {
-        let (from, to) = pair.split_once('=')?;
-        Some((from.to_owned(), to.to_owned()))
-    };
-    let pairs: Option<_> = value.split(',').map(pair).collect();
-    let problem = "must be pairs as 10.0.0.1=192.0.2.1, with a comma between them";
-    pairs.ok_or_else(|| Error::invalid("address_map", problem))
-}
-
-fn unknown(name: &str) -> Error {
-    Error::invalid("url", format!("`{}` is no option; there are {NAMES}", shown(name)))
+fn unknown(store: Of, name: &str) -> Invalid {
+    let all = Options::NAMES.iter().chain(Access::NAMES);
+    let valid = all.filter(|(_, of)| *of == Of::any || *of == store);
+    let valid: Vec<&str> = valid.map(|(name, _)| *name).collect();
+    let problem = format!("unknown option {:?}; valid options: {}", shown(name), valid.join(", "));
+    Invalid::new("url", problem)
 }
 
 /// What is said back of an unknown option: enough to find it, and never a value.
@@ -213,26 +144,14 @@ fn shown(name: &str) -> String {
     name.chars().filter(|letter| !letter.is_control()).take(40).collect()
 }
 
-fn span(field: &'static str, value: &str) -> Result<Duration, Error> {
-    humantime::parse_duration(value)
-        .map_err(|problem| Error::invalid(field, format!("{problem}; write 500ms, 10s, 5m")))
-}
-
-fn number<T: FromStr<Err: Display>>(field: &'static str, value: &str) -> Result<T, Error> {
-    value.parse().map_err(|problem: T::Err| Error::invalid(field, problem.to_string()))
-}
-
-fn bytes<T: TryFrom<u64>>(field: &'static str, value: &str) -> Result<T, Error> {
-    let size: ByteSize =
-        value.parse().map_err(|_| Error::invalid(field, "is no size; write 65536, 64KiB, 8MiB"))?;
-    T::try_from(size.as_u64()).map_err(|_| Error::invalid(field, "is too large for this machine"))
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::time::Duration;
 
-    fn parsed(url: &str) -> Result<(Target, Options), Error> {
+    use super::*;
+    use crate::settings::{Auth, UnreachableReserve};
+
+    fn parsed(url: &str) -> Result<(Target, Options), Invalid> {
         let mut options = Options::default();
         parse(url, &mut options).map(|target| (target, options))
     }
@@ -264,8 +183,9 @@ mod tests {
         assert_eq!(access.tls_certificate, Some("/chain".into()));
         assert_eq!(access.tls_key, Some("/key".into()));
         assert_eq!(access.tls_name, Some("n".into()));
-        for name in NAMES.split([',', ' ']).filter(|word| word.contains('_')) {
-            assert!(url.contains(name) || other.contains(name), "{name} is not tried here");
+        for (name, _) in Options::NAMES.iter().chain(Access::NAMES) {
+            let given = format!("{name}=");
+            assert!(url.contains(&given) || other.contains(&given), "{name} is not tried here");
         }
     }
 
@@ -325,13 +245,15 @@ mod tests {
             "aerospike://a/test/set?address_map=secret",
             "memory://?background_connect=true",
         ] {
-            let error = parsed(url).unwrap_err().to_string();
+            let Invalid { field, problem } = parsed(url).unwrap_err();
+            let error = format!("{field}: {problem}");
             assert!(!error.contains("secret"), "{url}: {error}");
             assert!(
                 error.contains("must be")
                     || error.contains("expected")
                     || error.contains("write")
-                    || error.contains("there are")
+                    || error.contains("valid options")
+                    || error.contains("is an option of")
                     || error.contains("invalid"),
                 "{url}: {error}"
             );

@@ -1,0 +1,66 @@
+use std::time::Duration;
+
+use super::kinds::{Bounded, Bytes, Choice, Count, Kind, Prefix, Share, Span};
+use super::{
+    Access, Invalid, Of, UnreachableRead, UnreachableReserve, bound, cache_settings, default,
+    define_settings, note,
+};
+
+macro_rules! define_options {
+    ($($rows:tt)*) => {
+        define_settings! {
+            /// The settings of a cache. Each can be given to the builder or, under the same name, in the URL.
+            Options { access: Access, }
+            $($rows)*
+        }
+    };
+}
+cache_settings!(define_options);
+
+impl Options {
+    /// Checks every setting of a cache on this store but those of the way to a cluster.
+    pub fn check(&self, store: Of) -> Result<(), Invalid> {
+        self.check_bounds(store)
+    }
+
+    fn just_below_reservation_time(&self) -> Duration {
+        self.reservation_time.saturating_sub(Duration::from_millis(1))
+    }
+
+    /// A floor must outlive the replicas' lag, and every store sets the life of the record anew.
+    fn shortest_ttl(&self) -> Duration {
+        let shortest = self.ttl.min(self.negative_ttl).mul_f64(1.0 - self.ttl_jitter);
+        shortest.max(Duration::from_secs(1))
+    }
+
+    fn just_below_max_key_bytes(&self) -> usize {
+        self.max_key_bytes.saturating_sub(1)
+    }
+
+    /// A few of the largest values fit into the embedded store.
+    fn four_values(&self) -> usize {
+        self.max_value_bytes.saturating_mul(4)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::MAX_TTL;
+
+    #[test]
+    fn the_defaults_are_within_their_own_bounds() {
+        let options = Options::default();
+        options.check(Of::memory).unwrap();
+        options.check(Of::aerospike).unwrap();
+        options.access.check().unwrap();
+    }
+
+    #[test]
+    fn the_longest_time_to_live_is_that_of_the_protocol() {
+        let mut options = Options { ttl: MAX_TTL, ..Options::default() };
+        options.check(Of::any).unwrap();
+        options.ttl += Duration::from_nanos(1);
+        assert_eq!(options.check(Of::any).unwrap_err().field, "ttl");
+    }
+}

@@ -1,0 +1,148 @@
+//! Every setting there is: one row each, and all that is told of it anywhere comes from its row.
+//!
+//! From the rows come [`Options`](super::Options) and [`Access`](super::Access) with their defaults and checks, the
+//! setters of the builder, what a URL may say, the properties of the C# options, and the table of the documentation
+//! (`tests/generated`). A macro that wants the rows is passed by name and called with them.
+//!
+//! A row: what is told of it; `STORE name: KIND = "default", "least" to "most";`, of which the upper may
+//! be missing. Texts are as they stand in a URL. A bound that is no text is another setting, or `(text, method)`. A default that is no value is
+//! `(text)`. Kinds are those of `kinds.rs`. STORE says of which
+//! store the setting is: `any`, `memory` or `aerospike`.
+
+macro_rules! cache_settings {
+    ($use:ident) => {
+        $use! {
+            /// How long a value lives, in whole seconds, rounded up.
+            any ttl: Span = "5m", "1s" to "3650days";
+            /// By which share a default time to live is shortened at random, so that what was stored together does
+            /// not expire together.
+            any ttl_jitter: Share = "0.1", "0" to "0.5";
+            /// How long "the source has nothing" is remembered.
+            any negative_ttl: Span = "30s", "1s" to "3650days";
+            /// How long a writer's reservation lasts. It must exceed the transaction time-out of the source.
+            any reservation_time: Span = "10s", "100ms" to "1h";
+            /// What the remaining time of a reservation keeps back of the reservation time, for differences between
+            /// the clocks of the cluster's nodes, and for the lag of replicas that loaders read.
+            any reservation_margin: Span = "1s", "0s" to ("just below `reservation_time`", just_below_reservation_time);
+            /// How long a reader's lease lasts before it must be extended, which the library does while a loader runs.
+            any lease_time: Span = "2s", "10ms" to "1m";
+            /// How long a load may take: so long a lease is kept alive for its holder, and those of its process wait
+            /// for it; after that another caller may load.
+            any load_time: Span = "1m", lease_time to "1h";
+            /// How long a lookup waits for somebody else's fill before it bypasses. A get-or-fill waits so long for
+            /// another process, and for a lease that the program holds; for a load of its own process until that
+            /// ends, or `load_time` is over.
+            any wait: Span = "2s", "0s" to "1m";
+            /// How far the replicas of the source that loaders read may lag behind, where values carry versions. What
+            /// was heard of a key is remembered at least this long.
+            any replica_lag: Span = "1s", "0s" to ("the shortest time to live, after jitter", shortest_ttl);
+            /// What every key begins with, so that several caches can share one store.
+            any prefix: Prefix = "", "0" to ("just below `max_key_bytes`", just_below_max_key_bytes);
+            /// The largest key in bytes, prefix included.
+            any max_key_bytes: Bytes = "1KiB", "1" to "64KiB";
+            /// The largest value in bytes. A larger one that was loaded is returned, and not stored. The default, with
+            /// all that belongs to a value, is within the 1 MiB that a server allows a record by default.
+            any max_value_bytes: Bytes = "1020KiB", "1" to "119MiB";
+            /// How often a command is sent before the store counts as unreachable. Plain reads are sent once: a read
+            /// that bypasses at once is better than one that waits.
+            any attempts: Count = "3", "1" to "100";
+            /// What a read does when the store gives no answer.
+            any unreachable_read: Choice<UnreachableRead> = "bypass";
+            /// What a reserve does when the store gives no answer.
+            any unreachable_reserve: Choice<UnreachableReserve> = "error";
+            /// The bound on all that is held, in bytes. Values are counted by their length; a slice of a larger buffer
+            /// keeps all of that alive, so pass values of their own.
+            memory max_bytes: Bytes = "64MiB", ("four times `max_value_bytes`", four_values);
+        }
+    };
+}
+
+macro_rules! access_settings {
+    ($use:ident) => {
+        $use! {
+            /// How the client shows who it is.
+            aerospike auth: Choice<Auth> = "internal";
+            /// Encrypts connections, and trusts the servers that the system's own certificate authorities vouch for;
+            /// or, where `tls_ca` is given, only those that it names. From Rust it needs the feature `tls`.
+            aerospike tls: Optional<Switch> = ("whether `tls_ca` is given");
+            /// A PEM file with the certificates of the authorities to trust, which turns TLS on. It is read when
+            /// connecting.
+            aerospike tls_ca: Optional<File> = ("none");
+            /// A PEM file with the certificate that the client shows, followed by those between it and its authority.
+            /// It needs `tls_key`, and TLS.
+            aerospike tls_certificate: Optional<File> = ("none");
+            /// A PEM file with the private key of `tls_certificate`: PKCS #8, PKCS #1 or SEC 1, not encrypted.
+            aerospike tls_key: Optional<File> = ("none");
+            /// The name in the certificates of the nodes to connect to first, where it is not their host name
+            /// (Aerospike's `tls-name`). Of the other nodes the cluster tells it.
+            aerospike tls_name: Optional<Text> = ("the host's name");
+            /// How long connecting may take, TLS and login included.
+            aerospike connect_timeout: Span = "5s", "100ms" to "1m";
+            /// How long one try of one command may take.
+            aerospike timeout: Span = "1s", "1ms" to "1m";
+            /// The most connections to each node.
+            aerospike max_connections: Count = "256", "1" to "4096";
+            /// Connections to each node that are kept open also when nobody needs them, so that a burst need not wait
+            /// for new ones.
+            aerospike min_connections: Count = "0", "0" to max_connections;
+            /// How long a connection may go unused before it is closed: a little less than the server's
+            /// `proto-fd-idle-ms`, or than a NAT's patience. 0 is for ever.
+            aerospike idle_time: Span = "0s", "0s" to "1h";
+            /// The circuit breaker. After so many errors of one node within a second (time-outs, lost connections;
+            /// never an answer, whatever it says) commands to it fail at once until the second is over, so that reads
+            /// bypass instead of each waiting out the time-out. 0 is never.
+            aerospike max_errors: Count = "100", "0" to "1000000";
+            /// Asks the nodes for the addresses that they are known by outside their own network (their
+            /// `alternate-access-address`), as behind NAT, in Kubernetes, in a cloud.
+            aerospike alternate_services: Switch = "false";
+            /// The addresses that nodes tell of each other, and those to use instead, as
+            /// `10.0.0.1=192.0.2.1,10.0.0.2=192.0.2.2`. A server's `alternate-access-address` with `alternate_services`
+            /// is better, as it need not be kept up to date here.
+            aerospike address_map: Pairs = "";
+            /// No other nodes than those named, whatever these tell of others, as where one address stands for a whole
+            /// cluster.
+            aerospike seeds_only: Switch = "false";
+            /// Opens the cache at once, and connects in the background, again and again until the cluster is there and
+            /// fit. Until then commands end as with a store that gives no answer: reads follow `unreachable_read`,
+            /// reserves `unreachable_reserve`; during the first try they wait for it, at most for `timeout`. What is
+            /// wrong with a setting is still an error at once. A program that can wait for its cache had better.
+            aerospike background_connect: Switch = "false";
+        }
+    };
+}
+
+/// The words of each [`Choice`](super::kinds::Choice), the default first.
+macro_rules! choices {
+    ($use:ident) => {
+        $use! {
+            /// What a read does when the store gives no answer.
+            UnreachableRead {
+                /// Goes on as if the key were held by somebody: the caller reads the source, stores nothing.
+                Bypass = "bypass",
+                /// Returns the error.
+                Error = "error",
+            }
+            /// What a reserve does when the store gives no answer.
+            UnreachableReserve {
+                /// Returns the error, so that the source is not changed behind the cache's back.
+                Error = "error",
+                /// Goes on without a reservation. The guarantee does not hold for this change: readers may see the
+                /// old value until its time to live is over, or until the release that the commit then sends arrives.
+                Proceed = "proceed",
+            }
+            /// How a client shows to the cluster who it is.
+            Auth {
+                /// By a user and a password that the cluster itself keeps; what is sent is the password's hash. Where
+                /// no user is given, by nothing.
+                Internal = "internal",
+                /// By a user and a password that the cluster passes on to another directory (LDAP). The password
+                /// itself is sent, so this needs TLS.
+                External = "external",
+                /// By the client's certificate alone, so this needs one, and no user.
+                Pki = "pki",
+            }
+        }
+    };
+}
+
+pub(crate) use {access_settings, cache_settings, choices};
