@@ -65,7 +65,7 @@
 
 /* Options as they are by default: gf_options options = GF_OPTIONS_INIT; */
 #define GF_OPTIONS_INIT \
-  {sizeof(gf_options), GF_ABI_MAJOR, GF_ABI_MINOR, 0, {NULL, 0}, 0, {0, 0, 0, 0, 0}}
+  {sizeof(gf_options), GF_ABI_MAJOR, GF_ABI_MINOR, 0, {NULL, 0}, {0, 0, 0, 0, 0, 0}}
 
 /*
  The major version of this interface: it changes when a program must be compiled anew.
@@ -229,101 +229,6 @@
 #define GF_FLAG_UNREAD 16
 
 /*
- Of gf_options: as the option `background_connect=true` of the URL, which may also say otherwise.
- */
-#define GF_OPEN_IN_BACKGROUND 1
-
-/*
- key, flags
- */
-#define GF_OP_GET 1
-
-/*
- key
- */
-#define GF_OP_LOOKUP 2
-
-/*
- lease, value, flags, version, ttl_ms. Uses the lease up.
- */
-#define GF_OP_FILL 3
-
-/*
- key
- */
-#define GF_OP_RESERVE 4
-
-/*
- reservation, value, flags, version, ttl_ms. Uses the reservation up.
- */
-#define GF_OP_COMMIT 5
-
-/*
- reservation, flags, version. Uses the reservation up.
- */
-#define GF_OP_RELEASE 6
-
-/*
- reservation. Uses the reservation up.
- */
-#define GF_OP_ABORT 7
-
-/*
- reservation
- */
-#define GF_OP_RENEW 8
-
-/*
- key, value, flags, ttl_ms
- */
-#define GF_OP_SET 9
-
-/*
- key, stamp, value, flags, ttl_ms
- */
-#define GF_OP_REPLACE 10
-
-/*
- key, flags, version
- */
-#define GF_OP_INVALIDATE 11
-
-/*
- key, ttl_ms
- */
-#define GF_OP_TOUCH 12
-
-/*
- Nothing.
- */
-#define GF_OP_DIAGNOSE 13
-
-/*
- key. All of one batch are one gf_lookup_many: one read for all of them, which waits for nobody.
- */
-#define GF_OP_LOOKUP_MANY 14
-
-/*
- key, flags. See gf_load.
- */
-#define GF_OP_LOAD 15
-
-/*
- lease, value, flags, version, ttl_ms. Uses the lease up. See gf_loaded.
- */
-#define GF_OP_LOADED 16
-
-/*
- lease, value. Uses the lease up. See gf_load_failed.
- */
-#define GF_OP_LOAD_FAILED 17
-
-/*
- ttl_ms: how long, at most 1 h. See gf_ready.
- */
-#define GF_OP_READY 18
-
-/*
  Log nothing.
  */
 #define GF_LOG_OFF 0
@@ -347,6 +252,101 @@
  Each lost race, each bypass.
  */
 #define GF_LOG_DEBUG 4
+
+/*
+ Reads key, flags (GF_FLAG_STRICT).
+ */
+#define GF_OP_GET 1
+
+/*
+ Reads key.
+ */
+#define GF_OP_LOOKUP 2
+
+/*
+ Reads value, flags, version, ttl_ms, lease. Uses the lease up.
+ */
+#define GF_OP_FILL 3
+
+/*
+ Reads key.
+ */
+#define GF_OP_RESERVE 4
+
+/*
+ Reads value, flags, version, ttl_ms, reservation. Uses the reservation up.
+ */
+#define GF_OP_COMMIT 5
+
+/*
+ Reads flags, version, reservation. Uses the reservation up.
+ */
+#define GF_OP_RELEASE 6
+
+/*
+ Reads reservation. Uses the reservation up.
+ */
+#define GF_OP_ABORT 7
+
+/*
+ Reads reservation.
+ */
+#define GF_OP_RENEW 8
+
+/*
+ Reads key, value, flags, version, ttl_ms.
+ */
+#define GF_OP_SET 9
+
+/*
+ Reads key, stamp, value, flags, version, ttl_ms.
+ */
+#define GF_OP_REPLACE 10
+
+/*
+ Reads key, flags, version.
+ */
+#define GF_OP_INVALIDATE 11
+
+/*
+ Reads key, ttl_ms.
+ */
+#define GF_OP_TOUCH 12
+
+/*
+ Reads nothing.
+ */
+#define GF_OP_DIAGNOSE 13
+
+/*
+ Reads key.
+ All of one batch are one gf_lookup_many: one read for all of them, which waits for nobody.
+ */
+#define GF_OP_LOOKUP_MANY 14
+
+/*
+ Reads key, flags (GF_FLAG_UNREAD).
+ See gf_load.
+ */
+#define GF_OP_LOAD 15
+
+/*
+ Reads value, flags, version, ttl_ms, flags (GF_FLAG_UNSTORED), lease. Uses the lease up.
+ See gf_loaded.
+ */
+#define GF_OP_LOADED 16
+
+/*
+ Reads value, lease. Uses the lease up.
+ See gf_load_failed.
+ */
+#define GF_OP_LOAD_FAILED 17
+
+/*
+ Reads ttl_ms (how long, at most 1 h).
+ See gf_ready.
+ */
+#define GF_OP_READY 18
 
 /*
  An open cache. All calls may be made from many threads at once, but for gf_free.
@@ -549,20 +549,16 @@ typedef struct gf_options {
    Threads of this library's own, for all caches of the process: what the first gf_open says.
    0: one for every two processors, at most 8. At most 256.
    */
-  uint32_t worker_threads;
+  int32_t worker_threads;
   /*
    What every key begins with, where it is no UTF-8 and so cannot stand in the URL. Empty: as
    the URL says.
    */
   struct gf_slice prefix;
   /*
-   GF_OPEN_*
-   */
-  uint64_t flags;
-  /*
    Zero.
    */
-  uint64_t reserved[5];
+  uint64_t reserved[6];
 } gf_options;
 
 /*
@@ -686,7 +682,7 @@ typedef struct gf_stats {
    */
   uint64_t fills_rejected;
   /*
-   Loaded values that were too large to store.
+   Values that were too large to store.
    */
   uint64_t oversized;
   /*
@@ -694,7 +690,7 @@ typedef struct gf_stats {
    */
   uint64_t reservations;
   /*
-   Reservations that were left to expire.
+   Reservations that were left to expire, neither committed nor released nor aborted.
    */
   uint64_t reservations_left;
   /*
@@ -831,6 +827,17 @@ int32_t gf_open(const char *url,
                 const struct gf_options *options,
                 struct gf_cache **cache,
                 struct gf_error **error);
+
+/*
+ Checks all of a URL and of the options that can be checked without a connection, files that they name included:
+ what gf_open says of them. GF_DONE, or an error as there. Any thread.
+
+ SAFETY:
+ `url` is NULL or a text; `options` is NULL or initialised; `error` is NULL or may be written.
+ */
+int32_t gf_check_url(const char *url,
+                     const struct gf_options *options,
+                     struct gf_error **error);
 
 /*
  Closes a cache: from now on every call on it ends with GF_E_SHUT_DOWN. What is under way gets
@@ -1085,7 +1092,7 @@ int32_t gf_touch(const struct gf_cache *cache,
 int32_t gf_diagnose(const struct gf_cache *cache, struct gf_result *result);
 
 /*
- Waits until the store is connected to, where that goes on in the background (GF_OPEN_IN_BACKGROUND): GF_DONE; or
+ Waits until the store is connected to, where that goes on in the background (option `background_connect`): GF_DONE; or
  GF_E_STORE if it is not within so many milliseconds, at most 1 h, and why; it goes on all the same. Where the
  cache was opened otherwise it is GF_DONE at once.
 

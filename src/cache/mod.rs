@@ -1,6 +1,7 @@
 //! What a caller uses: [`Cache`], and what its calls return.
 
 mod builder;
+mod counters;
 mod error;
 mod fill;
 mod flight;
@@ -40,6 +41,8 @@ use flight::Flights;
 use lookup::{Found, Seen, Told};
 
 pub use builder::Builder;
+#[cfg(feature = "capi")]
+pub(crate) use counters::counters;
 pub use error::{CallError, Error};
 pub use fresh::Fresh;
 pub use lease::{Fill, Lease};

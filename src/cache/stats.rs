@@ -1,8 +1,10 @@
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
-macro_rules! stats {
-    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
+use super::counters::counters;
+
+macro_rules! define_stats {
+    ($($(#[$doc:meta])* $name:ident: $counter:ident $metric:literal;)*) => {
         /// What a cache has done since it was opened: a snapshot of its counters.
         ///
         /// Counters only grow. They are read one by one, so sums may be off by calls under way.
@@ -19,61 +21,23 @@ macro_rules! stats {
         #[cfg_attr(feature = "serde", derive(serde::Serialize))]
         #[non_exhaustive]
         pub struct Stats {
-            /// Reads that found a value.
-            pub hits: u64,
             $($(#[$doc])* pub $name: u64,)*
         }
 
         /// The counters behind [`Stats`].
         #[derive(Default)]
         pub(super) struct Counters {
-            pub hits: Striped,
-            $(pub $name: Counter,)*
+            $(pub $name: $counter,)*
         }
 
         impl Counters {
             pub fn snapshot(&self) -> Stats {
-                Stats {
-                    hits: self.hits.sum(),
-                    $($name: self.$name.0.load(Relaxed),)*
-                }
+                Stats { $($name: self.$name.sum(),)* }
             }
         }
     };
 }
-
-stats! {
-    /// Reads that found none.
-    misses,
-    /// Misses that took the value from another caller's fill in this process.
-    shared,
-    /// Leases that were granted.
-    leases,
-    /// Leases that were prolonged for their holder.
-    extensions,
-    /// Leases that were given back unused.
-    leases_returned,
-    /// Lookups that ended in a bypass.
-    bypasses,
-    /// Fills that stored.
-    fills_stored,
-    /// Fills that lost a race and stored nothing.
-    fills_rejected,
-    /// Loaded values that were too large to store.
-    oversized,
-    /// Reservations that were taken.
-    reservations,
-    /// Reservations that were left to expire, neither committed nor released nor aborted.
-    reservations_left,
-    /// Commits that stored.
-    commits_stored,
-    /// Commits that could not store, and releases: they left their key empty.
-    purges,
-    /// Changes that nobody answered.
-    in_doubt,
-    /// Commands that failed after all tries.
-    failures,
-}
+counters!(define_stats);
 
 #[derive(Default)]
 pub(super) struct Counter(AtomicU64);
@@ -81,6 +45,10 @@ pub(super) struct Counter(AtomicU64);
 impl Counter {
     pub fn add(&self) {
         self.0.fetch_add(1, Relaxed);
+    }
+
+    fn sum(&self) -> u64 {
+        self.0.load(Relaxed)
     }
 }
 

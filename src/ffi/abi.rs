@@ -81,48 +81,6 @@ pub const GF_FLAG_UNSTORED: u32 = 8;
 /// Of a load: the cache is not read, and what is loaded is not stored. Those who ask so share their loads.
 pub const GF_FLAG_UNREAD: u32 = 16;
 
-/// Of gf_options: as the option `background_connect=true` of the URL, which may also say otherwise.
-pub const GF_OPEN_IN_BACKGROUND: u64 = 1;
-
-/* What gf_submit and gf_start are asked to do. Beside each: the fields of gf_op that count. */
-
-/// key, flags
-pub const GF_OP_GET: u32 = 1;
-/// key
-pub const GF_OP_LOOKUP: u32 = 2;
-/// lease, value, flags, version, ttl_ms. Uses the lease up.
-pub const GF_OP_FILL: u32 = 3;
-/// key
-pub const GF_OP_RESERVE: u32 = 4;
-/// reservation, value, flags, version, ttl_ms. Uses the reservation up.
-pub const GF_OP_COMMIT: u32 = 5;
-/// reservation, flags, version. Uses the reservation up.
-pub const GF_OP_RELEASE: u32 = 6;
-/// reservation. Uses the reservation up.
-pub const GF_OP_ABORT: u32 = 7;
-/// reservation
-pub const GF_OP_RENEW: u32 = 8;
-/// key, value, flags, ttl_ms
-pub const GF_OP_SET: u32 = 9;
-/// key, stamp, value, flags, ttl_ms
-pub const GF_OP_REPLACE: u32 = 10;
-/// key, flags, version
-pub const GF_OP_INVALIDATE: u32 = 11;
-/// key, ttl_ms
-pub const GF_OP_TOUCH: u32 = 12;
-/// Nothing.
-pub const GF_OP_DIAGNOSE: u32 = 13;
-/// key. All of one batch are one gf_lookup_many: one read for all of them, which waits for nobody.
-pub const GF_OP_LOOKUP_MANY: u32 = 14;
-/// key, flags. See gf_load.
-pub const GF_OP_LOAD: u32 = 15;
-/// lease, value, flags, version, ttl_ms. Uses the lease up. See gf_loaded.
-pub const GF_OP_LOADED: u32 = 16;
-/// lease, value. Uses the lease up. See gf_load_failed.
-pub const GF_OP_LOAD_FAILED: u32 = 17;
-/// ttl_ms: how long, at most 1 h. See gf_ready.
-pub const GF_OP_READY: u32 = 18;
-
 /// Bytes that belong to the caller, and need only be there until the call returns. NULL goes with a
 /// length of 0 only.
 #[repr(C)]
@@ -160,14 +118,12 @@ pub struct gf_options {
     pub abi_minor: u32,
     /// Threads of this library's own, for all caches of the process: what the first gf_open says.
     /// 0: one for every two processors, at most 8. At most 256.
-    pub worker_threads: u32,
+    pub worker_threads: i32,
     /// What every key begins with, where it is no UTF-8 and so cannot stand in the URL. Empty: as
     /// the URL says.
     pub prefix: gf_slice,
-    /// GF_OPEN_*
-    pub flags: u64,
     /// Zero.
-    pub reserved: [u64; 5],
+    pub reserved: [u64; 6],
 }
 
 /// A value to be stored.
@@ -262,8 +218,7 @@ impl gf_options {
             abi_minor: GF_ABI_MINOR,
             worker_threads: 0,
             prefix: gf_slice::EMPTY,
-            flags: 0,
-            reserved: [0; 5],
+            reserved: [0; 6],
         }
     }
 }

@@ -7,11 +7,11 @@ use libc::c_char;
 
 use super::abi::*;
 use super::error::{Failure, gf_error};
+use super::fields::bytes_of;
 use super::guard::{self, guarded};
 use super::handles::gf_cache;
-use super::op::bytes_of;
 use super::runtime;
-use crate::Cache;
+use crate::{Builder, Cache};
 
 /// Fills options with what they are by default, and with the size and the version of this library. A
 /// program in C takes GF_OPTIONS_INIT instead, which has those that it was compiled with.
@@ -50,14 +50,9 @@ pub unsafe extern "C" fn gf_open(
         }
         // SAFETY: by the function's own contract.
         let (url, options) = unsafe { (text_of(url)?, read(options)?) };
-        let runtime = runtime::get_or_start(options.worker_threads)?;
-        let mut builder =
-            Cache::builder().background_connect(options.flags & GF_OPEN_IN_BACKGROUND != 0);
         // SAFETY: by the function's own contract.
-        let prefix = unsafe { bytes_of("prefix", options.prefix) }?;
-        if !prefix.is_empty() {
-            builder = builder.prefix(prefix);
-        }
+        let builder = unsafe { builder(&options) }?;
+        let runtime = runtime::get_or_start(options.worker_threads)?;
         let opened = runtime::wait(runtime, true, Box::pin(builder.connect(url)))?;
         Ok(gf_cache::new(opened, runtime))
     });
@@ -69,6 +64,36 @@ pub unsafe extern "C" fn gf_open(
         }
         status
     }
+}
+
+/// Checks all of a URL and of the options that can be checked without a connection, files that they name included:
+/// what gf_open says of them. GF_DONE, or an error as there. Any thread.
+///
+/// # Safety
+/// `url` is NULL or a text; `options` is NULL or initialised; `error` is NULL or may be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn gf_check_url(
+    url: *const c_char,
+    options: *const gf_options,
+    error: *mut *mut gf_error,
+) -> i32 {
+    let checked = guarded(|| {
+        // SAFETY: by the function's own contract.
+        let (url, options) = unsafe { (text_of(url)?, read(options)?) };
+        // SAFETY: by the function's own contract.
+        Ok(unsafe { builder(&options) }?.check(url)?)
+    });
+    // SAFETY: it is NULL or may be written.
+    unsafe { guard::tell(checked, error).0 }
+}
+
+/// # Safety
+/// The prefix is readable.
+unsafe fn builder(options: &gf_options) -> Result<Builder, Failure> {
+    // SAFETY: by the function's own contract.
+    let prefix = unsafe { bytes_of("prefix", options.prefix) }?;
+    let builder = Cache::builder();
+    Ok(if prefix.is_empty() { builder } else { builder.prefix(prefix) })
 }
 
 /// # Safety
@@ -117,15 +142,11 @@ unsafe fn read(given: *const gf_options) -> Result<gf_options, Failure> {
             options.abi_major, options.abi_minor
         )));
     }
-    if options.worker_threads > 256 {
+    if !(0..=256).contains(&options.worker_threads) {
         let given = options.worker_threads;
         return Err(Failure::invalid("worker_threads", format!("{given}, must be 0 to 256")));
     }
-    if options.flags & !GF_OPEN_IN_BACKGROUND != 0 {
-        let problem = format!("{:#x}, only GF_OPEN_IN_BACKGROUND is known here", options.flags);
-        return Err(Failure::invalid("flags", problem));
-    }
-    if options.reserved != [0; 5] {
+    if options.reserved != [0; 6] {
         return Err(Failure::invalid("reserved", "must be 0"));
     }
     Ok(options)

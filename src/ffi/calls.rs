@@ -6,9 +6,10 @@ use libc::size_t;
 
 use super::abi::*;
 use super::error::Failure;
+use super::fields::{bytes_of, fits};
 use super::guard;
 use super::handles::{gf_cache, gf_lease, gf_reservation};
-use super::op::{self, bytes_of, fits};
+use super::op::{self, *};
 use super::runtime;
 
 /// Checks, runs and waits for one operation.
@@ -414,7 +415,7 @@ pub unsafe extern "C" fn gf_diagnose(cache: *const gf_cache, result: *mut gf_res
     unsafe { call(cache, &only(GF_OP_DIAGNOSE), result) }
 }
 
-/// Waits until the store is connected to, where that goes on in the background (GF_OPEN_IN_BACKGROUND): GF_DONE; or
+/// Waits until the store is connected to, where that goes on in the background (option `background_connect`): GF_DONE; or
 /// GF_E_STORE if it is not within so many milliseconds, at most 1 h, and why; it goes on all the same. Where the
 /// cache was opened otherwise it is GF_DONE at once.
 ///

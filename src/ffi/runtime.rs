@@ -17,7 +17,7 @@ static RUNTIME: OnceCell<Runtime> = OnceCell::new();
 const MOST_BY_DEFAULT: usize = 8;
 
 /// The runtime, started by whoever comes first. It lives as long as the process.
-pub(super) fn get_or_start(threads: u32) -> Result<&'static Handle, Failure> {
+pub(super) fn get_or_start(threads: i32) -> Result<&'static Handle, Failure> {
     let threads = match threads {
         // Commands leave on the callers' own threads; these read what comes back. Seen on 2 processors, a second
         // one cost a tenth more of CPU, and brought nothing.

@@ -9,9 +9,10 @@ use libc::size_t;
 
 use super::abi::*;
 use super::error::{Failure, gf_error};
+use super::fields::{bytes_of, fits};
 use super::guard::{self, guarded, of_panic};
 use super::handles::gf_cache;
-use super::op::{self, bytes_of, fits};
+use super::op::{self, *};
 use super::queue::{Completion, Queue, gf_queue};
 use super::runtime;
 use super::sigpipe;

@@ -38,7 +38,7 @@ impl Options {
     }
 
     /// A few of the largest values fit into the embedded store.
-    fn four_values(&self) -> usize {
+    fn at_least_four_values(&self) -> usize {
         self.max_value_bytes.saturating_mul(4)
     }
 }

@@ -52,7 +52,7 @@ macro_rules! cache_settings {
             any unreachable_reserve: Choice<UnreachableReserve> = "error";
             /// The bound on all that is held, in bytes. Values are counted by their length; a slice of a larger buffer
             /// keeps all of that alive, so pass values of their own.
-            memory max_bytes: Bytes = "64MiB", ("four times `max_value_bytes`", four_values);
+            memory max_bytes: Bytes = "64MiB", ("at least four times `max_value_bytes`", at_least_four_values);
         }
     };
 }

@@ -232,9 +232,21 @@ static void urls(void) {
     CHECK(error != NULL && error->status == GF_E_INVALID && error->field[0] != 0);
     CHECK(strstr(error->message, error->field) != NULL);
     if (strcmp(bad[i].field, "url") != 0) REFUSED(error, GF_E_INVALID, bad[i].field);
+    gf_error *checked = NULL;
+    SAME(gf_check_url(bad[i].url, NULL, &checked), GF_E_INVALID);
+    CHECK(strcmp(checked->message, error->message) == 0);
+    gf_error_free(checked);
     gf_error_free(error);
   }
+  SAME(gf_check_url("memory://?ttl=5m", NULL, NULL), GF_DONE);
+  SAME(gf_check_url("aerospike://a.invalid/test/cache?timeout=1s", NULL, NULL), GF_DONE);
   gf_error *error = NULL;
+  gf_options prefixed = GF_OPTIONS_INIT;
+  static uint8_t long_prefix[2048];
+  prefixed.prefix.data = long_prefix, prefixed.prefix.len = sizeof long_prefix;
+  SAME(gf_check_url("memory://", &prefixed, &error), GF_E_INVALID);
+  REFUSED(error, GF_E_INVALID, "prefix");
+  gf_error_free(error);
   SAME(gf_open("memory://", NULL, NULL, &error), GF_E_INVALID);
   REFUSED(error, GF_E_INVALID, "cache");
   gf_error_free(error);

@@ -18,7 +18,6 @@ mod doubt;
 mod embedded;
 mod floors;
 #[cfg(feature = "capi")]
-mod header;
 #[cfg(all(feature = "cli", feature = "aerospike"))]
 mod keys;
 mod loads;

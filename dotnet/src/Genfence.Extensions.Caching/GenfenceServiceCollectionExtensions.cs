@@ -194,14 +194,11 @@ public static partial class GenfenceServiceCollectionExtensions
         var options = provider.GetRequiredService<IOptionsMonitor<GenfenceServiceOptions>>().Get(name);
         return GenfenceCache.Open(
             options.Url!,
-            new GenfenceOptions
+            new GenfenceOptions(options)
             {
-                Name = options.Name,
-                WorkerThreads = options.WorkerThreads,
-                CloseTimeout = options.CloseTimeout,
+                BackgroundConnect = options.BackgroundConnect ?? true,
                 Json = options.GetJson() ?? HybridSerializers.JsonForAll(provider),
                 LoggerFactory = provider.GetService<ILoggerFactory>(),
-                ConnectInBackground = true,
             });
     }
 

@@ -3,25 +3,16 @@ using System.Text.Json;
 namespace Genfence.Extensions.Caching;
 
 /// <summary>How the cache of a service provider is opened.</summary>
-public sealed class GenfenceServiceOptions
+public sealed class GenfenceServiceOptions : GenfenceSettings
 {
     private JsonSerializerOptions? _json;
 
     /// <summary>Where, and how: <c>memory://?…</c> or <c>aerospike://…</c>. Required.</summary>
     public string? Url { get; set; }
 
-    /// <summary>See <see cref="GenfenceOptions.Name"/>.</summary>
-    public string Name { get; set; } = "default";
-
-    /// <summary>See <see cref="GenfenceOptions.WorkerThreads"/>: 0 to 256.</summary>
-    public int WorkerThreads { get; set; }
-
-    /// <summary>See <see cref="GenfenceOptions.CloseTimeout"/>: 0 to 1 h.</summary>
-    public TimeSpan CloseTimeout { get; set; } = TimeSpan.FromSeconds(2);
-
     /// <summary>
     /// How long the start of the host waits for the cache, 0 to 10 min; default 5 s. The cache is opened at once and
-    /// connects in the background (<see cref="GenfenceOptions.ConnectInBackground"/>), so that a host starts without it,
+    /// connects in the background, unless <see cref="GenfenceSettings.BackgroundConnect"/> is false, so that a host starts without it,
     /// with a warning: reads go to the source, and reserves follow <c>unreachable_reserve</c>, until it is there.
     /// </summary>
     public TimeSpan StartTimeout { get; set; } = TimeSpan.FromSeconds(5);

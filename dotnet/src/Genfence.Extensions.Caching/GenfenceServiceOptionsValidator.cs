@@ -12,18 +12,9 @@ internal sealed class GenfenceServiceOptionsValidator : IValidateOptions<Genfenc
         {
             wrong.Add("Url: is missing; give memory:// or aerospike://host:port/namespace/set");
         }
-        else if (!options.Url.StartsWith("memory://", StringComparison.Ordinal)
-            && !options.Url.StartsWith("aerospike://", StringComparison.Ordinal))
+        else if (Wrong(options.Url, options) is { } problem)
         {
-            wrong.Add("Url: must begin with memory:// or aerospike://");
-        }
-        if (options.WorkerThreads is < 0 or > 256)
-        {
-            wrong.Add($"WorkerThreads: {options.WorkerThreads}, must be 0 to 256");
-        }
-        if (options.CloseTimeout < TimeSpan.Zero || options.CloseTimeout > TimeSpan.FromHours(1))
-        {
-            wrong.Add($"CloseTimeout: {options.CloseTimeout}, must be 0 to 1 h");
+            wrong.Add(problem);
         }
         if (options.StartTimeout < TimeSpan.Zero || options.StartTimeout > TimeSpan.FromMinutes(10))
         {
@@ -35,4 +26,31 @@ internal sealed class GenfenceServiceOptionsValidator : IValidateOptions<Genfenc
         }
         return wrong.Count == 0 ? ValidateOptionsResult.Success : ValidateOptionsResult.Fail(wrong);
     }
+
+    private static string? Wrong(string url, GenfenceServiceOptions options)
+    {
+        try
+        {
+            GenfenceCache.Check(url, new GenfenceOptions(options));
+            return null;
+        }
+        catch (GenfenceInvalidException problem) when (problem.Field == "worker_threads")
+        {
+            return problem.Message.Replace(problem.Field, nameof(options.WorkerThreads), StringComparison.Ordinal);
+        }
+        catch (GenfenceInvalidException problem) when (problem.Field == "url")
+        {
+            return "Url" + problem.Message["url".Length..];
+        }
+        catch (GenfenceInvalidException problem) when (!IsProperty(problem.Field) && !options.Sets(url, problem.Field))
+        {
+            return $"Url: {problem.Message}";
+        }
+        catch (GenfenceException problem)
+        {
+            return problem.Message;
+        }
+    }
+
+    private static bool IsProperty(string field) => char.IsUpper(field[0]);
 }

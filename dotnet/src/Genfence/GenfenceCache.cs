@@ -43,7 +43,7 @@ public sealed partial class GenfenceCache : IAsyncDisposable, IDisposable
 
     internal ILogger Logger { get; }
 
-    /// <summary>See <see cref="GenfenceOptions.Name"/>.</summary>
+    /// <summary>See <see cref="GenfenceSettings.Name"/>.</summary>
     public string Name => _options.Name;
 
     /// <summary>What the cache has done since it was opened.</summary>
@@ -53,8 +53,8 @@ public sealed partial class GenfenceCache : IAsyncDisposable, IDisposable
     /// Opens a cache: <c>memory://?options</c>, or <c>aerospike://host:port/namespace/set?options</c>. Takes at
     /// most the option <c>connect_timeout</c> (5 s), and as long again to test the cluster.
     /// </summary>
-    /// <param name="url">Where, and how; see the README for the options.</param>
-    /// <param name="options">What the URL cannot say.</param>
+    /// <param name="url">Where, and how; <see cref="GenfenceSettings"/> has the options.</param>
+    /// <param name="options">What the URL does not say.</param>
     /// <param name="cancellationToken">Ends the wait; the cache is closed then, when it is open.</param>
     /// <returns>The cache. Dispose it.</returns>
     public static async Task<GenfenceCache> ConnectAsync(
@@ -62,7 +62,6 @@ public sealed partial class GenfenceCache : IAsyncDisposable, IDisposable
     {
         ArgumentNullException.ThrowIfNull(url);
         options ??= new GenfenceOptions();
-        options.Check();
         var opening = Task.Factory.StartNew(
             () => Open(url, options),
             cancellationToken,
@@ -84,12 +83,27 @@ public sealed partial class GenfenceCache : IAsyncDisposable, IDisposable
     {
         options.Check();
         return new GenfenceCache(
-            Connection.Open(url, (uint)options.WorkerThreads, options.Prefix.Span, options.ConnectInBackground), options);
+            Connection.Open(options.In(url), options.WorkerThreads, options.PrefixBytes.Span), options);
+    }
+
+    /// <summary>
+    /// Checks all of a URL and of the options that can be checked without a connection, files that they name included.
+    /// Takes no longer than to read these.
+    /// </summary>
+    /// <param name="url">As for <see cref="ConnectAsync"/>.</param>
+    /// <param name="options">As for <see cref="ConnectAsync"/>.</param>
+    /// <exception cref="GenfenceInvalidException">Something is out of bounds: names it.</exception>
+    public static void Check(string url, GenfenceOptions? options = null)
+    {
+        ArgumentNullException.ThrowIfNull(url);
+        options ??= new GenfenceOptions();
+        options.Check();
+        Connection.Check(options.In(url), options.WorkerThreads, options.PrefixBytes.Span);
     }
 
     /// <summary>
     /// Waits until the store is connected to, where that goes on in the background
-    /// (<see cref="GenfenceOptions.ConnectInBackground"/>); else it is at once.
+    /// (<see cref="GenfenceSettings.BackgroundConnect"/>); else it is at once.
     /// </summary>
     /// <param name="within">How long, at most 1 h.</param>
     /// <param name="cancellationToken">Ends the wait.</param>
@@ -385,7 +399,7 @@ public sealed partial class GenfenceCache : IAsyncDisposable, IDisposable
     }
 
     /// <summary>
-    /// Takes no new calls, gives those under way at most <see cref="GenfenceOptions.CloseTimeout"/> to end, and frees
+    /// Takes no new calls, gives those under way at most <see cref="GenfenceSettings.CloseTimeout"/> to end, and frees
     /// everything. Loads may still fill, and updates commit; each call that is not done by then ends with
     /// <see cref="GenfenceShutDownException"/>. A reservation of <see cref="ReserveAsync"/> is not waited for.
     /// </summary>

@@ -8,7 +8,7 @@ namespace Genfence;
 /// The meter and the activities, both named Genfence. The native library counts; a listener reads the
 /// counts when it collects, so a hit pays nothing. No key stands in a tag.
 /// </summary>
-internal static class Telemetry
+internal static partial class Telemetry
 {
     public const string Name = "Genfence";
 
@@ -21,22 +21,7 @@ internal static class Telemetry
     private static readonly Histogram<double> s_loads = s_meter.CreateHistogram<double>(
         "genfence.load.duration", "s", "How long the source was read for a fill or a bypass.");
 
-    static Telemetry()
-    {
-        Count("genfence.hits", "Reads that found a value.", stats => stats.Hits);
-        Count("genfence.misses", "Reads that found none.", stats => stats.Misses);
-        Count("genfence.shared", "Misses that took another caller's value.", stats => stats.Shared);
-        Count("genfence.leases", "Leases that were granted.", stats => stats.Leases);
-        Count("genfence.bypasses", "Lookups that ended in a bypass.", stats => stats.Bypasses);
-        Count("genfence.fills.stored", "Fills that stored.", stats => stats.FillsStored);
-        Count("genfence.fills.rejected", "Fills that lost a race.", stats => stats.FillsRejected);
-        Count("genfence.reservations", "Reservations that were taken.", stats => stats.Reservations);
-        Count("genfence.reservations.left", "Reservations left to expire.", stats => stats.ReservationsLeft);
-        Count("genfence.commits.stored", "Commits that stored.", stats => stats.CommitsStored);
-        Count("genfence.purges", "Commits and releases that left a key empty.", stats => stats.Purges);
-        Count("genfence.in_doubt", "Changes that nobody answered.", stats => stats.InDoubt);
-        Count("genfence.failures", "Commands that failed after all tries.", stats => stats.Failures);
-    }
+    static Telemetry() => CountAll();
 
     public static void Add(GenfenceCache cache) =>
         s_caches[new WeakReference<GenfenceCache>(cache)] = new("genfence.cache", cache.Name);

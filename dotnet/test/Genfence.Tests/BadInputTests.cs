@@ -59,7 +59,7 @@ public class BadInputTests : CacheTest
     {
         var refused = await Assert.ThrowsAsync<GenfenceInvalidException>(
             () => GenfenceCache.ConnectAsync("memory://", new GenfenceOptions { WorkerThreads = 257 }));
-        Assert.Equal("WorkerThreads", refused.Field);
+        Assert.Equal("worker_threads", refused.Field);
         refused = await Assert.ThrowsAsync<GenfenceInvalidException>(
             () => GenfenceCache.ConnectAsync("memory://", new GenfenceOptions { CloseTimeout = TimeSpan.FromSeconds(-1) }));
         Assert.Equal("CloseTimeout", refused.Field);

@@ -23,16 +23,7 @@ public partial class BoundaryTests
     public void A_field_that_moved_is_noticed()
     {
         var native = Numbers();
-        var managed = new List<nuint>();
-        Add<NativeSlice>(managed);
-        Add<NativeBytes>(managed);
-        Add<NativeOptions>(managed);
-        managed.AddRange(Entry);
-        Add<NativeOp>(managed);
-        Add<NativeResult>(managed);
-        Add<NativeError>(managed);
-        Add<NativeLive>(managed);
-        Add<NativeStats>(managed, nameof(NativeStats.StructSize), nameof(NativeStats.Hits), nameof(NativeStats.Misses), nameof(NativeStats.Failures));
+        var managed = Layout.Of(Measure);
         Assert.Equal(native, managed);
     }
 
@@ -91,9 +82,6 @@ public partial class BoundaryTests
     private static string InCapitals(string name) =>
         Regex.Replace(name, "(?<=[a-z])(?=[A-Z])", "_").ToUpperInvariant();
 
-    // gf_entry crosses by value in the synchronous calls only.
-    private static readonly nuint[] Entry = [40, 8, 0, 16, 24, 32, 36];
-
     private static nint Library() =>
         NativeLibrary.Load(
             Environment.GetEnvironmentVariable("GENFENCE_NATIVE_PATH")
@@ -110,18 +98,13 @@ public partial class BoundaryTests
         return [.. numbers];
     }
 
-    private static void Add<T>(List<nuint> numbers, params string[] only) where T : unmanaged
-    {
-        numbers.Add((nuint)Unsafe.SizeOf<T>());
-        numbers.Add((nuint)Unsafe.SizeOf<Aligned<T>>() - (nuint)Unsafe.SizeOf<T>());
-        foreach (var field in typeof(T).GetFields(BindingFlags.Instance | BindingFlags.Public))
-        {
-            if (only.Length == 0 || only.Contains(field.Name))
-            {
-                numbers.Add((nuint)Marshal.OffsetOf<T>(field.Name));
-            }
-        }
-    }
+    private static (nuint Size, nuint Alignment) Measure(Type type) =>
+        ((nuint Size, nuint Alignment))typeof(BoundaryTests)
+            .GetMethod(nameof(MeasureOf), BindingFlags.Static | BindingFlags.NonPublic)!
+            .MakeGenericMethod(type).Invoke(null, null)!;
+
+    private static (nuint Size, nuint Alignment) MeasureOf<T>() where T : unmanaged =>
+        ((nuint)Unsafe.SizeOf<T>(), (nuint)Unsafe.SizeOf<Aligned<T>>() - (nuint)Unsafe.SizeOf<T>());
 
     private static IEnumerable<string> Bound() =>
         typeof(Methods).GetMethods(BindingFlags.Static | BindingFlags.Public)

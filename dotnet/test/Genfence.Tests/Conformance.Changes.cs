@@ -437,7 +437,7 @@ public sealed partial class Conformance
         {
             Assert.Equal("set", await (await OtherAsync()).TextAsync());
             await using var elsewhere = await GenfenceCache.ConnectAsync(
-                UrlOf(_store), new GenfenceOptions { Prefix = new byte[] { 0xff, 0 } });
+                UrlOf(_store), new GenfenceOptions { PrefixBytes = new byte[] { 0xff, 0 } });
             Assert.Null(await elsewhere.GetAsync("k"));
         }
     }

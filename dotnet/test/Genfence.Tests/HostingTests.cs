@@ -56,7 +56,14 @@ public sealed class HostingTests : IAsyncLifetime
 
     [Theory]
     [InlineData("Url", null, "Url: is missing")]
-    [InlineData("Url", "redis://ada:s3cret@host", "Url: must begin")]
+    [InlineData("Url", "redis://ada:s3cret@host", "Url: it must begin")]
+    [InlineData("Url", "memory://?ttl=0s", "Url: ttl: 0s is out of bounds, must be 1s to 3650days")]
+    [InlineData("Url", "memory://?tll=5m", "Url: unknown option \"tll\"; valid options: ttl, ")]
+    [InlineData("Url", "aerospike://a", "Url: it must name hosts, namespace and set")]
+    [InlineData("Url", "aerospike://a/b/c?tls_ca=/nowhere.pem", "Url: tls_ca: ")]
+    [InlineData("Ttl", "00:00:00", "ttl: 0s is out of bounds, must be 1s to 3650days")]
+    [InlineData("ReservationTime", "-00:00:01", "reservation_time: -00:00:01, must not be below 0")]
+    [InlineData("WorkerThreads", "-1", "WorkerThreads: -1, must be 0 to 256")]
     [InlineData("WorkerThreads", "1000", "WorkerThreads: 1000")]
     [InlineData("CloseTimeout", "-00:00:01", "CloseTimeout: -00:00:01")]
     public async Task Options_out_of_bounds_are_named_before_anything_is_opened(string name, string? value, string message)

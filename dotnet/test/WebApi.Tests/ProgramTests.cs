@@ -18,7 +18,7 @@ public sealed class ProgramTests : IDisposable
 
     [Theory]
     [InlineData("Genfence__Url", "", "Genfence:Url: is missing; give memory://")]
-    [InlineData("Genfence__Url", "redis://ada:s3cret@host", "Genfence:Url: must begin with memory://")]
+    [InlineData("Genfence__Url", "redis://ada:s3cret@host", "Genfence:Url: it must begin with `memory://`")]
     [InlineData("Genfence__Url", "memory://?ttl=banana", "Genfence:Url: ttl: ")]
     [InlineData("Genfence__Url", "aerospike://127.0.0.1:1/test/cache", "Genfence:Url: the cache gave no answer")]
     [InlineData("Genfence__Url", "aerospike://127.0.0.1:SILENT/test/cache?connect_timeout=1s", "start the server")]

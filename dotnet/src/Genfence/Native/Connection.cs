@@ -15,8 +15,6 @@ internal sealed unsafe class Connection
     private const int BatchSize = 256;
     private const int KeyOnStack = 256;
 
-    private const ulong OpenInBackground = 1;
-
     /// <summary>Names no slot: nobody waits for the completion.</summary>
     private const ulong Nobody = ulong.MaxValue;
 
@@ -40,7 +38,52 @@ internal sealed unsafe class Connection
     public bool IsClosed => Volatile.Read(ref _closing) != 0;
 
     /// <summary>Blocks while it connects, unless that goes on in the background.</summary>
-    public static Connection Open(string url, uint workerThreads, ReadOnlySpan<byte> prefix, bool inBackground)
+    public static Connection Open(string url, int workerThreads, ReadOnlySpan<byte> prefix)
+    {
+        nint cache = 0;
+        With(url, workerThreads, prefix, Methods.gf_open, &cache);
+        return new Connection(cache);
+    }
+
+    /// <summary>Checks what can be checked without connecting.</summary>
+    public static void Check(string url, int workerThreads, ReadOnlySpan<byte> prefix) =>
+        With(url, workerThreads, prefix, (text, options, _, error) => Methods.gf_check_url(text, options, error), null);
+
+    private delegate int Call(byte* url, NativeOptions* options, nint* cache, NativeError** error);
+
+    private static void With(string url, int workerThreads, ReadOnlySpan<byte> prefix, Call call, nint* cache)
+    {
+        CheckLibrary();
+        if (url.Contains('\0', StringComparison.Ordinal))
+        {
+            throw new GenfenceInvalidException("url", "url: has a zero character");
+        }
+        NativeOptions options;
+        Methods.gf_options_init(&options);
+        options.AbiMajor = Methods.AbiMajor;
+        options.AbiMinor = Methods.AbiMinor;
+        options.WorkerThreads = workerThreads;
+        var text = Marshal.StringToCoTaskMemUTF8(url);
+        NativeError* error = null;
+        try
+        {
+            fixed (byte* bytes = prefix)
+            {
+                options.Prefix = new NativeSlice { Data = bytes, Length = (nuint)prefix.Length };
+                var status = call((byte*)text, &options, cache, &error);
+                if (status != Status.Done)
+                {
+                    throw GenfenceException.Take(status, ref error);
+                }
+            }
+        }
+        finally
+        {
+            Marshal.ZeroFreeCoTaskMemUTF8(text);
+        }
+    }
+
+    private static void CheckLibrary()
     {
         uint major;
         try
@@ -60,36 +103,6 @@ internal sealed unsafe class Connection
                 $"the native library speaks version {major} of its interface, and this program "
                 + $"{Methods.AbiMajor}: deploy the one that came with this package");
         }
-        NativeOptions options;
-        Methods.gf_options_init(&options);
-        options.AbiMajor = Methods.AbiMajor;
-        options.AbiMinor = Methods.AbiMinor;
-        options.WorkerThreads = workerThreads;
-        options.Flags = inBackground ? OpenInBackground : 0;
-        if (url.Contains('\0', StringComparison.Ordinal))
-        {
-            throw new GenfenceInvalidException("url", "url: has a zero character");
-        }
-        var text = Marshal.StringToCoTaskMemUTF8(url);
-        NativeError* error = null;
-        nint cache = 0;
-        try
-        {
-            fixed (byte* bytes = prefix)
-            {
-                options.Prefix = new NativeSlice { Data = bytes, Length = (nuint)prefix.Length };
-                var status = Methods.gf_open((byte*)text, &options, &cache, &error);
-                if (status != Status.Done)
-                {
-                    throw GenfenceException.Take(status, ref error);
-                }
-            }
-        }
-        finally
-        {
-            Marshal.ZeroFreeCoTaskMemUTF8(text);
-        }
-        return new Connection(cache);
     }
 
     /// <summary>

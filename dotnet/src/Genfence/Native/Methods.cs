@@ -11,12 +11,6 @@ internal static unsafe partial class Methods
 {
     private const string Library = "genfence";
 
-    /// <summary>The interface that the structs in Abi.cs are those of.</summary>
-    public const uint AbiMajor = 1;
-
-    /// <summary>See <see cref="AbiMajor"/>.</summary>
-    public const uint AbiMinor = 0;
-
 #pragma warning disable CA2255 // It must come before the first call, whoever makes it.
     [ModuleInitializer]
     internal static void Resolve() =>
@@ -44,6 +38,9 @@ internal static unsafe partial class Methods
     [LibraryImport(Library)]
     public static partial int gf_open(
         byte* url, NativeOptions* options, nint* cache, NativeError** error);
+
+    [LibraryImport(Library)]
+    public static partial int gf_check_url(byte* url, NativeOptions* options, NativeError** error);
 
     [LibraryImport(Library)]
     public static partial int gf_close(CacheHandle cache, ulong withinMs);

@@ -13,9 +13,7 @@ internal struct Request(Op op)
     public LeaseHandle? Lease;
     public ReservationHandle? Reservation;
 
-    public readonly bool HasKey =>
-        Op is Op.Get or Op.Lookup or Op.Reserve or Op.Set or Op.Replace or Op.Invalidate or Op.Touch or Op.LookupMany
-            or Op.Load;
+    public readonly bool HasKey => Op.HasKey();
 
     /// <summary>With a value, its version and its time to live; null bytes say that there is nothing.</summary>
     public readonly Request With(ReadOnlyMemory<byte>? value, long? version, TimeSpan? timeToLive)

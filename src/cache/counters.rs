@@ -1,0 +1,45 @@
+//! Everything that is counted: one row each.
+//!
+//! From the rows come [`Stats`](super::Stats) and the counters behind it, gf_stats with its header (`build.rs`), the
+//! struct and the metrics of C# (`tests/generated`). A macro that wants the rows is passed by name and called with
+//! them. A row: what is told of it; `name: COUNTER "name of the metric";`. Rows are append-only, as gf_stats is.
+
+macro_rules! counters {
+    ($use:ident) => {
+        $use! {
+            /// Reads that found a value.
+            hits: Striped "genfence.hits";
+            /// Reads that found none.
+            misses: Counter "genfence.misses";
+            /// Misses that took the value from another caller's fill in this process.
+            shared: Counter "genfence.shared";
+            /// Leases that were granted.
+            leases: Counter "genfence.leases";
+            /// Leases that were prolonged for their holder.
+            extensions: Counter "genfence.extensions";
+            /// Leases that were given back unused.
+            leases_returned: Counter "genfence.leases.returned";
+            /// Lookups that ended in a bypass.
+            bypasses: Counter "genfence.bypasses";
+            /// Fills that stored.
+            fills_stored: Counter "genfence.fills.stored";
+            /// Fills that lost a race and stored nothing.
+            fills_rejected: Counter "genfence.fills.rejected";
+            /// Values that were too large to store.
+            oversized: Counter "genfence.oversized";
+            /// Reservations that were taken.
+            reservations: Counter "genfence.reservations";
+            /// Reservations that were left to expire, neither committed nor released nor aborted.
+            reservations_left: Counter "genfence.reservations.left";
+            /// Commits that stored.
+            commits_stored: Counter "genfence.commits.stored";
+            /// Commits that could not store, and releases: they left their key empty.
+            purges: Counter "genfence.purges";
+            /// Changes that nobody answered.
+            in_doubt: Counter "genfence.in_doubt";
+            /// Commands that failed after all tries.
+            failures: Counter "genfence.failures";
+        }
+    };
+}
+pub(crate) use counters;

@@ -1,0 +1,150 @@
+//! The settings, in C# and in the documentation.
+
+use crate::csharp::{pascal, summary, top};
+use crate::rows::{Setting, choices, settings};
+
+const TABLE: &str = "src/settings/table.rs";
+
+/// The type of a property: what may not be given is null.
+fn csharp_type(setting: &Setting) -> &'static str {
+    match (setting.kind, setting.of) {
+        ("Span", _) => "TimeSpan?",
+        ("Share", _) => "double?",
+        ("Bytes", _) => "long?",
+        ("Count", _) => "int?",
+        ("Switch", _) | ("Optional", Some("Switch")) => "bool?",
+        ("Prefix", _) | ("Optional", Some("File" | "Text")) => "string?",
+        ("Choice", Some(of)) => match of {
+            "UnreachableRead" => "UnreachableRead?",
+            "UnreachableReserve" => "UnreachableReserve?",
+            "Auth" => "Auth?",
+            other => panic!("{other}: say what it is in C#"),
+        },
+        ("Pairs", _) => "IDictionary<string, string>",
+        (other, _) => panic!("{other}: say what it is in C#"),
+    }
+}
+
+/// What the public API's list calls that type.
+fn listed_type(setting: &Setting) -> String {
+    match csharp_type(setting) {
+        "TimeSpan?" => "System.TimeSpan?".into(),
+        "IDictionary<string, string>" => {
+            "System.Collections.Generic.IDictionary<string!, string!>!".into()
+        }
+        known @ ("UnreachableRead?" | "UnreachableReserve?" | "Auth?") => {
+            format!("Genfence.{known}")
+        }
+        other => other.into(),
+    }
+}
+
+/// All that a reader is told, in one paragraph.
+fn told(setting: &Setting) -> String {
+    let store = match setting.store {
+        "any" => "",
+        "memory" => " For `memory://` alone.",
+        _ => " For `aerospike://` alone.",
+    };
+    let bounds = bounds(setting).map_or_else(String::new, |bounds| format!(" Bounds: {bounds}."));
+    format!("{}{store}{bounds} Default: {}.", setting.told, default(setting))
+}
+
+fn default(setting: &Setting) -> &str {
+    if setting.default == "``" { "none" } else { setting.default }
+}
+
+fn bounds(setting: &Setting) -> Option<String> {
+    if setting.kind == "Choice" {
+        let choices = choices();
+        let choice = choices.iter().find(|choice| Some(choice.name) == setting.of)?;
+        let words: Vec<String> =
+            choice.words.iter().map(|word| format!("`{}`", word.text)).collect();
+        return Some(words.join(", "));
+    }
+    let (least, most) = setting.bounds?;
+    Some(most.map_or_else(|| least.to_owned(), |most| format!("{least} to {most}")))
+}
+
+pub fn in_csharp() -> String {
+    let mut source = top(TABLE) + "using Genfence.Native;\n\nnamespace Genfence;\n";
+    for choice in choices() {
+        source += "\n";
+        source += &summary("", &choice.told);
+        source += &format!("public enum {}\n{{\n", choice.name);
+        for word in &choice.words {
+            source += &summary("    ", &word.told);
+            source += &format!("    {},\n", word.name);
+        }
+        source += "}\n";
+    }
+    source += "\npublic abstract partial class GenfenceSettings\n{\n";
+    for setting in settings() {
+        let name = pascal(setting.name);
+        source += &summary("    ", &told(&setting));
+        let (kind, access) = match csharp_type(&setting) {
+            "IDictionary<string, string>" => {
+                ("IDictionary<string, string>", "{ get; } = new Dictionary<string, string>();")
+            }
+            kind => (kind, "{ get; set; }"),
+        };
+        source += &format!("    public {kind} {name} {access}\n\n");
+    }
+    source += "    private void Write(Query query)\n    {\n";
+    for setting in settings() {
+        let (store, name) = (pascal(setting.store), setting.name);
+        source += &format!("        query.Add(Store.{store}, \"{name}\", {});\n", pascal(name));
+    }
+    source += "    }\n\n    private void Copy(GenfenceSettings from)\n    {\n";
+    for setting in settings() {
+        let name = pascal(setting.name);
+        source += &if csharp_type(&setting).starts_with("IDictionary") {
+            format!(
+                "        foreach (var pair in from.{name})\n        {{\n            \
+                 {name}[pair.Key] = pair.Value;\n        }}\n"
+            )
+        } else {
+            format!("        {name} = from.{name};\n")
+        };
+    }
+    source + "    }\n}\n"
+}
+
+pub fn public_api() -> Vec<String> {
+    let mut lines = vec!["Genfence.GenfenceSettings".to_owned()];
+    for setting in settings() {
+        let (name, kind) = (pascal(setting.name), listed_type(&setting));
+        lines.push(format!("Genfence.GenfenceSettings.{name}.get -> {kind}"));
+        if csharp_type(&setting) != "IDictionary<string, string>" {
+            lines.push(format!("Genfence.GenfenceSettings.{name}.set -> void"));
+        }
+    }
+    for choice in choices() {
+        lines.push(format!("Genfence.{}", choice.name));
+        for (index, word) in choice.words.iter().enumerate() {
+            let (choice, word) = (choice.name, word.name);
+            lines.push(format!("Genfence.{choice}.{word} = {index} -> Genfence.{choice}"));
+        }
+    }
+    lines
+}
+
+pub fn in_markdown() -> String {
+    let mut text = String::new();
+    for (store, title) in [
+        ("any", "Of every cache"),
+        ("memory", "Of `memory://` alone"),
+        ("aerospike", "Of `aerospike://` alone"),
+    ] {
+        text += &format!(
+            "## {title}\n\n| option | default | bounds | what it is |\n|---|---|---|---|\n"
+        );
+        for setting in settings().iter().filter(|setting| setting.store == store) {
+            let bounds = bounds(setting).unwrap_or_default();
+            let (name, told) = (setting.name, &setting.told);
+            text += &format!("| `{name}` | {} | {bounds} | {told} |\n", default(setting));
+        }
+        text += "\n";
+    }
+    text
+}
