@@ -103,9 +103,10 @@ fn header() {
         part()
     ));
     let mut builder = cbindgen::Builder::new().with_config(config);
-    for file in
-        ["abi", "error", "handles", "live", "cache", "calls", "queue", "submit", "stats", "log"]
-    {
+    for file in [
+        "numbers", "abi", "error", "handles", "results", "live", "cache", "calls", "queue",
+        "submit", "stats", "log",
+    ] {
         let file = PathBuf::from(&root).join("src/ffi").join(file).with_extension("rs");
         builder = builder.with_src(file);
     }

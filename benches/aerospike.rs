@@ -18,7 +18,7 @@ use aerospike::{
     Bin, Bins, Client, ClientPolicy, CommitLevel, Expiration, Key, ReadPolicy, Value, WritePolicy,
 };
 use cpu_time::ProcessTime;
-use genfence::{Cache, Commit, Fill, Lookup};
+use genfence::{Cache, CommitOutcome, FillOutcome, Lookup};
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
 #[global_allocator]
@@ -95,14 +95,14 @@ impl Bench {
     }
 
     async fn lease_and_fill(&self, key: [u8; 8]) {
-        let Ok(Lookup::Lease(lease)) = self.cache.lookup(key).await else { panic!("it is new") };
-        assert_eq!(lease.fill(VALUE.to_vec()).await.expect("it answers"), Fill::Stored);
+        let Ok(Lookup::Leased(lease)) = self.cache.lookup(key).await else { panic!("it is new") };
+        assert_eq!(lease.fill(VALUE.to_vec()).await.expect("it answers"), FillOutcome::Stored);
     }
 
     async fn reserve_and_commit(&self, key: [u8; 8]) {
         let reservation = self.cache.reserve(key).await.expect("the server answers");
         let commit = reservation.commit(VALUE.to_vec()).await.expect("the server answers");
-        assert_ne!(commit, Commit::InDoubt);
+        assert_ne!(commit, CommitOutcome::InDoubt);
     }
 }
 

@@ -20,7 +20,7 @@ use genfence::ffi::{
     gf_results_free, gf_set, gf_slice, gf_submit,
 };
 use genfence::store::MemoryStore;
-use genfence::{Cache, Lookup, Set};
+use genfence::{Cache, Lookup, SetOutcome};
 
 /// Counts only when it is told to: counting would cost what is measured.
 struct Counting;
@@ -83,7 +83,7 @@ fn of_rust(keys: &[String], value: &[u8]) -> Cache {
     let cache = Cache::builder().ttl(Duration::from_secs(3600));
     let cache = cache.build(Arc::new(MemoryStore::new(1 << 30))).unwrap();
     for key in keys {
-        assert_eq!(ready(cache.set(key, value)).unwrap(), Set::Stored);
+        assert_eq!(ready(cache.set(key, value)).unwrap(), SetOutcome::Stored);
     }
     cache
 }

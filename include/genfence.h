@@ -114,12 +114,14 @@
 #define GF_STORED 6
 
 /*
- A fill lost its race: nothing was stored.
+ A fill lost its race: nothing was stored. gf_result.detail says why: GF_REFUSED_*.
  */
 #define GF_REJECTED 7
 
 /*
- The caller may change the source now: gf_result.reservation.
+ The caller may change the source now: gf_result.reservation. gf_result.detail is 0; or GF_BYPASS_UNREACHABLE where
+ the store gave no answer and the option `unreachable_reserve` says to proceed: then nothing is held, and the change is
+ outside the guarantee.
  */
 #define GF_RESERVED 8
 
@@ -164,6 +166,12 @@
 #define GF_LOAD_FAILED 16
 
 /*
+ The value is larger than the option `max_value_bytes`: it was not stored. After a commit the key is empty, as
+ after a release; after a fill the lease is given back.
+ */
+#define GF_TOO_LARGE 17
+
+/*
  An argument is out of bounds, NULL, of another size, or no UTF-8. Nothing was sent.
  */
 #define GF_E_INVALID -1
@@ -202,6 +210,21 @@
  The store gave no answer.
  */
 #define GF_BYPASS_UNREACHABLE 3
+
+/*
+ There is no record any more: it was evicted, expired, or was removed.
+ */
+#define GF_REFUSED_MISSING 1
+
+/*
+ The record was written since: by a writer, an invalidation, another fill.
+ */
+#define GF_REFUSED_GENERATION 2
+
+/*
+ The lease is not on the record any more, or the value's version is below what was heard of the key.
+ */
+#define GF_REFUSED_CONDITION 3
 
 /*
  Of a value, there or back: the source has nothing for this key. There are no bytes.
@@ -397,6 +420,18 @@ typedef struct gf_error {
    */
   const char *field;
   /*
+   What lies behind it, in UTF-8, ending in a zero byte. Else empty.
+   */
+  const char *cause;
+  /*
+   Whether what was sent may have been applied, or may still be: 1 or 0.
+   */
+  int32_t in_doubt;
+  /*
+   Whether another try makes sense: 1 or 0.
+   */
+  int32_t may_retry;
+  /*
    Zero.
    */
   uint64_t reserved[2];
@@ -434,7 +469,7 @@ typedef struct gf_result {
    */
   int32_t status;
   /*
-   More about it: GF_BYPASS_*; of a load that failed, how many callers were told.
+   More about it: GF_BYPASS_*, GF_REFUSED_*; of gf_load_failed how many callers were told.
    */
   int32_t detail;
   /*
@@ -741,23 +776,6 @@ const char *gf_version(void);
 void gf_error_free(struct gf_error *error);
 
 /*
- Frees what a result owns, and forgets it: freeing a result twice is harmless. A lease that is
- still in it is given back, a reservation is left to expire. NULL is allowed.
-
- SAFETY:
- `result` is NULL or was filled by this library.
- */
-void gf_result_free(struct gf_result *result);
-
-/*
- Frees the results of an array, as gf_result_free does with one.
-
- SAFETY:
- `results` is NULL or an array of `count` results that this library filled.
- */
-void gf_results_free(struct gf_result *results, size_t count);
-
-/*
  Frees a lease. One that was not used is given back, so that another caller may fill. NULL is
  allowed.
 
@@ -785,6 +803,15 @@ int32_t gf_lease_is_awaited(const struct gf_lease *lease);
 void gf_reservation_free(struct gf_reservation *reservation);
 
 /*
+ Whether a reservation was not used up yet: 1 or 0. One that is freed so is left to expire. NULL is allowed. Any
+ thread.
+
+ SAFETY:
+ `reservation` is NULL or was given by this library and not freed yet.
+ */
+int32_t gf_reservation_is_unused(const struct gf_reservation *reservation);
+
+/*
  How many milliseconds are left to change the source under this reservation: the transaction must
  be over by then, so bound it. 0 if it is too late, and for NULL. Any thread.
 
@@ -792,6 +819,23 @@ void gf_reservation_free(struct gf_reservation *reservation);
  `reservation` is NULL or was given by this library and not freed yet.
  */
 uint64_t gf_remaining_ms(const struct gf_reservation *reservation);
+
+/*
+ Frees what a result owns, and forgets it: freeing a result twice is harmless. A lease that is
+ still in it is given back, a reservation is left to expire. NULL is allowed.
+
+ SAFETY:
+ `result` is NULL or was filled by this library.
+ */
+void gf_result_free(struct gf_result *result);
+
+/*
+ Frees the results of an array, as gf_result_free does with one.
+
+ SAFETY:
+ `results` is NULL or an array of `count` results that this library filled.
+ */
+void gf_results_free(struct gf_result *results, size_t count);
 
 /*
  Counts what is alive.

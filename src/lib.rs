@@ -5,7 +5,7 @@
 //! empty for that key, never wrong.
 //!
 //! ```
-//! use genfence::{Cache, Fresh, Source};
+//! use genfence::{Cache, Fresh, SourceResult};
 //! # use std::convert::Infallible;
 //! # async fn select(_: u32) -> Result<Option<String>, Infallible> { Ok(Some("Ada".into())) }
 //! # async fn update_and_commit(_: u32, _: &str) -> Result<(), Infallible> { Ok(()) }
@@ -21,7 +21,7 @@
 //! cache
 //!     .update("user:1", async |_reservation: &genfence::Reservation| {
 //!         update_and_commit(1, "Grace").await?;
-//!         Ok::<_, Infallible>(Source::Committed(Fresh::from("Grace")))
+//!         Ok::<_, Infallible>(SourceResult::Committed(Fresh::from("Grace")))
 //!     })
 //!     .await
 //!     .unwrap();

@@ -8,8 +8,8 @@ use bytes::Bytes;
 use futures_util::future::try_join_all;
 use futures_util::stream::{self, StreamExt as _};
 
-use super::load::{Failure, Load, Loaded};
-use super::lookup::Seen;
+use super::found::{LoadError, Seen};
+use super::load::{Load, Loaded};
 use super::{Cache, CallError, Error, Fresh, Lookup};
 use crate::store::{Store, Value};
 
@@ -141,7 +141,7 @@ impl Cache {
                 Err(error) => {
                     let error = Arc::new(error);
                     batch.to_load.drain().for_each(|(_, load)| {
-                        load.fail(Arc::clone(&error) as Failure);
+                        load.fail(Arc::clone(&error) as LoadError);
                     });
                     return Err(CallError::Caller(error));
                 }
@@ -176,7 +176,7 @@ impl Cache {
     /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), genfence::Error> {
     /// let cache = genfence::Cache::connect("memory://").await?;
     /// for (key, lookup) in ["1", "2"].iter().zip(cache.lookup_many(&["1", "2"]).await?) {
-    ///     if let Some(Lookup::Lease(lease)) = lookup {
+    ///     if let Some(Lookup::Leased(lease)) = lookup {
     ///         lease.fill(format!("what the source has of {key}")).await?;
     ///     }
     /// }
@@ -189,7 +189,7 @@ impl Cache {
     ) -> Result<Vec<Option<Lookup>>, Error> {
         let lookups = self.look_up_all(keys).await?.into_iter().map(|lookup| {
             lookup.map(|lookup| match lookup {
-                Lookup::Lease(lease) => Lookup::Lease(lease.held()),
+                Lookup::Leased(lease) => Lookup::Leased(lease.held()),
                 found => found,
             })
         });
@@ -205,13 +205,13 @@ impl Cache {
         // By value, as a stream of borrowed keys is not known to be `Send`.
         let lookups = read.into_iter().zip(full).map(|(seen, full)| async move {
             match seen {
-                Seen::Found(found) => Some(found.into_lookup()),
+                Seen::Found(found) => found.into_lookup().map(Some),
                 Seen::Nothing(claimed) => self.lookup_now(&full, claimed).await,
             }
         });
+        // All of them, also where one fails: each owns what it brings.
         let lookups: Vec<_> = stream::iter(lookups).buffered(AT_ONCE).collect().await;
-        let lookups = lookups.into_iter().map(Option::transpose);
-        let lookups = lookups.collect::<Result<Vec<_>, Error>>()?;
+        let lookups = lookups.into_iter().collect::<Result<Vec<_>, Error>>()?;
         let bypassed = |lookup: &&Option<Lookup>| matches!(lookup, Some(Lookup::Bypass(_)));
         lookups.iter().filter(bypassed).for_each(|_| self.0.counters.bypasses.add());
         Ok(lookups)
@@ -222,7 +222,7 @@ impl Cache {
             let key = Bytes::clone(key);
             match lookup {
                 Some(Lookup::Hit(hit)) => drop(batch.values.insert(key, hit.value)),
-                Some(Lookup::Lease(lease)) => drop(batch.to_load.insert(key, Load::Leased(lease))),
+                Some(Lookup::Leased(lease)) => drop(batch.to_load.insert(key, Load::Leased(lease))),
                 Some(Lookup::Bypass(_)) => drop(batch.to_load.insert(key, Load::alone(self))),
                 None => batch.held_by_others.push(key),
             }
@@ -249,18 +249,6 @@ impl Cache {
         let filled: Vec<_> = stream::iter(fills).buffered(AT_ONCE).collect().await;
         batch.values.extend(filled.into_iter().collect::<Result<Vec<_>, Error>>()?);
         Ok(())
-    }
-
-    /// Whether a value is too large to be stored, which is counted and logged: what the source has
-    /// is no mistake of the caller's.
-    pub(super) fn is_oversized(&self, fresh: &Fresh) -> bool {
-        let size = fresh.size();
-        let oversized = size > self.0.options.max_value_bytes;
-        if oversized {
-            self.0.counters.oversized.add();
-            tracing::warn!(size, "a value is too large to be stored");
-        }
-        oversized
     }
 
     /// Plain reads of several keys, counted, and what to do where they fail.

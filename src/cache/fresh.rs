@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::Error;
+use super::{Cache, Error};
 use crate::protocol::{MAX_VERSION, Ttl, Version};
 use crate::settings::Options;
 use crate::store::Value;
@@ -68,18 +68,14 @@ impl Fresh {
         self.value
     }
 
-    pub(super) fn size(&self) -> usize {
+    fn size(&self) -> usize {
         self.value.as_ref().map_or(0, Bytes::len)
     }
 
     /// Checks the bounds and draws the time to live.
-    pub(super) fn check(self, options: &Options) -> Result<Checked, Error> {
-        let size = self.size();
-        if size > options.max_value_bytes {
-            return Err(Error::invalid(
-                "value",
-                format!("{size} bytes, at most {} are allowed", options.max_value_bytes),
-            ));
+    fn check(self, options: &Options) -> Result<Checked, Unfit> {
+        if self.size() > options.max_value_bytes {
+            return Err(Unfit::TooLarge);
         }
         let ttl = match self.ttl {
             Some(ttl) => options.check_ttl("ttl", ttl)?,
@@ -95,6 +91,37 @@ pub(super) fn check_version(version: u64) -> Result<Version, Error> {
     Version::new(version).ok_or_else(|| {
         Error::invalid("version", format!("{version}, at most {MAX_VERSION} is allowed"))
     })
+}
+
+impl Cache {
+    /// A value within its bounds. One that is too large is counted and logged: what the source has is no mistake
+    /// of the caller's.
+    pub(super) fn fit(&self, fresh: Fresh) -> Result<Checked, Unfit> {
+        let size = fresh.size();
+        let checked = fresh.check(&self.0.options);
+        if let Err(Unfit::TooLarge) = checked {
+            self.0.counters.oversized.add();
+            let most = self.0.options.max_value_bytes;
+            tracing::warn!(
+                size,
+                most,
+                "a value is too large to be stored; raise `max_value_bytes`"
+            );
+        }
+        checked
+    }
+}
+
+/// Why a value is not stored, which is known before anything is sent.
+pub(super) enum Unfit {
+    TooLarge,
+    Invalid(Error),
+}
+
+impl From<Error> for Unfit {
+    fn from(error: Error) -> Self {
+        Unfit::Invalid(error)
+    }
 }
 
 /// A [`Fresh`] within its bounds.

@@ -10,9 +10,8 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::flight::Mark;
-use super::fresh::{Checked, Fresh};
-use super::load::Failure;
-use super::lookup::{Found, Told};
+use super::found::{Found, LoadError, Told};
+use super::fresh::{Checked, Fresh, Unfit};
 use super::retry::Settled;
 use super::{Cache, Error, Leader};
 use crate::protocol::{Claim, Grant, Refusal, Token, Version};
@@ -24,21 +23,24 @@ use crate::store::{Change, Hit};
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let cache = genfence::Cache::connect("memory://").await?;
-/// use genfence::{Fill, Lookup};
+/// use genfence::{FillOutcome, Lookup};
 ///
-/// let Lookup::Lease(lease) = cache.lookup("k").await? else { panic!("nobody else is here") };
+/// let Lookup::Leased(lease) = cache.lookup("k").await? else { panic!("nobody else is here") };
 /// cache.invalidate("k", None).await?; // somebody changed the source meanwhile
-/// assert!(matches!(lease.fill("old").await?, Fill::Rejected(_)));
+/// assert!(matches!(lease.fill("old").await?, FillOutcome::Rejected(_)));
 /// # Ok(()) }
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "a fill may have lost a race"]
-pub enum Fill {
+#[non_exhaustive]
+pub enum FillOutcome {
     /// The value is in the cache.
     Stored,
     /// The race was lost: the key was written, invalidated, evicted, or leased by another since.
     /// Nothing was stored.
     Rejected(Refusal),
+    /// The value is larger than the option `max_value_bytes`. Nothing was stored, and the lease is given back.
+    TooLarge,
     /// Nobody answered. The value may be in the cache, and is right if it is.
     InDoubt,
 }
@@ -56,11 +58,11 @@ pub enum Fill {
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let cache = genfence::Cache::connect("memory://").await?;
-/// use genfence::{Fill, Lookup};
+/// use genfence::{FillOutcome, Lookup};
 ///
-/// let Lookup::Lease(lease) = cache.lookup("k").await? else { panic!("nobody else is here") };
+/// let Lookup::Leased(lease) = cache.lookup("k").await? else { panic!("nobody else is here") };
 /// let value = "read from the source after the lease came";
-/// assert_eq!(lease.fill(value).await?, Fill::Stored);
+/// assert_eq!(lease.fill(value).await?, FillOutcome::Stored);
 /// # Ok(()) }
 /// ```
 pub struct Lease {
@@ -100,23 +102,21 @@ impl Lease {
     /// Stores what the source said after this lease came, unless the key was changed since.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for a value, a version or a time to live out of bounds: nothing was
-    /// sent, and the lease is given back; a value that is too large is counted. [`Error::Store`] if the
-    /// store gave no answer and the value was certainly not stored.
-    pub async fn fill(self, fresh: impl Into<Fresh>) -> Result<Fill, Error> {
+    /// [`Error::Invalid`] for a version or a time to live out of bounds: nothing was sent, and the lease is given
+    /// back. [`Error::Store`] if the store gave no answer and the value was certainly not stored.
+    pub async fn fill(self, fresh: impl Into<Fresh>) -> Result<FillOutcome, Error> {
         let fresh = fresh.into();
-        match fresh.clone().check(&self.cache.0.options) {
+        match self.cache.fit(fresh.clone()) {
             Ok(checked) => self.fill_checked(checked).await,
-            Err(refused) => {
-                if self.cache.is_oversized(&fresh) {
-                    self.give_back(&fresh).await;
-                }
-                Err(refused)
+            Err(Unfit::TooLarge) => {
+                self.give_back(&fresh).await;
+                Ok(FillOutcome::TooLarge)
             }
+            Err(Unfit::Invalid(error)) => Err(error),
         }
     }
 
-    pub(super) async fn fill_checked(self, fresh: Checked) -> Result<Fill, Error> {
+    pub(super) async fn fill_checked(self, fresh: Checked) -> Result<FillOutcome, Error> {
         let Checked { value, version, ttl } = fresh;
         let grant = self.shared.grant.lock().await.take();
         self.keeper.abort();
@@ -124,7 +124,7 @@ impl Lease {
         let (Some(grant), Some(mut leader)) = (grant, leader) else {
             // The keeper gave up, and another caller may be filling.
             self.cache.0.counters.fills_rejected.add();
-            return Ok(Fill::Rejected(Refusal::Condition));
+            return Ok(FillOutcome::Rejected(Refusal::Condition));
         };
         let sent = leader.mark();
         let change = Change::Fill {
@@ -157,17 +157,17 @@ impl Lease {
         match settled {
             Ok(Settled::Applied) => {
                 counters.fills_stored.add();
-                Ok(Fill::Stored)
+                Ok(FillOutcome::Stored)
             }
             Ok(Settled::Refused(why)) => {
                 counters.fills_rejected.add();
                 tracing::debug!(%why, "a fill lost its race");
-                Ok(Fill::Rejected(why))
+                Ok(FillOutcome::Rejected(why))
             }
             Ok(Settled::InDoubt(error)) => {
                 counters.in_doubt.add();
                 tracing::warn!(%error, "nobody answered to a fill");
-                Ok(Fill::InDoubt)
+                Ok(FillOutcome::InDoubt)
             }
             Err(error) => {
                 counters.failures.add();
@@ -208,7 +208,7 @@ impl Lease {
 
     /// Gives the lease up: those who had joined before the source was read share the failure, and the next of
     /// the others takes it over. Says how many were told.
-    pub(super) fn fail(self, failure: Failure) -> usize {
+    pub(super) fn fail(self, failure: LoadError) -> usize {
         self.keeper.abort();
         let leader = self.shared.leader.lock().take();
         leader.map_or(0, |leader| leader.tell(&Told::LoadFailed(failure), self.read))

@@ -1,6 +1,5 @@
 //! One load for all who wait in a process, stored or not.
 
-use std::any::Any;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,18 +10,17 @@ use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 
 #[cfg(feature = "capi")]
-use super::Fill;
+use super::FillOutcome;
 use super::flight::{Mark, Role, Verdict};
-use super::lookup::{Bypass, Found, Missed, Patience, Seen, Told};
+use super::found::{Bypass, Found, LoadError, Seen, Told};
+use super::fresh::Unfit;
+use super::lookup::{Missed, Patience};
 use super::retry::token;
 use super::{Cache, CallError, Error, Fresh, Leader, Lease, Lookup};
 #[cfg(feature = "capi")]
 use crate::protocol::Refusal;
 use crate::protocol::Version;
 use crate::store::{Hit, Value};
-
-/// What a loader failed with: the caller's own error, shared by those who waited for it.
-pub(crate) type Failure = Arc<dyn Any + Send + Sync>;
 
 /// What a caller finds who loads, if it comes to that, for all who wait in this process.
 pub(crate) enum ToLoad {
@@ -34,7 +32,7 @@ pub(crate) enum ToLoad {
         Option<Bypass>,
     ),
     /// Another caller's load failed.
-    Failed(Failure),
+    Failed(LoadError),
 }
 
 /// The permission to load. Dropped unused, it goes to the next who waits.
@@ -97,7 +95,7 @@ impl Unleased {
         leader.tell(&Told::Loaded(hit), mark);
     }
 
-    fn fail(self, failure: Failure) -> usize {
+    fn fail(self, failure: LoadError) -> usize {
         self.take().map_or(0, |leader| leader.tell(&Told::LoadFailed(failure), self.read))
     }
 }
@@ -118,7 +116,7 @@ impl Load {
 
     /// The load failed: those who had joined before it began share that, and the next of the others loads.
     /// Says how many were told.
-    pub(crate) fn fail(self, failure: Failure) -> usize {
+    pub(crate) fn fail(self, failure: LoadError) -> usize {
         match self {
             Load::Leased(lease) => lease.fail(failure),
             Load::Unleased(unleased) => unleased.fail(failure),
@@ -138,13 +136,17 @@ impl Load {
 
     /// As [`Lease::fill`]; without a lease the value only goes to those who wait.
     #[cfg(feature = "capi")]
-    pub(crate) async fn fill(self, fresh: Fresh) -> Result<Fill, Error> {
+    pub(crate) async fn fill(self, fresh: Fresh) -> Result<FillOutcome, Error> {
         match self {
             Load::Leased(lease) => lease.fill(fresh).await,
             Load::Unleased(unleased) => {
-                fresh.clone().check(&unleased.cache.0.options)?;
+                let outcome = match unleased.cache.fit(fresh.clone()) {
+                    Ok(_) => FillOutcome::Rejected(Refusal::Condition),
+                    Err(Unfit::TooLarge) => FillOutcome::TooLarge,
+                    Err(Unfit::Invalid(error)) => return Err(error),
+                };
                 unleased.share(&fresh).await;
-                Ok(Fill::Rejected(Refusal::Condition))
+                Ok(outcome)
             }
         }
     }
@@ -195,7 +197,7 @@ impl Cache {
             Missed::Led(Found::Bypass(why), leader, _) => (Some(leader), why),
             Missed::Led(found, leader, mark) => match found.answer(leader, mark)? {
                 Lookup::Hit(hit) => return Ok(ToLoad::Hit(hit)),
-                Lookup::Lease(lease) => return Ok(ToLoad::Load(Load::Leased(lease), None)),
+                Lookup::Leased(lease) => return Ok(ToLoad::Load(Load::Leased(lease), None)),
                 Lookup::Bypass(why) => (None, why),
             },
             Missed::Told(Told::Found(Found::Bypass(why))) => {
@@ -269,7 +271,7 @@ impl Cache {
             Ok(loaded) => loaded,
             Err(error) => {
                 let error = Arc::new(error);
-                load.fail(Arc::clone(&error) as Failure);
+                load.fail(Arc::clone(&error) as LoadError);
                 return Err(CallError::Caller(error));
             }
         };
@@ -287,11 +289,14 @@ impl Cache {
     /// [`Error::Invalid`] for a version or a time to live out of bounds. That a fill fails is no error here, as
     /// the value is there.
     pub(crate) async fn end_load(&self, load: Load, fresh: Fresh) -> Result<(), Error> {
-        if self.is_oversized(&fresh) {
-            load.share(&fresh).await;
-            return Ok(());
-        }
-        let checked = fresh.clone().check(&self.0.options)?;
+        let checked = match self.fit(fresh.clone()) {
+            Ok(checked) => checked,
+            Err(Unfit::TooLarge) => {
+                load.share(&fresh).await;
+                return Ok(());
+            }
+            Err(Unfit::Invalid(error)) => return Err(error),
+        };
         let lease = match load {
             Load::Leased(lease) => lease,
             Load::Unleased(unleased) => {

@@ -6,8 +6,8 @@ use bytes::Bytes;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::flight::{Mark, Role, Verdict};
+use super::found::{Bypass, Found, Seen, Told};
 use super::lease::Lease;
-use super::load::Failure;
 use super::retry::jittered;
 use super::{Cache, Error, Leader};
 use crate::protocol::{self, Claim, Version};
@@ -24,7 +24,7 @@ use crate::store::{Hit, Read, Snapshot, Store, StoreError};
 ///
 /// match cache.lookup("k").await? {
 ///     Lookup::Hit(hit) => println!("{:?}", hit.value),
-///     Lookup::Lease(lease) => drop(lease.fill("read now").await?),
+///     Lookup::Leased(lease) => drop(lease.fill("read now").await?),
 ///     Lookup::Bypass(why) => println!("reading the source, storing nothing: {why:?}"),
 /// }
 /// # Ok(()) }
@@ -36,50 +36,9 @@ pub enum Lookup {
     Hit(Hit),
     /// No value, and the caller, alone among all processes, should read the source **now** and
     /// fill. What it has read before does not count.
-    Lease(Lease),
+    Leased(Lease),
     /// No value, and nothing should be stored: read the source, and leave the cache alone.
     Bypass(Bypass),
-}
-
-/// Why a lookup ended in a bypass.
-///
-/// # Example
-/// ```
-/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # let cache = genfence::Cache::connect("memory://").await?;
-/// use genfence::{Bypass, Lookup};
-///
-/// let _writer = cache.reserve("k").await?;
-/// assert!(matches!(cache.lookup("k").await?, Lookup::Bypass(Bypass::Reserved)));
-/// # Ok(()) }
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Bypass {
-    /// A writer holds the key.
-    Reserved,
-    /// Somebody else's fill took longer than the caller may wait.
-    Slow,
-    /// The store gave no answer.
-    Unreachable,
-}
-
-/// What a leader tells those who wait for it.
-#[derive(Clone)]
-pub(super) enum Told {
-    Found(Found),
-    /// What a load beside the cache brought, which nothing vouches for but the source: no hit.
-    Loaded(Hit),
-    /// The load failed that began after they came.
-    LoadFailed(Failure),
-}
-
-/// What a lookup finds that is not the caller's to load.
-#[derive(Clone)]
-pub(super) enum Found {
-    Hit(Hit),
-    Bypass(Bypass),
-    Failed(Error),
 }
 
 impl Found {
@@ -98,13 +57,6 @@ impl Found {
             Found::Failed(error) => Err(error),
         }
     }
-}
-
-/// What a plain read says to a lookup.
-pub(super) enum Seen {
-    Found(Found),
-    /// There is no value; whether somebody's claim, live or not, is on the key.
-    Nothing(bool),
 }
 
 /// Who waits for whose load.
@@ -130,13 +82,20 @@ pub(super) enum Missed {
 
 impl Missed {
     /// To one who waits for nobody, and tells everybody.
-    fn at_once(self) -> Option<Result<Lookup, Error>> {
+    fn at_once(self) -> Result<Option<Lookup>, Error> {
         match self {
-            Missed::Leased(lease) => Some(Ok(Lookup::Lease(lease))),
-            Missed::Led(found, leader, mark) => Some(found.answer(leader, mark)),
-            Missed::Told(_) | Missed::Slow(_) => None,
+            Missed::Leased(lease) => Ok(Some(Lookup::Leased(lease))),
+            Missed::Led(found, leader, mark) => found.answer(leader, mark).map(Some),
+            Missed::Told(_) | Missed::Slow(_) => Ok(None),
         }
     }
+}
+
+/// What asking for a lease comes to.
+enum Asked {
+    Over(Missed),
+    /// Somebody holds the key. The lead is given back.
+    Refused(Leader),
 }
 
 /// What the record of a key says to one who does not get its lease.
@@ -162,15 +121,15 @@ impl Cache {
     ///
     /// # Example
     /// ```
-    /// use genfence::{Cache, Fill, Lookup};
+    /// use genfence::{Cache, FillOutcome, Lookup};
     ///
     /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
     /// let cache = Cache::connect("memory://").await?;
     /// let value = match cache.lookup("user:1").await? {
     ///     Lookup::Hit(hit) => hit.value,
-    ///     Lookup::Lease(lease) => {
+    ///     Lookup::Leased(lease) => {
     ///         let value = "read from the source, now";
-    ///         assert_eq!(lease.fill(value).await?, Fill::Stored);
+    ///         assert_eq!(lease.fill(value).await?, FillOutcome::Stored);
     ///         Some(value.into())
     ///     }
     ///     Lookup::Bypass(_) => Some("read from the source".into()),
@@ -233,7 +192,7 @@ impl Cache {
 
     async fn look_up_missing(&self, key: Bytes, claimed: bool) -> Result<Lookup, Error> {
         match self.miss(key, claimed, None, Patience::Bounded).await? {
-            Missed::Leased(lease) => Ok(Lookup::Lease(lease.held())),
+            Missed::Leased(lease) => Ok(Lookup::Leased(lease.held())),
             Missed::Led(found, leader, mark) => found.answer(leader, mark),
             Missed::Told(Told::Found(found)) => found.into_lookup(),
             // Who is told of another's load, and not of the cache, looks again until its time is up.
@@ -316,8 +275,8 @@ impl Cache {
         loop {
             if !claimed {
                 leader = match self.take_lease(leader).await {
-                    Ok(missed) => return missed,
-                    Err(refused) => refused,
+                    Asked::Over(missed) => return missed,
+                    Asked::Refused(leader) => leader,
                 };
             }
             loop {
@@ -348,17 +307,17 @@ impl Cache {
     }
 
     /// Asks for the lease once. Gives the lead back where somebody holds the key.
-    async fn take_lease(&self, mut leader: Leader) -> Result<Missed, Leader> {
+    async fn take_lease(&self, mut leader: Leader) -> Asked {
         let (time, ttl) = (self.0.options.lease_time, self.0.options.claim_ttl());
         let key = leader.key().clone();
         let claim = |token, previous| Claim::Lease { token, previous, time, ttl };
         match self.claim_anew(&key, &mut leader.carried, claim).await {
             Ok(Ok((token, grant))) => {
                 self.0.counters.leases.add();
-                Ok(Missed::Leased(Lease::new(self.clone(), leader, token, grant)))
+                Asked::Over(Missed::Leased(Lease::new(self.clone(), leader, token, grant)))
             }
-            Ok(Err(_)) => Err(leader),
-            Err(error) => Ok(Missed::Led(self.unreachable(error), leader, Mark::ALL)),
+            Ok(Err(_)) => Asked::Refused(leader),
+            Err(error) => Asked::Over(Missed::Led(self.unreachable(error), leader, Mark::ALL)),
         }
     }
 
@@ -401,19 +360,22 @@ impl Cache {
         &self,
         key: &Bytes,
         claimed: bool,
-    ) -> Option<Result<Lookup, Error>> {
-        let mut leader = self.0.flights.try_lead(key)?;
+    ) -> Result<Option<Lookup>, Error> {
+        let Some(mut leader) = self.0.flights.try_lead(key) else { return Ok(None) };
         if !claimed {
             leader = match self.take_lease(leader).await {
-                Ok(missed) => return missed.at_once(),
-                Err(refused) => refused,
+                Asked::Over(missed) => return missed.at_once(),
+                Asked::Refused(leader) => leader,
             };
         }
         let mark = leader.mark();
         match self.look(leader.key()).await {
-            Look::Found(found) => Some(found.answer(leader, mark)),
-            Look::Free if claimed => self.take_lease(leader).await.ok()?.at_once(),
-            Look::Leased(_) | Look::Free => None,
+            Look::Found(found) => found.answer(leader, mark).map(Some),
+            Look::Free if claimed => match self.take_lease(leader).await {
+                Asked::Over(missed) => missed.at_once(),
+                Asked::Refused(_) => Ok(None),
+            },
+            Look::Leased(_) | Look::Free => Ok(None),
         }
     }
 }

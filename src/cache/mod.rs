@@ -5,6 +5,7 @@ mod counters;
 mod error;
 mod fill;
 mod flight;
+mod found;
 mod fresh;
 mod lease;
 mod load;
@@ -38,23 +39,26 @@ use crate::protocol::Token;
 use crate::settings::Options;
 use crate::store::{Backend, Change, Diagnosis, Hit, Snapshot, Store};
 use flight::Flights;
-use lookup::{Found, Seen, Told};
+use found::{Found, Seen, Told};
 
 pub use builder::Builder;
 #[cfg(feature = "capi")]
 pub(crate) use counters::counters;
 pub use error::{CallError, Error};
+pub use found::Bypass;
 pub use fresh::Fresh;
-pub use lease::{Fill, Lease};
+pub use lease::{FillOutcome, Lease};
 #[cfg(feature = "capi")]
 pub(crate) use load::{Load, ToLoad};
-pub use lookup::{Bypass, Lookup};
-pub use reservation::{Commit, Release, Reservation};
+pub use lookup::Lookup;
+#[cfg(feature = "capi")]
+pub(crate) use reservation::Held;
+pub use reservation::{CommitOutcome, ReleaseOutcome, Reservation};
 pub use stats::Stats;
 #[cfg(feature = "serde")]
 pub use typed::Typed;
-pub use update::{Source, Update};
-pub use write::{Replace, Set, Touch};
+pub use update::{SourceResult, UpdateOutcome};
+pub use write::{ReplaceOutcome, SetOutcome, TouchOutcome};
 
 /// A flight's lead carries the tokens of leases that its next holder may replace.
 type Leader = flight::Leader<Told, Token>;
@@ -72,7 +76,7 @@ const FLIGHT_SHARDS: usize = 64;
 ///
 /// # Example
 /// ```
-/// use genfence::{Cache, Fresh, Source, Update};
+/// use genfence::{Cache, Fresh, SourceResult, UpdateOutcome};
 /// # use std::convert::Infallible;
 ///
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
@@ -86,11 +90,11 @@ const FLIGHT_SHARDS: usize = 64;
 /// let update = cache
 ///     .update("user:1", async |_reservation| {
 ///         // … UPDATE users SET name = 'Grace' …; COMMIT
-///         Ok::<_, Infallible>(Source::Committed(Fresh::from("Grace")))
+///         Ok::<_, Infallible>(SourceResult::Committed(Fresh::from("Grace")))
 ///     })
 ///     .await
 ///     .unwrap();
-/// assert_eq!(update, Update::Stored);
+/// assert_eq!(update, UpdateOutcome::Stored);
 /// # Ok::<(), genfence::Error>(()) }).unwrap();
 /// ```
 #[derive(Clone)]

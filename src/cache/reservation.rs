@@ -1,13 +1,14 @@
 //! **reserve**, and what can be done with a reservation.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::time::timeout;
 
-use super::fresh::{Checked, Fresh, check_version};
+use super::fresh::{Checked, Fresh, Unfit, check_version};
 use super::retry::Settled;
 use super::stopwatch::Stopwatch;
 use super::{Cache, Error};
@@ -21,21 +22,24 @@ use crate::store::{Change, StoreError};
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let cache = genfence::Cache::connect("memory://").await?;
-/// use genfence::Commit;
+/// use genfence::CommitOutcome;
 ///
 /// let (first, second) = (cache.reserve("k").await?, cache.reserve("k").await?);
 /// // Without versions nobody knows whose change came last.
-/// assert_eq!(first.commit("one").await?, Commit::Purged);
-/// assert_eq!(second.commit("other").await?, Commit::Purged);
+/// assert_eq!(first.commit("one").await?, CommitOutcome::Purged);
+/// assert_eq!(second.commit("other").await?, CommitOutcome::Purged);
 /// # Ok(()) }
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "a commit may have lost a race"]
-pub enum Commit {
+#[non_exhaustive]
+pub enum CommitOutcome {
     /// The value is in the cache.
     Stored,
     /// Another writer crossed this one: the key is empty, and the next reader fills it.
     Purged,
+    /// The value is larger than the option `max_value_bytes`: the key was released, and is empty.
+    TooLarge,
     /// Nobody answered. The key is bypassed until the reservation expires; a release is tried in
     /// the background until then.
     InDoubt,
@@ -47,14 +51,14 @@ pub enum Commit {
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let cache = genfence::Cache::connect("memory://").await?;
-/// use genfence::Release;
+/// use genfence::ReleaseOutcome;
 ///
 /// let reservation = cache.reserve("k").await?;
-/// assert_eq!(reservation.release(None).await?, Release::Purged);
+/// assert_eq!(reservation.release(None).await?, ReleaseOutcome::Purged);
 /// # Ok(()) }
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Release {
+pub enum ReleaseOutcome {
     /// The key is empty.
     Purged,
     /// Nobody answered. The key is bypassed until the reservation expires; the release goes on
@@ -87,13 +91,20 @@ pub enum Release {
 /// ```
 #[must_use = "a reservation that is dropped bypasses its key until it expires"]
 pub struct Reservation {
+    held: Arc<Held>,
+    /// Earlier attempts whose answer never came.
+    unanswered: Vec<Token>,
+    finished: bool,
+}
+
+/// What can be asked of a reservation, and asked for, also while it is being used up.
+pub(crate) struct Held {
     cache: Cache,
     key: Bytes,
     token: Token,
-    /// Earlier attempts whose answer never came.
-    unanswered: Vec<Token>,
     granted: Mutex<Granted>,
-    finished: bool,
+    /// While a renew is under way, so that what uses the reservation up carries its answer.
+    renewing: tokio::sync::Mutex<()>,
 }
 
 #[derive(Clone, Copy)]
@@ -118,13 +129,13 @@ impl Cache {
     ///
     /// # Example
     /// ```
-    /// use genfence::{Cache, Commit};
+    /// use genfence::{Cache, CommitOutcome};
     ///
     /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
     /// let cache = Cache::connect("memory://").await?;
     /// let reservation = cache.reserve("user:1").await?;
     /// // … change the source within `reservation.remaining()`, and commit there …
-    /// assert_eq!(reservation.commit("new value").await?, Commit::Stored);
+    /// assert_eq!(reservation.commit("new value").await?, CommitOutcome::Stored);
     /// # Ok::<(), genfence::Error>(()) }).unwrap();
     /// ```
     pub async fn reserve(&self, key: impl AsRef<[u8]>) -> Result<Reservation, Error> {
@@ -161,7 +172,9 @@ impl Cache {
         };
         let unanswered = sending.arrived();
         let granted = Mutex::new(Granted { grant, since, time: self.source_time() });
-        Ok(Reservation { cache: self.clone(), key, token, unanswered, granted, finished: false })
+        let (cache, renewing) = (self.clone(), tokio::sync::Mutex::default());
+        let held = Arc::new(Held { cache, key, token, granted, renewing });
+        Ok(Reservation { held, unanswered, finished: false })
     }
 
     /// How long a source may take under a reservation.
@@ -197,30 +210,14 @@ impl Drop for Sending<'_> {
     }
 }
 
-impl Reservation {
-    /// How long the source may still take: the reservation time less the margin, counted from
-    /// before the reserve was sent, on a clock that goes on while the machine is suspended (where the
-    /// system has one: Linux, Windows, Apple's). Zero means that it is too late to begin.
-    #[must_use]
+impl Held {
     pub fn remaining(&self) -> Duration {
         let Granted { since, time, .. } = *self.granted.lock();
         time.saturating_sub(since.elapsed())
     }
 
-    /// Whether the key is held. Not so only where the store gave no answer and the option
-    /// `unreachable_reserve` says to proceed.
-    #[must_use]
-    pub fn is_held(&self) -> bool {
-        self.granted.lock().grant.is_some()
-    }
-
-    /// Asks for the whole reservation time anew. `false`: the reservation has expired; the source
-    /// must not be changed any more, and if it was, only [`release`](Reservation::release) is left.
-    ///
-    /// # Errors
-    /// [`Error::Store`] if the store gave no answer: [`remaining`](Reservation::remaining) stays as
-    /// it was.
     pub async fn renew(&self) -> Result<bool, Error> {
+        let _renewing = self.renewing.lock().await;
         let Some(grant) = self.granted.lock().grant else { return Ok(false) };
         let (time, ttl) = (self.cache.0.options.reservation_time, self.cache.0.options.claim_ttl());
         let since = Stopwatch::start();
@@ -236,22 +233,69 @@ impl Reservation {
         Ok(renewed.is_ok())
     }
 
+    /// The command that may store. `None` where none can.
+    fn commit(&self, fresh: Checked) -> Option<Change> {
+        let Checked { value, version, ttl } = fresh;
+        let token = self.token;
+        let Grant { generation, deadline, alone } = self.granted.lock().grant?;
+        match version {
+            Some(version) => Some(Change::CommitVersioned { token, deadline, value, version, ttl }),
+            None if alone => Some(Change::Commit { token, deadline, generation, value, ttl }),
+            None => None,
+        }
+    }
+}
+
+impl Reservation {
+    /// How long the source may still take: the reservation time less the margin, counted from
+    /// before the reserve was sent, on a clock that goes on while the machine is suspended (where the
+    /// system has one: Linux, Windows, Apple's). Zero means that it is too late to begin.
+    #[must_use]
+    pub fn remaining(&self) -> Duration {
+        self.held.remaining()
+    }
+
+    /// Whether the key is held. Not so only where the store gave no answer and the option
+    /// `unreachable_reserve` says to proceed.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        self.held.granted.lock().grant.is_some()
+    }
+
+    /// Asks for the whole reservation time anew. `false`: the reservation has expired; the source
+    /// must not be changed any more, and if it was, only [`release`](Reservation::release) is left.
+    ///
+    /// # Errors
+    /// [`Error::Store`] if the store gave no answer: [`remaining`](Reservation::remaining) stays as
+    /// it was.
+    pub async fn renew(&self) -> Result<bool, Error> {
+        self.held.renew().await
+    }
+
+    /// What goes on to be asked while it is used up.
+    #[cfg(feature = "capi")]
+    pub(crate) fn held(&self) -> Arc<Held> {
+        Arc::clone(&self.held)
+    }
+
     /// Says that the source was changed to this value, and committed. A version makes it
     /// [`commit_versioned`](Reservation::commit_versioned).
     ///
     /// # Errors
-    /// [`Error::Invalid`] for a value, a version or a time to live out of bounds. The source was
-    /// changed all the same, so the key is released.
-    pub async fn commit(self, fresh: impl Into<Fresh>) -> Result<Commit, Error> {
+    /// [`Error::Invalid`] for a version or a time to live out of bounds. The source was changed all the same, so
+    /// the key is released.
+    pub async fn commit(self, fresh: impl Into<Fresh>) -> Result<CommitOutcome, Error> {
         let fresh: Fresh = fresh.into();
         let version = fresh.version;
-        match fresh.check(&self.cache.0.options) {
-            Ok(fresh) => Ok(self.commit_checked(fresh).await),
-            Err(error) => {
-                let version = version.and_then(Version::new);
-                self.release_checked(version).await;
-                Err(error)
-            }
+        let unfit = match self.held.cache.fit(fresh) {
+            Ok(fresh) => return Ok(self.commit_checked(fresh).await),
+            Err(unfit) => unfit,
+        };
+        let released = self.release_checked(version.and_then(Version::new)).await;
+        match (unfit, released) {
+            (Unfit::Invalid(error), _) => Err(error),
+            (Unfit::TooLarge, ReleaseOutcome::Purged) => Ok(CommitOutcome::TooLarge),
+            (Unfit::TooLarge, ReleaseOutcome::InDoubt) => Ok(CommitOutcome::InDoubt),
         }
     }
 
@@ -264,7 +308,7 @@ impl Reservation {
         self,
         fresh: impl Into<Fresh>,
         version: u64,
-    ) -> Result<Commit, Error> {
+    ) -> Result<CommitOutcome, Error> {
         self.commit(fresh.into().version(version)).await
     }
 
@@ -273,7 +317,7 @@ impl Reservation {
     ///
     /// # Errors
     /// [`Error::Invalid`] for a version out of bounds; the key is released all the same.
-    pub async fn release(self, version: Option<u64>) -> Result<Release, Error> {
+    pub async fn release(self, version: Option<u64>) -> Result<ReleaseOutcome, Error> {
         let checked = version.map(check_version).transpose();
         let released = self.release_checked(checked.clone().unwrap_or_default()).await;
         checked.map(|_| released)
@@ -289,62 +333,56 @@ impl Reservation {
         if previous.is_empty() && !self.is_held() {
             return;
         }
-        let abort = Change::Abort { token: self.token, previous };
-        if let Err(error) = self.cache.settle(&self.key, &abort, None).await {
+        let Held { cache, key, token, renewing, .. } = &*self.held;
+        let _renewed = renewing.lock().await;
+        let abort = Change::Abort { token: *token, previous };
+        if let Err(error) = cache.settle(key, &abort, None).await {
             tracing::debug!(%error, "an abort was not answered");
         }
     }
 
-    async fn commit_checked(self, fresh: Checked) -> Commit {
+    async fn commit_checked(self, fresh: Checked) -> CommitOutcome {
         let version = fresh.version;
-        let stored = match self.commit_change(fresh) {
-            Some(change) => self.cache.settle(&self.key, &change, Some(self.token)).await,
+        let Held { cache, key, token, renewing, .. } = &*self.held;
+        drop(renewing.lock().await);
+        let stored = match self.held.commit(fresh) {
+            Some(change) => cache.settle(key, &change, Some(*token)).await,
             None => Ok(Settled::Refused(crate::protocol::Refusal::Condition)),
         };
         if let Ok(Settled::Applied) = stored {
-            self.cache.0.counters.commits_stored.add();
+            cache.0.counters.commits_stored.add();
             self.finish();
-            return Commit::Stored;
+            return CommitOutcome::Stored;
         }
         // The source did change, so the key must not stay as it is. Once the release is applied, no
         // packet of the commit can store any more, not even one that is still under way.
         match self.release_checked(version).await {
-            Release::Purged => Commit::Purged,
-            Release::InDoubt => Commit::InDoubt,
+            ReleaseOutcome::Purged => CommitOutcome::Purged,
+            ReleaseOutcome::InDoubt => CommitOutcome::InDoubt,
         }
     }
 
-    /// The command that may store. `None` where none can.
-    fn commit_change(&self, fresh: Checked) -> Option<Change> {
-        let Checked { value, version, ttl } = fresh;
-        let token = self.token;
-        let Grant { generation, deadline, alone } = self.granted.lock().grant?;
-        match version {
-            Some(version) => Some(Change::CommitVersioned { token, deadline, value, version, ttl }),
-            None if alone => Some(Change::Commit { token, deadline, generation, value, ttl }),
-            None => None,
-        }
-    }
-
-    async fn release_checked(self, version: Option<Version>) -> Release {
-        let ttl = self.cache.0.options.claim_ttl();
-        let change = Change::Release { token: self.token, version, ttl };
-        let released = self.cache.settle(&self.key, &change, None).await;
+    async fn release_checked(self, version: Option<Version>) -> ReleaseOutcome {
+        let Held { cache, key, token, renewing, .. } = &*self.held;
+        drop(renewing.lock().await);
+        let ttl = cache.0.options.claim_ttl();
+        let change = Change::Release { token: *token, version, ttl };
+        let released = cache.settle(key, &change, None).await;
         // Refused means that there is no record, so there is no value either.
         if let Ok(Settled::Applied | Settled::Refused(_)) = released {
-            self.cache.0.counters.purges.add();
+            cache.0.counters.purges.add();
             self.finish();
-            return Release::Purged;
+            return ReleaseOutcome::Purged;
         }
-        self.cache.0.counters.in_doubt.add();
+        cache.0.counters.in_doubt.add();
         tracing::warn!("nobody answered to a release; it goes on in the background");
         self.release_in_background(change);
-        Release::InDoubt
+        ReleaseOutcome::InDoubt
     }
 
     /// Until the reservation has expired there is nothing that this could come too late for.
     fn release_in_background(self, change: Change) {
-        let (cache, key) = (self.cache.clone(), self.key.clone());
+        let (cache, key) = (self.held.cache.clone(), self.held.key.clone());
         self.finish();
         let patience = cache.0.options.reservation_time;
         cache.clone().spawn(async move {
@@ -368,7 +406,7 @@ impl Reservation {
 impl Drop for Reservation {
     fn drop(&mut self) {
         if !self.finished && self.is_held() {
-            self.cache.0.counters.reservations_left.add();
+            self.held.cache.0.counters.reservations_left.add();
             tracing::info!(
                 "a reservation was left to expire; commit, release or abort it to free its key"
             );

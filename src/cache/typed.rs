@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::load::Loaded;
-use super::{Cache, CallError, Error, Fresh, Reservation, Set, Source, Update};
+use super::{Cache, CallError, Error, Fresh, Reservation, SetOutcome, SourceResult, UpdateOutcome};
 
 impl Fresh {
     /// A value as JSON.
@@ -38,7 +38,7 @@ impl Cache {
 ///
 /// # Example
 /// ```
-/// use genfence::{Cache, Fresh, Source};
+/// use genfence::{Cache, Fresh};
 /// use serde::{Deserialize, Serialize};
 /// # use std::convert::Infallible;
 ///
@@ -151,19 +151,19 @@ impl<T: Serialize + DeserializeOwned> Typed<T> {
         &self,
         key: impl AsRef<[u8]>,
         change: F,
-    ) -> Result<Update, CallError<E>>
+    ) -> Result<UpdateOutcome, CallError<E>>
     where
         F: AsyncFnOnce(&Reservation) -> Result<Option<T>, E>,
     {
         let mut unwritten = None;
         let updated = self.cache.update(key, async |reservation: &Reservation| {
             Ok(match change(reservation).await? {
-                None => Source::Committed(Fresh::nothing()),
+                None => SourceResult::Committed(Fresh::nothing()),
                 Some(value) => match Fresh::json(&value) {
-                    Ok(fresh) => Source::Committed(fresh),
+                    Ok(fresh) => SourceResult::Committed(fresh),
                     Err(error) => {
                         unwritten = Some(error);
-                        Source::Changed(None)
+                        SourceResult::Changed(None)
                     }
                 },
             })
@@ -176,7 +176,7 @@ impl<T: Serialize + DeserializeOwned> Typed<T> {
     ///
     /// # Errors
     /// As [`Cache::set`], and [`Error::Invalid`] for a value that cannot be written as JSON.
-    pub async fn set(&self, key: impl AsRef<[u8]>, value: &T) -> Result<Set, Error> {
+    pub async fn set(&self, key: impl AsRef<[u8]>, value: &T) -> Result<SetOutcome, Error> {
         self.cache.set(key, Fresh::json(value)?).await
     }
 }

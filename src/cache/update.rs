@@ -2,7 +2,7 @@
 
 #[cfg(doc)]
 use super::Error;
-use super::{Cache, CallError, Commit, Fresh, Release, Reservation};
+use super::{Cache, CallError, CommitOutcome, Fresh, ReleaseOutcome, Reservation};
 
 /// What became of the source, as the closure of [`Cache::update`] reports it.
 ///
@@ -10,17 +10,17 @@ use super::{Cache, CallError, Commit, Fresh, Release, Reservation};
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let cache = genfence::Cache::connect("memory://").await?;
-/// use genfence::{Fresh, Reservation, Source, Update};
+/// use genfence::{Fresh, Reservation, SourceResult, UpdateOutcome};
 ///
 /// let delete = async |_: &Reservation| {
 ///     // DELETE … WHERE id = 1; COMMIT
-///     Ok::<_, std::io::Error>(Source::Committed(Fresh::nothing()))
+///     Ok::<_, std::io::Error>(SourceResult::Committed(Fresh::nothing()))
 /// };
-/// assert_eq!(cache.update("user:1", delete).await?, Update::Stored);
+/// assert_eq!(cache.update("user:1", delete).await?, UpdateOutcome::Stored);
 /// # Ok(()) }
 /// ```
 #[derive(Clone, Debug)]
-pub enum Source {
+pub enum SourceResult {
     /// It was changed and committed; the key now has this value. A deleted row is
     /// [`Fresh::nothing`].
     Committed(Fresh),
@@ -37,19 +37,22 @@ pub enum Source {
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let cache = genfence::Cache::connect("memory://").await?;
-/// use genfence::{Reservation, Source, Update};
+/// use genfence::{Reservation, SourceResult, UpdateOutcome};
 ///
-/// let change = async |_: &Reservation| Ok::<_, std::io::Error>(Source::RolledBack);
-/// assert_eq!(cache.update("k", change).await?, Update::RolledBack);
+/// let change = async |_: &Reservation| Ok::<_, std::io::Error>(SourceResult::RolledBack);
+/// assert_eq!(cache.update("k", change).await?, UpdateOutcome::RolledBack);
 /// # Ok(()) }
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "an update may have lost a race"]
-pub enum Update {
+#[non_exhaustive]
+pub enum UpdateOutcome {
     /// The source was changed; the new value is in the cache.
     Stored,
     /// The source was changed; the key is empty, and the next reader fills it.
     Purged,
+    /// The source was changed; the new value is larger than the option `max_value_bytes`: the key is empty.
+    TooLarge,
     /// The source was changed; the cache did not answer. The key is bypassed until the reservation
     /// expires.
     InDoubt,
@@ -70,52 +73,48 @@ impl Cache {
     /// [`reserve`](Cache::reserve): the closure did not run. Except that [`Error::Invalid`] for a
     /// version or a time to live that the closure returned comes *after* it ran: the source was
     /// changed, and the key is released. A value that is too large is no error but
-    /// [`Update::Purged`].
+    /// [`UpdateOutcome::Purged`].
     ///
     /// # Example
     /// ```
-    /// use genfence::{Cache, Fresh, Source, Update};
+    /// use genfence::{Cache, Fresh, SourceResult, UpdateOutcome};
     ///
     /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
     /// let cache = Cache::connect("memory://").await?;
     /// let rename = async |reservation: &genfence::Reservation| {
     ///     // BEGIN; SET LOCAL statement_timeout = …; UPDATE …
     ///     if reservation.remaining().is_zero() {
-    ///         return Ok(Source::RolledBack);
+    ///         return Ok(SourceResult::RolledBack);
     ///     }
     ///     // COMMIT
-    ///     Ok::<_, std::io::Error>(Source::Committed(Fresh::from("Grace")))
+    ///     Ok::<_, std::io::Error>(SourceResult::Committed(Fresh::from("Grace")))
     /// };
-    /// assert_eq!(cache.update("user:1", rename).await.unwrap(), Update::Stored);
+    /// assert_eq!(cache.update("user:1", rename).await.unwrap(), UpdateOutcome::Stored);
     /// # Ok::<(), genfence::Error>(()) }).unwrap();
     /// ```
     pub async fn update<E, F>(
         &self,
         key: impl AsRef<[u8]>,
         change: F,
-    ) -> Result<Update, CallError<E>>
+    ) -> Result<UpdateOutcome, CallError<E>>
     where
-        F: AsyncFnOnce(&Reservation) -> Result<Source, E>,
+        F: AsyncFnOnce(&Reservation) -> Result<SourceResult, E>,
     {
         let reservation = self.reserve(key).await?;
-        let source = match change(&reservation).await.map_err(CallError::Caller)? {
-            // The source was changed, so a value that is too large must not look like a failure.
-            Source::Committed(fresh) if self.is_oversized(&fresh) => Source::Changed(fresh.version),
-            source => source,
-        };
-        Ok(match source {
-            Source::Committed(fresh) => match reservation.commit(fresh).await? {
-                Commit::Stored => Update::Stored,
-                Commit::Purged => Update::Purged,
-                Commit::InDoubt => Update::InDoubt,
+        Ok(match change(&reservation).await.map_err(CallError::Caller)? {
+            SourceResult::Committed(fresh) => match reservation.commit(fresh).await? {
+                CommitOutcome::Stored => UpdateOutcome::Stored,
+                CommitOutcome::Purged => UpdateOutcome::Purged,
+                CommitOutcome::TooLarge => UpdateOutcome::TooLarge,
+                CommitOutcome::InDoubt => UpdateOutcome::InDoubt,
             },
-            Source::Changed(version) => match reservation.release(version).await? {
-                Release::Purged => Update::Purged,
-                Release::InDoubt => Update::InDoubt,
+            SourceResult::Changed(version) => match reservation.release(version).await? {
+                ReleaseOutcome::Purged => UpdateOutcome::Purged,
+                ReleaseOutcome::InDoubt => UpdateOutcome::InDoubt,
             },
-            Source::RolledBack => {
+            SourceResult::RolledBack => {
                 reservation.abort().await;
-                Update::RolledBack
+                UpdateOutcome::RolledBack
             }
         })
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::fresh::{Checked, Fresh, check_version};
+use super::fresh::{Checked, Fresh, Unfit, check_version};
 use super::retry::{Settled, token};
 use super::{Cache, Error};
 use crate::protocol::Token;
@@ -14,20 +14,23 @@ use crate::store::{Change, StoreError};
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let cache = genfence::Cache::connect("memory://").await?;
-/// use genfence::Set;
+/// use genfence::SetOutcome;
 ///
-/// assert_eq!(cache.set("k", "v").await?, Set::Stored);
+/// assert_eq!(cache.set("k", "v").await?, SetOutcome::Stored);
 /// let _writer = cache.reserve("k").await?;
-/// assert_eq!(cache.set("k", "v").await?, Set::Busy);
+/// assert_eq!(cache.set("k", "v").await?, SetOutcome::Busy);
 /// # Ok(()) }
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "a set may have met a writer"]
-pub enum Set {
+#[non_exhaustive]
+pub enum SetOutcome {
     /// The value is in the cache.
     Stored,
     /// A writer holds the key. Nothing was stored.
     Busy,
+    /// The value is larger than the option `max_value_bytes`. Nothing was sent.
+    TooLarge,
     /// Nobody answered. The value may be in the cache.
     InDoubt,
 }
@@ -38,21 +41,24 @@ pub enum Set {
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let cache = genfence::Cache::connect("memory://").await?;
-/// use genfence::Replace;
+/// use genfence::ReplaceOutcome;
 ///
 /// let _ = cache.set("k", "1").await?;
 /// let seen = cache.get("k").await?.expect("it was just set");
 /// let _ = cache.set("k", "2").await?;
-/// assert_eq!(cache.replace("k", seen.stamp, "3").await?, Replace::Conflict);
+/// assert_eq!(cache.replace("k", seen.stamp, "3").await?, ReplaceOutcome::Conflict);
 /// # Ok(()) }
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use = "a replace may have lost a race"]
-pub enum Replace {
+#[non_exhaustive]
+pub enum ReplaceOutcome {
     /// The value is in the cache.
     Stored,
     /// The value is not the one that the caller saw any more. Nothing was stored.
     Conflict,
+    /// The value is larger than the option `max_value_bytes`. Nothing was sent.
+    TooLarge,
     /// Nobody answered. The value may be in the cache.
     InDoubt,
 }
@@ -63,14 +69,14 @@ pub enum Replace {
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let cache = genfence::Cache::connect("memory://").await?;
-/// use genfence::Touch;
+/// use genfence::TouchOutcome;
 /// use std::time::Duration;
 ///
-/// assert_eq!(cache.touch("k", Duration::from_secs(60)).await?, Touch::Missing);
+/// assert_eq!(cache.touch("k", Duration::from_secs(60)).await?, TouchOutcome::Missing);
 /// # Ok(()) }
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Touch {
+pub enum TouchOutcome {
     /// The value lives on.
     Done,
     /// There is no value.
@@ -108,19 +114,27 @@ impl Cache {
     /// store.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for a key, a value or a time to live out of bounds, or for a version,
-    /// which a blind value cannot have; [`Error::Store`] if the store gave no answer and the value
+    /// [`Error::Invalid`] for a key or a time to live out of bounds, or for a version, which an
+    /// unconditional write cannot have; [`Error::Store`] if the store gave no answer and the value
     /// was certainly not stored; [`Error::ShutDown`].
-    pub async fn set(&self, key: impl AsRef<[u8]>, fresh: impl Into<Fresh>) -> Result<Set, Error> {
+    pub async fn set(
+        &self,
+        key: impl AsRef<[u8]>,
+        fresh: impl Into<Fresh>,
+    ) -> Result<SetOutcome, Error> {
         let key = self.key(key.as_ref())?;
-        let Checked { value, ttl, .. } = self.blind(fresh.into())?;
+        let Checked { value, ttl, .. } = match self.blind(fresh.into()) {
+            Ok(checked) => checked,
+            Err(Unfit::TooLarge) => return Ok(SetOutcome::TooLarge),
+            Err(Unfit::Invalid(error)) => return Err(error),
+        };
         let token = token();
         Ok(match self.settle(&key, &Change::Set { token, value, ttl }, Some(token)).await? {
-            Settled::Applied => Set::Stored,
-            Settled::Refused(_) => Set::Busy,
+            Settled::Applied => SetOutcome::Stored,
+            Settled::Refused(_) => SetOutcome::Busy,
             Settled::InDoubt(_) => {
                 self.0.counters.in_doubt.add();
-                Set::InDoubt
+                SetOutcome::InDoubt
             }
         })
     }
@@ -133,14 +147,14 @@ impl Cache {
     ///
     /// # Example
     /// ```
-    /// use genfence::{Cache, Replace};
+    /// use genfence::{Cache, ReplaceOutcome};
     ///
     /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
     /// let cache = Cache::connect("memory://").await?;
     /// let _ = cache.set("visits", "1").await?;
     /// let seen = cache.get("visits").await?.unwrap();
-    /// assert_eq!(cache.replace("visits", seen.stamp, "2").await?, Replace::Stored);
-    /// assert_eq!(cache.replace("visits", seen.stamp, "3").await?, Replace::Conflict);
+    /// assert_eq!(cache.replace("visits", seen.stamp, "2").await?, ReplaceOutcome::Stored);
+    /// assert_eq!(cache.replace("visits", seen.stamp, "3").await?, ReplaceOutcome::Conflict);
     /// # Ok::<(), genfence::Error>(()) }).unwrap();
     /// ```
     pub async fn replace(
@@ -148,17 +162,21 @@ impl Cache {
         key: impl AsRef<[u8]>,
         stamp: Token,
         fresh: impl Into<Fresh>,
-    ) -> Result<Replace, Error> {
+    ) -> Result<ReplaceOutcome, Error> {
         let key = self.key(key.as_ref())?;
-        let Checked { value, ttl, .. } = self.blind(fresh.into())?;
+        let Checked { value, ttl, .. } = match self.blind(fresh.into()) {
+            Ok(checked) => checked,
+            Err(Unfit::TooLarge) => return Ok(ReplaceOutcome::TooLarge),
+            Err(Unfit::Invalid(error)) => return Err(error),
+        };
         let token = token();
         let change = Change::Replace { stamp, token, value, ttl };
         Ok(match self.settle(&key, &change, Some(token)).await? {
-            Settled::Applied => Replace::Stored,
-            Settled::Refused(_) => Replace::Conflict,
+            Settled::Applied => ReplaceOutcome::Stored,
+            Settled::Refused(_) => ReplaceOutcome::Conflict,
             Settled::InDoubt(_) => {
                 self.0.counters.in_doubt.add();
-                Replace::InDoubt
+                ReplaceOutcome::InDoubt
             }
         })
     }
@@ -169,22 +187,22 @@ impl Cache {
     /// # Errors
     /// [`Error::Invalid`] for a key or a time to live out of bounds; [`Error::Store`] if nobody
     /// answered; [`Error::ShutDown`].
-    pub async fn touch(&self, key: impl AsRef<[u8]>, ttl: Duration) -> Result<Touch, Error> {
+    pub async fn touch(&self, key: impl AsRef<[u8]>, ttl: Duration) -> Result<TouchOutcome, Error> {
         let key = self.key(key.as_ref())?;
         let ttl = self.0.options.check_ttl("ttl", ttl)?;
         match self.settle(&key, &Change::Touch { ttl }, None).await? {
-            Settled::Applied => Ok(Touch::Done),
-            Settled::Refused(_) => Ok(Touch::Missing),
+            Settled::Applied => Ok(TouchOutcome::Done),
+            Settled::Refused(_) => Ok(TouchOutcome::Missing),
             Settled::InDoubt(error) => Err(self.unanswered("a touch", error)),
         }
     }
 
-    fn blind(&self, fresh: Fresh) -> Result<Checked, Error> {
+    fn blind(&self, fresh: Fresh) -> Result<Checked, Unfit> {
         if fresh.version.is_some() {
-            let problem = "a blind value has none; it comes from get_or_fill or update";
-            return Err(Error::invalid("version", problem));
+            let problem = "an unconditional write has none; it comes from get_or_fill or update";
+            return Err(Error::invalid("version", problem).into());
         }
-        fresh.check(&self.0.options)
+        self.fit(fresh)
     }
 
     fn unanswered(&self, what: &str, error: StoreError) -> Error {

@@ -1,85 +1,10 @@
-//! What crosses the boundary: flat structs, and numbers with names. Numbers are append-only.
+//! What crosses the boundary: flat structs.
 
 use libc::{c_char, size_t};
 
 use super::error::gf_error;
 use super::handles::{gf_lease, gf_reservation};
-
-/// The major version of this interface: it changes when a program must be compiled anew.
-pub const GF_ABI_MAJOR: u32 = 1;
-/// The minor version of this interface: it grows with what is added.
-pub const GF_ABI_MINOR: u32 = 0;
-
-/* What a call came to. Zero and above are outcomes, below zero are errors: then there is a
-gf_error with a message. A lost race is an outcome. */
-
-/// Done.
-pub const GF_DONE: i32 = 0;
-/// There is a value: gf_result.value, or GF_FLAG_NOTHING where the source is known to have nothing.
-pub const GF_HIT: i32 = 1;
-/// The cache holds no value of this key.
-pub const GF_MISS: i32 = 2;
-/// The caller, and nobody else in all processes, should read the source and fill: gf_result.lease.
-pub const GF_LEASED: i32 = 3;
-/// Read the source, and store nothing. gf_result.detail says why: GF_BYPASS_*.
-pub const GF_BYPASS: i32 = 4;
-/// Of gf_lookup_many and GF_OP_LOOKUP_MANY: somebody else fills this key. Fill what was leased, then look
-/// it up again.
-pub const GF_PENDING: i32 = 5;
-/// The value is in the cache.
-pub const GF_STORED: i32 = 6;
-/// A fill lost its race: nothing was stored.
-pub const GF_REJECTED: i32 = 7;
-/// The caller may change the source now: gf_result.reservation.
-pub const GF_RESERVED: i32 = 8;
-/// The key is empty, and the next reader fills it.
-pub const GF_PURGED: i32 = 9;
-/// A renew came too late: roll back, or release after the change.
-pub const GF_LOST: i32 = 10;
-/// A replace lost its race: nothing was stored.
-pub const GF_CONFLICT: i32 = 11;
-/// A writer holds the key: a set stored nothing.
-pub const GF_BUSY: i32 = 12;
-/// Nobody answered. What was sent may have been applied, or may still be; it is safe either way.
-pub const GF_IN_DOUBT: i32 = 13;
-/// Of gf_queue_wait: the time is up, and nothing is there yet.
-pub const GF_TIMED_OUT: i32 = 14;
-/// Of gf_start: it is under way, and its completion comes out of the queue.
-pub const GF_SUBMITTED: i32 = 15;
-/// Of gf_load: the load failed that this call waited for. gf_result.value is what its caller said.
-pub const GF_LOAD_FAILED: i32 = 16;
-
-/// An argument is out of bounds, NULL, of another size, or no UTF-8. Nothing was sent.
-pub const GF_E_INVALID: i32 = -1;
-/// The store gave no answer, or refused for good.
-pub const GF_E_STORE: i32 = -2;
-/// The cache or the queue was closed.
-pub const GF_E_SHUT_DOWN: i32 = -3;
-/// A fault of this library's, stopped at the boundary. Please report it.
-pub const GF_E_PANIC: i32 = -4;
-/// The program was compiled for another version of this interface.
-pub const GF_E_ABI: i32 = -5;
-
-/* Why what is loaded is not to be stored: gf_result.detail of GF_BYPASS, and of a load's GF_LEASED, where 0 is
-that it is. */
-
-/// A writer holds the key.
-pub const GF_BYPASS_RESERVED: i32 = 1;
-/// Somebody else's fill takes longer than the option `wait`.
-pub const GF_BYPASS_SLOW: i32 = 2;
-/// The store gave no answer.
-pub const GF_BYPASS_UNREACHABLE: i32 = 3;
-
-/// Of a value, there or back: the source has nothing for this key. There are no bytes.
-pub const GF_FLAG_NOTHING: u32 = 1;
-/// Of a value, there or back: `version` counts.
-pub const GF_FLAG_VERSION: u32 = 2;
-/// Of a get: a store that gives no answer is an error, whatever the option `unreachable_read` says.
-pub const GF_FLAG_STRICT: u32 = 4;
-/// Of what was loaded: it goes to those who wait, and is not stored.
-pub const GF_FLAG_UNSTORED: u32 = 8;
-/// Of a load: the cache is not read, and what is loaded is not stored. Those who ask so share their loads.
-pub const GF_FLAG_UNREAD: u32 = 16;
+pub use super::numbers::*;
 
 /// Bytes that belong to the caller, and need only be there until the call returns. NULL goes with a
 /// length of 0 only.
@@ -178,7 +103,7 @@ pub struct gf_result {
     pub user_data: u64,
     /// GF_* above.
     pub status: i32,
-    /// More about it: GF_BYPASS_*; of a load that failed, how many callers were told.
+    /// More about it: GF_BYPASS_*, GF_REFUSED_*; of gf_load_failed how many callers were told.
     pub detail: i32,
     /// GF_FLAG_*
     pub flags: u32,

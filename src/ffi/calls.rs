@@ -167,7 +167,7 @@ pub unsafe extern "C" fn gf_lookup_many(
     if results.is_null() || count == 0 || !room {
         for result in &mut filled {
             // SAFETY: just made, and nobody else's.
-            unsafe { super::handles::gf_result_free(result) };
+            unsafe { super::results::gf_result_free(result) };
         }
         return status;
     }

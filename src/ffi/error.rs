@@ -4,8 +4,8 @@ use std::ffi::CString;
 
 use libc::c_char;
 
-use super::abi::{GF_E_ABI, GF_E_INVALID, GF_E_SHUT_DOWN, GF_E_STORE, gf_result};
 use super::live::{self, Kind};
+use super::numbers::{GF_E_ABI, GF_E_INVALID, GF_E_SHUT_DOWN, GF_E_STORE};
 use crate::Error;
 
 /// Why a call failed. Freed by gf_result_free or gf_error_free; until then its texts are there.
@@ -19,31 +19,40 @@ pub struct gf_error {
     pub message: *const c_char,
     /// Of GF_E_INVALID: the argument, option or field. Else empty.
     pub field: *const c_char,
+    /// What lies behind it, in UTF-8, ending in a zero byte. Else empty.
+    pub cause: *const c_char,
+    /// Whether what was sent may have been applied, or may still be: 1 or 0.
+    pub in_doubt: i32,
+    /// Whether another try makes sense: 1 or 0.
+    pub may_retry: i32,
     /// Zero.
     pub reserved: [u64; 2],
 }
 
 /// An error within this library, before it crosses.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Failure {
     pub status: i32,
     pub server_code: i32,
     pub field: &'static str,
     pub message: String,
+    pub cause: String,
+    pub in_doubt: bool,
+    pub may_retry: bool,
 }
 
 impl Failure {
     pub fn invalid(field: &'static str, problem: impl Into<String>) -> Self {
         let message = format!("{field}: {}", problem.into());
-        Failure { status: GF_E_INVALID, server_code: 0, field, message }
+        Failure { field, ..Failure::with(GF_E_INVALID, message) }
     }
 
     pub fn abi(message: impl Into<String>) -> Self {
-        Failure { status: GF_E_ABI, server_code: 0, field: "", message: message.into() }
+        Failure::with(GF_E_ABI, message)
     }
 
     pub fn with(status: i32, message: impl Into<String>) -> Self {
-        Failure { status, server_code: 0, field: "", message: message.into() }
+        Failure { status, message: message.into(), ..Failure::default() }
     }
 
     /// As a gf_error that the caller owns.
@@ -59,6 +68,9 @@ impl Failure {
             server_code: self.server_code,
             message: text(&self.message),
             field: text(self.field),
+            cause: text(&self.cause),
+            in_doubt: self.in_doubt.into(),
+            may_retry: self.may_retry.into(),
             reserved: [0; 2],
         }))
     }
@@ -69,26 +81,26 @@ impl From<Error> for Failure {
         let message = error.to_string();
         match error {
             Error::Invalid { field, .. } => {
-                Failure { status: GF_E_INVALID, server_code: 0, field, message }
+                Failure { field, ..Failure::with(GF_E_INVALID, message) }
             }
-            Error::Store(store) => {
-                let server_code = store.server_code().unwrap_or(0);
-                Failure { status: GF_E_STORE, server_code, field: "", message }
-            }
+            Error::Store(store) => Failure {
+                server_code: store.server_code().unwrap_or(0),
+                cause: causes(&store),
+                in_doubt: store.in_doubt(),
+                may_retry: store.may_retry(),
+                ..Failure::with(GF_E_STORE, message)
+            },
             Error::ShutDown => Failure::with(GF_E_SHUT_DOWN, message),
             // Only a batch loader in Rust can answer for a key of its own.
-            Error::UnexpectedKey => {
-                Failure { status: GF_E_INVALID, server_code: 0, field: "", message }
-            }
+            Error::UnexpectedKey => Failure::with(GF_E_INVALID, message),
         }
     }
 }
 
-impl From<Failure> for gf_result {
-    fn from(failure: Failure) -> Self {
-        let status = failure.status;
-        gf_result { error: failure.into_raw(), ..gf_result::new(status) }
-    }
+/// All that lies behind an error, one after the other.
+fn causes(error: &dyn std::error::Error) -> String {
+    let chain = std::iter::successors(error.source(), |cause| cause.source());
+    chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 /// Frees an error. NULL is allowed.
@@ -105,6 +117,7 @@ pub unsafe extern "C" fn gf_error_free(error: *mut gf_error) {
         let error = Box::from_raw(error);
         drop(CString::from_raw(error.message.cast_mut()));
         drop(CString::from_raw(error.field.cast_mut()));
+        drop(CString::from_raw(error.cause.cast_mut()));
     }
     live::sub(Kind::Error, 1);
 }

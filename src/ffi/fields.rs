@@ -7,10 +7,10 @@ use bytes::Bytes;
 
 use super::abi::*;
 use super::error::Failure;
-use super::handles::{Claimed, gf_lease, gf_reservation};
-use crate::cache::Load;
+use super::handles::{gf_lease, gf_reservation};
+use crate::cache::{Held, Load};
 use crate::protocol::Token;
-use crate::{Cache, Fresh};
+use crate::{Cache, Fresh, Reservation};
 
 /// One field, or several that belong together, under the name that it has in the table.
 pub(super) trait Field {
@@ -124,28 +124,20 @@ fields! {
     take(op) { given::<gf_lease>("lease", op.lease)?.take() }
 
     /// A reservation, which is used up.
-    reservation: Arc<Claimed>;
-    check(op, _cache) { claimed(op)?.is_unused() }
-    take(op) {
-        let claimed = claimed(op)?;
-        claimed.use_up()?;
-        Ok(Arc::clone(claimed))
-    }
+    reservation: Reservation;
+    check(op, _cache) { given::<gf_reservation>("reservation", op.reservation)?.is_unused() }
+    take(op) { given::<gf_reservation>("reservation", op.reservation)?.take() }
 
     /// A reservation, which is not used up.
-    held: Arc<Claimed>;
-    check(op, _cache) { claimed(op)?.is_unused() }
-    take(op) { claimed(op).map(Arc::clone) }
+    held: Arc<Held>;
+    check(op, _cache) { given::<gf_reservation>("reservation", op.reservation)?.is_unused() }
+    take(op) { Ok(Arc::clone(&given::<gf_reservation>("reservation", op.reservation)?.held)) }
 }
 
 fn given<'h, T>(what: &'static str, handle: *mut T) -> Result<&'h T, Failure> {
     // SAFETY: not NULL, and alive by the caller's word: who submits an operation names handles that
     // were not freed.
     unsafe { handle.as_ref() }.ok_or_else(|| Failure::invalid(what, "is NULL"))
-}
-
-fn claimed<'h>(op: &gf_op) -> Result<&'h Arc<Claimed>, Failure> {
-    Ok(&given::<gf_reservation>("reservation", op.reservation)?.0)
 }
 
 fn version_of(op: &gf_op) -> Result<Option<u64>, Failure> {

@@ -54,7 +54,7 @@ pub(super) unsafe fn into(
 
 fn drop_result(mut result: gf_result) {
     // SAFETY: it was just made, and all that it owns is its own.
-    unsafe { super::handles::gf_result_free(&raw mut result) };
+    unsafe { super::results::gf_result_free(&raw mut result) };
 }
 
 pub(super) fn of_panic(panic: &(dyn Any + Send)) -> Failure {

@@ -9,11 +9,15 @@ use bytes::Bytes;
 use super::abi::*;
 use super::error::Failure;
 use super::fields::{self, Field};
-use super::handles::{Claimed, gf_lease, gf_reservation, millis};
+use super::handles::{gf_lease, gf_reservation, millis};
 use super::operations::operations;
 use super::queue::Completion;
 use crate::cache::{Load, ToLoad};
-use crate::{Bypass, Cache, Commit, Fill, Lookup, Release, Replace, Set, Touch};
+use crate::protocol::Refusal;
+use crate::{
+    Bypass, Cache, CommitOutcome, FillOutcome, Lookup, ReleaseOutcome, ReplaceOutcome, SetOutcome,
+    TouchOutcome,
+};
 
 macro_rules! define_operations {
     ($($(#[$doc:meta])* $number_name:ident $name:ident = $number:literal {
@@ -124,9 +128,13 @@ impl Op {
             }
             Op::Lookup { .. } => unreachable!("it runs by itself"),
             Op::Fill { entry, lease } => match lease.fill(entry).await? {
-                Fill::Stored => GF_STORED,
-                Fill::Rejected(_) => GF_REJECTED,
-                Fill::InDoubt => GF_IN_DOUBT,
+                FillOutcome::Stored => GF_STORED,
+                FillOutcome::Rejected(refusal) => {
+                    let detail = refused(refusal);
+                    return Ok(gf_result { detail, ..gf_result::new(GF_REJECTED) });
+                }
+                FillOutcome::TooLarge => GF_TOO_LARGE,
+                FillOutcome::InDoubt => GF_IN_DOUBT,
             },
             Op::Load { key, .. } => return Ok(begun(cache.begin_load_unread(&key).await?)),
             Op::Loaded { entry, flags, lease } => {
@@ -146,44 +154,48 @@ impl Op {
                 let reservation = cache.reserve(&key).await?;
                 let mut result = gf_result::new(GF_RESERVED);
                 result.remaining_ms = millis(reservation.remaining());
+                result.detail = if reservation.is_held() { 0 } else { GF_BYPASS_UNREACHABLE };
                 result.reservation = gf_reservation::new(reservation);
                 return Ok(result);
             }
-            Op::Commit { entry, reservation } => {
-                match taken(&reservation).await?.commit(entry).await? {
-                    Commit::Stored => GF_STORED,
-                    Commit::Purged => GF_PURGED,
-                    Commit::InDoubt => GF_IN_DOUBT,
-                }
-            }
-            Op::Release { version, reservation } => {
-                match taken(&reservation).await?.release(version).await? {
-                    Release::Purged => GF_PURGED,
-                    Release::InDoubt => GF_IN_DOUBT,
-                }
-            }
+            Op::Commit { entry, reservation } => match reservation.commit(entry).await? {
+                CommitOutcome::Stored => GF_STORED,
+                CommitOutcome::Purged => GF_PURGED,
+                CommitOutcome::TooLarge => GF_TOO_LARGE,
+                CommitOutcome::InDoubt => GF_IN_DOUBT,
+            },
+            Op::Release { version, reservation } => match reservation.release(version).await? {
+                ReleaseOutcome::Purged => GF_PURGED,
+                ReleaseOutcome::InDoubt => GF_IN_DOUBT,
+            },
             Op::Abort { reservation } => {
-                taken(&reservation).await?.abort().await;
+                reservation.abort().await;
                 GF_DONE
             }
-            Op::Renew { held } => return renewed(&held).await,
+            Op::Renew { held } => {
+                let status = if held.renew().await? { GF_DONE } else { GF_LOST };
+                let remaining_ms = millis(held.remaining());
+                return Ok(gf_result { remaining_ms, ..gf_result::new(status) });
+            }
             Op::Set { key, entry } => match cache.set(&key, entry).await? {
-                Set::Stored => GF_STORED,
-                Set::Busy => GF_BUSY,
-                Set::InDoubt => GF_IN_DOUBT,
+                SetOutcome::Stored => GF_STORED,
+                SetOutcome::Busy => GF_BUSY,
+                SetOutcome::TooLarge => GF_TOO_LARGE,
+                SetOutcome::InDoubt => GF_IN_DOUBT,
             },
             Op::Replace { key, stamp, entry } => match cache.replace(&key, stamp, entry).await? {
-                Replace::Stored => GF_STORED,
-                Replace::Conflict => GF_CONFLICT,
-                Replace::InDoubt => GF_IN_DOUBT,
+                ReplaceOutcome::Stored => GF_STORED,
+                ReplaceOutcome::Conflict => GF_CONFLICT,
+                ReplaceOutcome::TooLarge => GF_TOO_LARGE,
+                ReplaceOutcome::InDoubt => GF_IN_DOUBT,
             },
             Op::Invalidate { key, version } => {
                 cache.invalidate(&key, version).await?;
                 GF_DONE
             }
             Op::Touch { key, ttl_ms } => match cache.touch(&key, ttl_ms).await? {
-                Touch::Done => GF_DONE,
-                Touch::Missing => GF_MISS,
+                TouchOutcome::Done => GF_DONE,
+                TouchOutcome::Missing => GF_MISS,
             },
             Op::LookupMany { key } => {
                 let looked_up = Box::pin(cache.lookup_many(&[key])).await?.pop();
@@ -208,7 +220,7 @@ impl Op {
 fn found(lookup: Lookup) -> gf_result {
     match lookup {
         Lookup::Hit(hit) => gf_result::hit(hit),
-        Lookup::Lease(lease) => leased(Load::Leased(lease), None),
+        Lookup::Leased(lease) => leased(Load::Leased(lease), None),
         Lookup::Bypass(why) => gf_result { detail: detail(why), ..gf_result::new(GF_BYPASS) },
     }
 }
@@ -238,6 +250,14 @@ fn detail(bypass: Bypass) -> i32 {
     }
 }
 
+fn refused(refusal: Refusal) -> i32 {
+    match refusal {
+        Refusal::Missing => GF_REFUSED_MISSING,
+        Refusal::Generation => GF_REFUSED_GENERATION,
+        Refusal::Condition => GF_REFUSED_CONDITION,
+    }
+}
+
 pub(super) fn found_or_pending(lookup: Option<Lookup>) -> gf_result {
     lookup.map_or_else(|| gf_result::new(GF_PENDING), found)
 }
@@ -251,21 +271,4 @@ pub(super) async fn lookup_many(cache: &Cache, keys: &[Bytes]) -> Vec<Completion
             keys.iter().map(|_| failed()).collect()
         }
     }
-}
-
-async fn taken(claimed: &Claimed) -> Result<crate::Reservation, Failure> {
-    let reservation = claimed.reservation.lock().await.take();
-    reservation.ok_or_else(|| Failure::invalid("reservation", "was used up already"))
-}
-
-async fn renewed(claimed: &Claimed) -> Result<gf_result, Failure> {
-    let held = claimed.reservation.lock().await;
-    let Some(reservation) = held.as_ref() else {
-        return Err(Failure::invalid("reservation", "was used up already"));
-    };
-    let renewed = reservation.renew().await?;
-    claimed.renewed(reservation.remaining());
-    let remaining_ms = millis(reservation.remaining());
-    let status = if renewed { GF_DONE } else { GF_LOST };
-    Ok(gf_result { remaining_ms, ..gf_result::new(status) })
 }

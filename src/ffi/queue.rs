@@ -18,8 +18,8 @@ use parking_lot::{Condvar, Mutex};
 use super::abi::*;
 use super::error::Failure;
 use super::guard::guarded;
-use super::handles::gf_result_free;
 use super::live::{self, Kind};
+use super::results::gf_result_free;
 use super::runtime;
 
 /// From as many pending operations on, more completions are expected at any moment.

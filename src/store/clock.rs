@@ -20,10 +20,10 @@ use crate::protocol::Time;
 /// # Ok(()) }
 /// ```
 #[derive(Clone, Debug)]
-pub struct Clock(Source);
+pub struct Clock(Ticks);
 
 #[derive(Clone, Debug)]
-enum Source {
+enum Ticks {
     System(Instant),
     Manual(Arc<AtomicU64>),
 }
@@ -33,7 +33,7 @@ const EPOCH: Duration = Duration::from_secs(1);
 
 impl Default for Clock {
     fn default() -> Self {
-        Clock(Source::System(Instant::now()))
+        Clock(Ticks::System(Instant::now()))
     }
 }
 
@@ -41,12 +41,12 @@ impl Clock {
     /// A clock that stands still until it is told to [`advance`](Clock::advance).
     #[must_use]
     pub fn manual() -> Self {
-        Clock(Source::Manual(Arc::new(AtomicU64::new(0))))
+        Clock(Ticks::Manual(Arc::new(AtomicU64::new(0))))
     }
 
     /// Moves a manual clock, and every clone of it, forward. The system's clock is not moved.
     pub fn advance(&self, span: Duration) {
-        if let Source::Manual(nanos) = &self.0 {
+        if let Ticks::Manual(nanos) = &self.0 {
             nanos.fetch_add(u64::try_from(span.as_nanos()).unwrap_or(u64::MAX), Ordering::SeqCst);
         }
     }
@@ -56,8 +56,8 @@ impl Clock {
     #[inline]
     pub fn now(&self) -> Time {
         let elapsed = match &self.0 {
-            Source::System(start) => start.elapsed(),
-            Source::Manual(nanos) => Duration::from_nanos(nanos.load(Ordering::SeqCst)),
+            Ticks::System(start) => start.elapsed(),
+            Ticks::Manual(nanos) => Duration::from_nanos(nanos.load(Ordering::SeqCst)),
         };
         Time::ZERO.after(EPOCH + elapsed)
     }

@@ -32,6 +32,13 @@ static void bypassed(const char *key, int32_t why) {
   gf_result_free(&result);
 }
 
+static void refused_as_used(gf_op op, const char *field) {
+  gf_result result;
+  SAME(done(cache, op, &result), GF_E_INVALID);
+  REFUSED(result.error, GF_E_INVALID, field);
+  gf_result_free(&result);
+}
+
 static void fills(void) {
   SAME(status_of(cache, keyed(GF_OP_GET, "fills")), GF_MISS);
   gf_lease *first = lease(cache, "fills");
@@ -104,9 +111,22 @@ static void loads(void) {
   SAME(status_of(cache, keyed(GF_OP_GET, "down")), GF_MISS);
   gf_reservation_free(writer);
 
-  /* What is too large is loaded all the same. */
   static char large[3000001];
   memset(large, 'x', sizeof large - 1);
+  /* What is too large is an outcome, and uses the handle up. */
+  one = lease(cache, "large");
+  SAME(status_of(cache, leased(one, large)), GF_TOO_LARGE);
+  refused_as_used(leased(one, large), "lease");
+  gf_lease_free(one);
+  gf_reservation *changer = reserve(cache, "large");
+  CHECK(gf_reservation_is_unused(changer));
+  SAME(status_of(cache, with(reserved(GF_OP_COMMIT, changer), large)), GF_TOO_LARGE);
+  CHECK(!gf_reservation_is_unused(changer) && !gf_reservation_is_unused(NULL));
+  refused_as_used(with(reserved(GF_OP_COMMIT, changer), large), "reservation");
+  gf_reservation_free(changer);
+  gf_lease_free(lease(cache, "large")); /* both were given back */
+  SAME(status_of(cache, with(keyed(GF_OP_SET, "large"), large)), GF_TOO_LARGE);
+  /* It is loaded all the same. */
   one = load(cache, "large", 0);
   SAME(status_of(cache, loaded(GF_OP_LOADED, one, large)), GF_DONE);
   gf_lease_free(one);
@@ -161,7 +181,9 @@ static void versions(void) {
 static void a_crossing_writer_rejects_a_fill(void) {
   gf_lease *old = lease(cache, "crossed");
   gf_reservation *writer = reserve(cache, "crossed");
-  SAME(status_of(cache, leased(old, "old")), GF_REJECTED);
+  gf_result rejected;
+  SAME(done(cache, leased(old, "old"), &rejected), GF_REJECTED);
+  SAME(rejected.detail, GF_REFUSED_GENERATION);
   bypassed("crossed", GF_BYPASS_RESERVED);
   SAME(status_of(cache, with(reserved(GF_OP_COMMIT, writer), "new")), GF_STORED);
   hit("crossed", "new");

@@ -143,6 +143,7 @@ static void waits(void) {
   get.flags = GF_FLAG_STRICT;
   SAME(gf_call(cache, &get, sizeof get, &result, sizeof result), GF_E_STORE);
   CHECK(result.error->message[0] != 0);
+  SAME(result.error->may_retry, 1);
   gf_result_free(&result);
 }
 
@@ -157,25 +158,36 @@ static void nobody_listens(void) {
        GF_E_STORE);
   CHECK(seconds() - begin < 30);
   CHECK(none == NULL && error->message[0] != 0 && strstr(error->message, "s3cret") == NULL);
+  CHECK(strstr(error->cause, "s3cret") == NULL);
+  SAME(error->may_retry, 1);
+  SAME(error->in_doubt, 0);
   gf_error_free(error);
 }
 
 /* Opened without waiting for it: nobody there is an outcome of each call, and says why. */
 static void nobody_listens_in_the_background(void) {
   const char *nobody = "aerospike://127.0.0.1:1/test/c?connect_timeout=300ms&timeout=100ms&background_connect=true";
+  char there[512];
   gf_result result;
   SAME(gf_check_url(nobody, NULL, NULL), GF_DONE);
   SAME(gf_open(nobody, NULL, &cache, NULL), GF_DONE);
   SAME(gf_lookup(cache, text("k"), &result), GF_BYPASS);
   SAME(result.detail, GF_BYPASS_UNREACHABLE);
   SAME(gf_reserve(cache, text("k"), &result), GF_E_STORE);
+  SAME(result.error->may_retry, 1);
   gf_result_free(&result);
   SAME(gf_ready(cache, 500, &result), GF_E_STORE);
   CHECK(strstr(result.error->message, "127.0.0.1:1") != NULL);
   gf_result_free(&result);
   gf_free(cache);
+  /* Who goes on without a reservation is told that nothing is held. */
+  snprintf(there, sizeof there, "%s&unreachable_reserve=proceed", nobody);
+  SAME(gf_open(there, NULL, &cache, NULL), GF_DONE);
+  SAME(gf_reserve(cache, text("k"), &result), GF_RESERVED);
+  SAME(result.detail, GF_BYPASS_UNREACHABLE);
+  gf_result_free(&result);
+  gf_free(cache);
   nothing_left();
-  char there[512];
   snprintf(there, sizeof there, "%s&background_connect=true", url);
   SAME(gf_open(there, NULL, &cache, NULL), GF_DONE);
   SAME(gf_ready(cache, 20000, NULL), GF_DONE);

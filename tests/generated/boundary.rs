@@ -16,7 +16,7 @@ pub struct Struct {
 }
 
 fn items() -> Vec<Item> {
-    let files = ["abi.rs", "error.rs", "live.rs"];
+    let files = ["numbers.rs", "abi.rs", "error.rs", "live.rs"];
     let read = |file: &&str| {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/ffi").join(file);
         let source = fs::read_to_string(path).expect("the boundary's source is there");
@@ -123,7 +123,7 @@ pub fn in_csharp(structs: &[Struct]) -> String {
         source += &format!("    public const uint Abi{} = {value};\n", pascal(name));
     }
     source += "}\n\ninternal static class Status\n{\n";
-    let prefixes = ["ABI_", "E_", "BYPASS_", "FLAG_"];
+    let prefixes = ["ABI_", "E_", "BYPASS_", "REFUSED_", "FLAG_"];
     let outcomes =
         numbers.iter().filter(|(name, _)| !prefixes.iter().any(|of| name.starts_with(of)));
     let statuses = outcomes.map(|(name, value)| (name.as_str(), value)).chain(begins("E_"));

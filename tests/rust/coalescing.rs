@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::support::{Fault, Kind, embedded, embedded_with, faulty, faulty_with, settle};
 use bytes::Bytes;
-use genfence::{Bypass, Cache, CallError, Fill, Lease, Lookup};
+use genfence::{Bypass, Cache, CallError, FillOutcome, Lease, Lookup};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
@@ -40,7 +40,7 @@ fn waiter(cache: &Cache) -> JoinHandle<Loaded> {
 
 async fn lease(cache: &Cache) -> Lease {
     match cache.lookup("k").await.unwrap() {
-        Lookup::Lease(lease) => lease,
+        Lookup::Leased(lease) => lease,
         other => panic!("expected a lease, got {other:?}"),
     }
 }
@@ -100,7 +100,7 @@ async fn a_waiter_that_joined_after_the_read_began_does_not_take_a_rejected_valu
     };
     settle().await;
     let writer = cache.reserve("k").await.unwrap();
-    assert!(matches!(reader.fill("old").await.unwrap(), Fill::Rejected(_)));
+    assert!(matches!(reader.fill("old").await.unwrap(), FillOutcome::Rejected(_)));
     // It looks again, and meets the writer.
     assert!(matches!(waiter.await.unwrap().unwrap(), Lookup::Bypass(Bypass::Reserved)));
     writer.abort().await;
@@ -140,7 +140,7 @@ async fn a_waiter_that_joined_after_the_fill_was_sent_looks_again() {
     settle().await;
     store.sent();
     arrives.add_permits(1);
-    assert_eq!(filling.await.unwrap().unwrap(), Fill::Stored);
+    assert_eq!(filling.await.unwrap().unwrap(), FillOutcome::Stored);
     assert_eq!(waiter.await.unwrap().unwrap().unwrap(), "old");
     assert_eq!(store.sent(), [Kind::Get], "the waiter asked the store, not the filler");
 }
@@ -238,7 +238,7 @@ async fn another_process_polls_for_the_fill_and_hits_it() {
     let reader = lease(&cache).await;
     let waiters: Vec<_> = (0..3).map(|_| waiter(&other)).collect();
     settle().await;
-    assert_eq!(reader.fill("v").await.unwrap(), Fill::Stored);
+    assert_eq!(reader.fill("v").await.unwrap(), FillOutcome::Stored);
     for waiter in waiters {
         assert_eq!(waiter.await.unwrap().unwrap().unwrap(), "v");
     }
@@ -254,7 +254,7 @@ async fn another_process_takes_over_when_the_lease_lapses() {
     let waiting = tokio::spawn(async move { other.lookup("k").await });
     settle().await;
     clock.advance(Duration::from_secs(2));
-    assert!(matches!(waiting.await.unwrap().unwrap(), Lookup::Lease(_)));
+    assert!(matches!(waiting.await.unwrap().unwrap(), Lookup::Leased(_)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -272,8 +272,8 @@ async fn a_slow_loader_keeps_its_lease_and_one_that_takes_too_long_loses_it() {
     // Ten seconds after it was granted nobody extends it any more.
     tokio::time::sleep(Duration::from_secs(2)).await;
     let successor = lease(&cache).await;
-    assert!(matches!(reader.fill("slow").await.unwrap(), Fill::Rejected(_)));
-    assert_eq!(successor.fill("v").await.unwrap(), Fill::Stored);
+    assert!(matches!(reader.fill("slow").await.unwrap(), FillOutcome::Rejected(_)));
+    assert_eq!(successor.fill("v").await.unwrap(), FillOutcome::Stored);
 }
 
 #[tokio::test]
@@ -284,7 +284,7 @@ async fn a_fill_carries_the_newest_grant_of_its_lease() {
     tokio::time::sleep(Duration::from_secs(1)).await;
     clock.advance(Duration::from_secs(1));
     assert!(cache.stats().extensions > 0);
-    assert_eq!(reader.fill("v").await.unwrap(), Fill::Stored);
+    assert_eq!(reader.fill("v").await.unwrap(), FillOutcome::Stored);
 }
 
 #[tokio::test]

@@ -6,13 +6,13 @@ use std::time::Duration;
 use crate::support::{Fault, Faulty, Kind, faulty, faulty_with, settle};
 use genfence::store::Store as _;
 use genfence::{
-    Bypass, Cache, Commit, Error, Fill, Fresh, Lease, Lookup, Release, Reservation, Source,
-    UnreachableRead, UnreachableReserve, Update,
+    Bypass, Cache, CommitOutcome, Error, FillOutcome, Fresh, Lease, Lookup, ReleaseOutcome,
+    Reservation, SourceResult, UnreachableRead, UnreachableReserve, UpdateOutcome,
 };
 
 async fn lease(cache: &Cache) -> Lease {
     match cache.lookup("k").await.unwrap() {
-        Lookup::Lease(lease) => lease,
+        Lookup::Leased(lease) => lease,
         other => panic!("expected a lease, got {other:?}"),
     }
 }
@@ -39,7 +39,7 @@ async fn a_lease_whose_answer_is_lost_is_taken_again_and_fills() {
         let reader = lease(&cache).await;
         // What arrives late finds the key taken by a packet sent after it.
         assert_eq!(store.deliver().await, 0);
-        assert_eq!(reader.fill("v").await.unwrap(), Fill::Stored);
+        assert_eq!(reader.fill("v").await.unwrap(), FillOutcome::Stored);
         assert_eq!(store.deliver().await, 0);
         all_met(&store);
     }
@@ -65,7 +65,7 @@ async fn a_reserve_whose_answer_is_lost_is_taken_again_and_is_still_alone() {
         let (cache, store, _) = faulty();
         store.next_many(Kind::Reserve, &fault, 2);
         let writer = cache.reserve("k").await.unwrap();
-        assert_eq!(writer.commit("v").await.unwrap(), Commit::Stored);
+        assert_eq!(writer.commit("v").await.unwrap(), CommitOutcome::Stored);
         all_met(&store);
     }
 }
@@ -76,7 +76,7 @@ async fn a_reserve_packet_that_arrives_late_only_makes_its_own_writer_store_less
     store.next(Kind::Reserve, Fault::Late);
     let writer = cache.reserve("k").await.unwrap();
     assert_eq!(store.deliver().await, 1);
-    assert_eq!(writer.commit("v").await.unwrap(), Commit::Purged);
+    assert_eq!(writer.commit("v").await.unwrap(), CommitOutcome::Purged);
     assert!(matches!(cache.lookup("k").await.unwrap(), Lookup::Bypass(Bypass::Reserved)));
     clock.advance(Duration::from_secs(10));
     let _ = lease(&cache).await;
@@ -97,7 +97,7 @@ async fn a_store_whose_answer_was_lost_recognises_its_own_work() {
     let (cache, store, _) = faulty();
     let reader = lease(&cache).await;
     store.next(Kind::Fill, Fault::ReplyLost);
-    assert_eq!(reader.fill("filled").await.unwrap(), Fill::Stored);
+    assert_eq!(reader.fill("filled").await.unwrap(), FillOutcome::Stored);
     assert_eq!(value(&cache).await.unwrap(), b"filled");
 
     for version in [None, Some(1)] {
@@ -105,7 +105,7 @@ async fn a_store_whose_answer_was_lost_recognises_its_own_work() {
         store.next(Kind::Commit, Fault::ReplyLost);
         let mut fresh = Fresh::from("committed");
         fresh = version.map_or(fresh.clone(), |version| fresh.version(version));
-        assert_eq!(writer.commit(fresh).await.unwrap(), Commit::Stored);
+        assert_eq!(writer.commit(fresh).await.unwrap(), CommitOutcome::Stored);
         assert_eq!(value(&cache).await.unwrap(), b"committed");
     }
     all_met(&store);
@@ -120,7 +120,7 @@ async fn a_fill_that_was_applied_and_removed_is_rejected() {
     let filling = tokio::spawn(reader.fill("old"));
     settle().await;
     let _writer = cache.reserve("k").await.unwrap();
-    assert!(matches!(filling.await.unwrap().unwrap(), Fill::Rejected(_)));
+    assert!(matches!(filling.await.unwrap().unwrap(), FillOutcome::Rejected(_)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -128,10 +128,10 @@ async fn a_fill_that_arrives_after_its_retry_changes_nothing() {
     let (cache, store, _) = faulty();
     let reader = lease(&cache).await;
     store.next(Kind::Fill, Fault::Late);
-    assert_eq!(reader.fill("v").await.unwrap(), Fill::Stored);
+    assert_eq!(reader.fill("v").await.unwrap(), FillOutcome::Stored);
     let writer = cache.reserve("k").await.unwrap();
     assert_eq!(store.deliver().await, 0);
-    assert_eq!(writer.commit("new").await.unwrap(), Commit::Stored);
+    assert_eq!(writer.commit("new").await.unwrap(), CommitOutcome::Stored);
     assert_eq!(value(&cache).await.unwrap(), b"new");
 }
 
@@ -140,7 +140,7 @@ async fn a_fill_that_nobody_answers_is_in_doubt_and_the_caller_has_its_value() {
     let (cache, store, _) = faulty();
     let reader = lease(&cache).await;
     store.next_many(Kind::Fill, &Fault::ReplyLost, 3);
-    assert_eq!(reader.fill("v").await.unwrap(), Fill::InDoubt);
+    assert_eq!(reader.fill("v").await.unwrap(), FillOutcome::InDoubt);
     assert_eq!(value(&cache).await.unwrap(), b"v", "in doubt, and right");
 
     let (cache, store, _) = faulty();
@@ -157,7 +157,7 @@ async fn a_refused_retry_whose_look_is_lost_stays_in_doubt() {
     let reader = lease(&cache).await;
     store.next(Kind::Fill, Fault::ReplyLost);
     store.next_many(Kind::Get, &Fault::Lost, 3);
-    assert_eq!(reader.fill("v").await.unwrap(), Fill::InDoubt);
+    assert_eq!(reader.fill("v").await.unwrap(), FillOutcome::InDoubt);
     all_met(&store);
 }
 
@@ -166,7 +166,7 @@ async fn a_commit_that_nobody_answers_is_released_at_once() {
     let (cache, store, _) = faulty();
     let writer = cache.reserve("k").await.unwrap();
     store.next_many(Kind::Commit, &Fault::Late, 3);
-    assert_eq!(writer.commit("new").await.unwrap(), Commit::Purged);
+    assert_eq!(writer.commit("new").await.unwrap(), CommitOutcome::Purged);
     // The commits come after the release: none of them may store.
     assert_eq!(store.deliver().await, 0);
     assert_eq!(value(&cache).await, None);
@@ -178,14 +178,14 @@ async fn a_release_that_nobody_answers_goes_on_in_the_background() {
     let (cache, store, _) = faulty();
     let writer = cache.reserve("k").await.unwrap();
     store.next_many(Kind::Release, &Fault::Lost, 5);
-    assert_eq!(writer.release(Some(3)).await.unwrap(), Release::InDoubt);
+    assert_eq!(writer.release(Some(3)).await.unwrap(), ReleaseOutcome::InDoubt);
     assert!(matches!(cache.lookup("k").await.unwrap(), Lookup::Bypass(Bypass::Reserved)));
     tokio::time::sleep(Duration::from_secs(2)).await;
     all_met(&store);
     // The background release has freed the key and left the floor.
     assert!(matches!(
         lease(&cache).await.fill(Fresh::from("lagging").version(2)).await.unwrap(),
-        Fill::Rejected(_)
+        FillOutcome::Rejected(_)
     ));
 }
 
@@ -195,7 +195,7 @@ async fn a_commit_and_a_release_that_nobody_answers_are_in_doubt() {
     let writer = cache.reserve("k").await.unwrap();
     store.next_many(Kind::Commit, &Fault::Lost, 3);
     store.next_many(Kind::Release, &Fault::Lost, 3);
-    assert_eq!(writer.commit("new").await.unwrap(), Commit::InDoubt);
+    assert_eq!(writer.commit("new").await.unwrap(), CommitOutcome::InDoubt);
     all_met(&store);
 }
 
@@ -229,9 +229,9 @@ async fn who_proceeds_without_a_reservation_removes_the_value_afterwards() {
     store.next_many(Kind::Reserve, &Fault::Lost, 3);
     let update = async |reservation: &Reservation| {
         assert!(!reservation.is_held() && !reservation.remaining().is_zero());
-        Ok::<_, Infallible>(Source::Committed("new".into()))
+        Ok::<_, Infallible>(SourceResult::Committed("new".into()))
     };
-    assert_eq!(cache.update("k", update).await.unwrap(), Update::Purged);
+    assert_eq!(cache.update("k", update).await.unwrap(), UpdateOutcome::Purged);
     assert_eq!(value(&cache).await, None);
     all_met(&store);
 }
@@ -290,7 +290,7 @@ async fn a_lease_that_cannot_be_extended_once_is_extended_later() {
     }
     all_met(&store);
     assert!(cache.stats().extensions > 0);
-    assert_eq!(reader.fill("v").await.unwrap(), Fill::Stored);
+    assert_eq!(reader.fill("v").await.unwrap(), FillOutcome::Stored);
 }
 
 /// The store applied the extend and its answer was lost: the retry is refused, as the deadline is
@@ -304,7 +304,7 @@ async fn an_extend_whose_answer_is_lost_costs_the_lease_and_nothing_else() {
     tokio::time::sleep(Duration::from_secs(1)).await;
     all_met(&store);
     let begin = tokio::time::Instant::now();
-    assert!(matches!(reader.fill("v").await.unwrap(), Fill::Rejected(_)));
+    assert!(matches!(reader.fill("v").await.unwrap(), FillOutcome::Rejected(_)));
     assert!(begin.elapsed() < Duration::from_millis(100), "{:?}", begin.elapsed());
     settle().await;
     let _ = lease(&cache).await;
@@ -319,7 +319,7 @@ async fn a_fill_whose_lease_was_lost_long_ago_is_rejected_at_once() {
     tokio::time::sleep(Duration::from_secs(1)).await;
     clock.advance(Duration::from_secs(1));
     let begin = tokio::time::Instant::now();
-    assert!(matches!(reader.fill("old").await.unwrap(), Fill::Rejected(_)));
+    assert!(matches!(reader.fill("old").await.unwrap(), FillOutcome::Rejected(_)));
     assert!(begin.elapsed() < Duration::from_millis(100), "{:?}", begin.elapsed());
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use genfence::protocol::{Claim, Token, Ttl};
 use genfence::store::{Clock, MemoryStore, Store};
-use genfence::{Bypass, Cache, Commit, Lookup};
+use genfence::{Bypass, Cache, CommitOutcome, Lookup};
 
 const MIB: u64 = 1 << 20;
 
@@ -30,7 +30,7 @@ async fn fills_that_grow_their_record_keep_to_the_bound() {
     let store = Arc::new(MemoryStore::new(4 * MIB));
     let cache = Cache::builder().build(store.clone()).unwrap();
     for number in 0..1_000 {
-        let Lookup::Lease(lease) = cache.lookup(format!("key {number}")).await.unwrap() else {
+        let Lookup::Leased(lease) = cache.lookup(format!("key {number}")).await.unwrap() else {
             panic!("no lease")
         };
         let _ = lease.fill(vec![7u8; 20_000]).await.unwrap();
@@ -56,7 +56,7 @@ async fn a_record_with_a_live_reservation_is_never_evicted() {
         assert!(!store.evict(format!("reserved {number}").as_bytes()));
     }
     for (number, writer) in writers.into_iter().enumerate() {
-        assert_eq!(writer.commit(format!("{number}")).await.unwrap(), Commit::Stored);
+        assert_eq!(writer.commit(format!("{number}")).await.unwrap(), CommitOutcome::Stored);
     }
     clock.advance(Duration::from_secs(10));
     assert!(store.evict(b"reserved 0"), "no longer reserved");
@@ -73,7 +73,7 @@ async fn reservations_have_room_beside_the_values_and_what_they_leave_keeps_to_t
             writers.push(cache.reserve(format!("{round} {number}")).await.unwrap());
         }
         for writer in writers.drain(..4_000) {
-            assert_eq!(writer.commit("v").await.unwrap(), Commit::Stored);
+            assert_eq!(writer.commit("v").await.unwrap(), CommitOutcome::Stored);
         }
         assert!(store.bytes() <= 4 * MIB);
         clock.advance(Duration::from_secs(10));

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use genfence::store::Store;
-use genfence::{Builder, Cache, CallError, Commit, Fill, Fresh, Lease, Lookup};
+use genfence::{Builder, Cache, CallError, CommitOutcome, FillOutcome, Fresh, Lease, Lookup};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
@@ -14,7 +14,7 @@ use crate::support::{Fault, Kind, embedded, embedded_with, faulty_with, settle};
 
 async fn lease(cache: &Cache) -> Lease {
     match cache.lookup("k").await.unwrap() {
-        Lookup::Lease(lease) => lease,
+        Lookup::Leased(lease) => lease,
         other => panic!("expected a lease, got {other:?}"),
     }
 }
@@ -46,7 +46,7 @@ async fn a_value_that_the_floor_has_rejected_is_served_to_nobody() {
     let (reader, waiter) = crossed(Cache::builder()).await;
     // Read from a replica that lags.
     let filled = reader.fill(Fresh::from("old").version(1)).await.unwrap();
-    assert!(matches!(filled, Fill::Rejected(_)));
+    assert!(matches!(filled, FillOutcome::Rejected(_)));
     assert_eq!(waiter.await.unwrap().unwrap().unwrap(), "new");
 }
 
@@ -55,7 +55,7 @@ async fn a_value_that_is_too_large_is_shared_only_if_it_is_at_the_floor() {
     for (version, shared) in [(1, "new"), (2, "ten bytes!")] {
         let (reader, waiter) = crossed(Cache::builder().max_value_bytes(8)).await;
         let large = Fresh::from("ten bytes!").version(version);
-        assert!(reader.fill(large).await.is_err());
+        assert_eq!(reader.fill(large).await.unwrap(), FillOutcome::TooLarge);
         assert_eq!(waiter.await.unwrap().unwrap().unwrap(), shared);
     }
 }
@@ -66,7 +66,7 @@ async fn an_invalidate_without_a_version_fences_a_versioned_commit_under_way() {
     let writer = cache.reserve("k").await.unwrap();
     // A change that the writer knows nothing of, and that may be newer than its own.
     cache.invalidate("k", None).await.unwrap();
-    assert_eq!(writer.commit_versioned("older", 5).await.unwrap(), Commit::Purged);
+    assert_eq!(writer.commit_versioned("older", 5).await.unwrap(), CommitOutcome::Purged);
     assert!(cache.get("k").await.unwrap().is_none());
 }
 
@@ -77,15 +77,15 @@ async fn a_floor_outlives_memory_pressure_while_replicas_may_lag() {
     cache.invalidate("k", Some(2)).await.unwrap();
     press(&cache).await;
     let filled = lease(&cache).await.fill(Fresh::from("old").version(1)).await.unwrap();
-    assert!(matches!(filled, Fill::Rejected(_)), "the floor was forgotten");
+    assert!(matches!(filled, FillOutcome::Rejected(_)), "the floor was forgotten");
     assert!(!store.evict(b"nobody has this"));
 
     // A value goes under pressure, and leaves its floor.
     let filled = lease(&cache).await.fill(Fresh::from("new").version(3)).await.unwrap();
-    assert_eq!(filled, Fill::Stored);
+    assert_eq!(filled, FillOutcome::Stored);
     assert!(store.evict(b"k"));
     let filled = lease(&cache).await.fill(Fresh::from("old").version(2)).await.unwrap();
-    assert!(matches!(filled, Fill::Rejected(_)), "the floor went with the value");
+    assert!(matches!(filled, FillOutcome::Rejected(_)), "the floor went with the value");
 
     // Later no replica lags so far, and the floor is in nobody's way.
     clock.advance(2 * lag);

@@ -2,7 +2,7 @@
 
 use std::process::Output;
 
-use genfence::{Cache, Fresh, Reservation, Source};
+use genfence::{Cache, Fresh, Reservation, SourceResult};
 use genfence_wire::Server;
 use tokio::process::Command;
 
@@ -20,7 +20,7 @@ async fn a_key_is_shown_without_its_value_and_with_it_only_on_request() {
     let url = format!("aerospike://{}/test/cache?prefix=users:", server.address());
     let cache = Cache::connect(&url).await.unwrap();
     let update = async |_: &Reservation| {
-        Ok::<_, std::io::Error>(Source::Committed(Fresh::from("a secret").version(7)))
+        Ok::<_, std::io::Error>(SourceResult::Committed(Fresh::from("a secret").version(7)))
     };
     let _ = cache.update("1", update).await.unwrap();
 

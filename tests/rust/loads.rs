@@ -96,7 +96,7 @@ async fn a_failing_source_is_asked_twice_by_a_thousand_callers_and_each_has_its_
     assert!(all(others).await.iter().all(|said| said == "failure 2"));
     assert_eq!((source.asked(), start.elapsed().as_millis()), (2, 0));
     // It gave up its lease.
-    assert!(matches!(cache.lookup("k").await.unwrap(), Lookup::Lease(_)));
+    assert!(matches!(cache.lookup("k").await.unwrap(), Lookup::Leased(_)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -185,7 +185,7 @@ async fn after_the_wait_for_another_process_one_caller_reads_the_source_for_all(
     let builder = Cache::builder().wait(Duration::from_millis(300));
     let (cache, store, _) = embedded_with(builder.clone());
     let other = builder.build(store).unwrap();
-    let Lookup::Lease(_theirs) = other.lookup("k").await.unwrap() else { panic!() };
+    let Lookup::Leased(_theirs) = other.lookup("k").await.unwrap() else { panic!() };
     let source = Source::counting();
     let readers = source.readers(&cache, 100).await;
     tokio::time::sleep(Duration::from_millis(400)).await;
@@ -198,7 +198,7 @@ async fn after_the_wait_for_another_process_one_caller_reads_the_source_for_all(
 #[tokio::test(start_paused = true)]
 async fn a_lease_that_the_program_holds_is_waited_for_no_longer_than_the_wait() {
     let (cache, ..) = embedded_with(Cache::builder().wait(Duration::from_millis(300)));
-    let Lookup::Lease(held) = cache.lookup("k").await.unwrap() else { panic!() };
+    let Lookup::Leased(held) = cache.lookup("k").await.unwrap() else { panic!() };
     let source = Source::counting();
     let readers = source.readers(&cache, 100).await;
     assert_eq!(source.asked(), 0);
@@ -213,7 +213,7 @@ async fn a_lease_that_the_program_holds_is_waited_for_no_longer_than_the_wait() 
     down.answer(2).await;
     assert!(all(readers).await.iter().all(|said| said.starts_with("failure")));
     assert_eq!(down.asked(), 2);
-    assert_eq!(held.fill("v").await.unwrap(), genfence::Fill::Stored);
+    assert_eq!(held.fill("v").await.unwrap(), genfence::FillOutcome::Stored);
     assert_eq!(cache.get("k").await.unwrap().unwrap().value.unwrap(), "v");
 }
 
@@ -290,7 +290,7 @@ async fn a_lookup_that_waited_for_a_load_that_failed_gets_the_lease() {
     granted.add_permits(1);
     source.answer(1).await;
     assert_eq!(all(reader).await, ["failure 1"]);
-    assert!(matches!(lookup.await.unwrap().unwrap(), Lookup::Lease(_)));
+    assert!(matches!(lookup.await.unwrap().unwrap(), Lookup::Leased(_)));
 }
 
 /// The store dies between lease and fill. Those who came before the read have nothing to wait for.

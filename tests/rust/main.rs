@@ -28,6 +28,7 @@ mod outcomes;
 mod result_codes;
 #[cfg(feature = "aerospike")]
 mod runtimes;
+mod shared_cases;
 #[cfg(feature = "aerospike")]
 mod strong_consistency;
 mod stuck;

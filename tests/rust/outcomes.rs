@@ -3,19 +3,20 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use crate::support::{embedded, embedded_with, settle};
+use crate::support::{embedded, embedded_with, faulty_with, settle};
 use genfence::protocol::Refusal;
 use genfence::store::Store as _;
 use genfence::{
-    Bypass, Cache, CallError, Commit, Error, Fill, Fresh, Lease, Lookup, Release, Replace,
-    Reservation, Set, Source, Touch, Update,
+    Bypass, Cache, CallError, CommitOutcome, Error, FillOutcome, Fresh, Lease, Lookup,
+    ReleaseOutcome, ReplaceOutcome, Reservation, SetOutcome, SourceResult, TouchOutcome,
+    UpdateOutcome,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
 
 async fn lease(cache: &Cache, key: &str) -> Lease {
     match cache.lookup(key).await.unwrap() {
-        Lookup::Lease(lease) => lease,
+        Lookup::Leased(lease) => lease,
         other => panic!("expected a lease, got {other:?}"),
     }
 }
@@ -36,7 +37,7 @@ async fn bypass(cache: &Cache, key: &str) -> Bypass {
 async fn a_fill_is_what_the_next_lookup_hits() {
     let (cache, ..) = embedded();
     let filled = lease(&cache, "k").await.fill("new").await.unwrap();
-    assert_eq!(filled, Fill::Stored);
+    assert_eq!(filled, FillOutcome::Stored);
     assert!(
         matches!(cache.lookup("k").await.unwrap(), Lookup::Hit(hit) if hit.value.as_deref() == Some(b"new"))
     );
@@ -47,7 +48,7 @@ async fn a_fill_after_a_reserve_is_rejected() {
     let (cache, ..) = embedded();
     let reader = lease(&cache, "k").await;
     let _writer = cache.reserve("k").await.unwrap();
-    assert!(matches!(reader.fill("old").await.unwrap(), Fill::Rejected(_)));
+    assert!(matches!(reader.fill("old").await.unwrap(), FillOutcome::Rejected(_)));
     assert_eq!(value(&cache, "k").await, None);
 }
 
@@ -56,8 +57,8 @@ async fn a_fill_after_a_whole_update_is_rejected_and_the_new_value_stays() {
     let (cache, ..) = embedded();
     let reader = lease(&cache, "k").await;
     let writer = cache.reserve("k").await.unwrap();
-    assert_eq!(writer.commit("new").await.unwrap(), Commit::Stored);
-    assert!(matches!(reader.fill("old").await.unwrap(), Fill::Rejected(_)));
+    assert_eq!(writer.commit("new").await.unwrap(), CommitOutcome::Stored);
+    assert!(matches!(reader.fill("old").await.unwrap(), FillOutcome::Rejected(_)));
     assert_eq!(value(&cache, "k").await.unwrap(), "new");
 }
 
@@ -67,7 +68,7 @@ async fn a_fill_after_an_invalidate_is_rejected() {
         let (cache, ..) = embedded();
         let reader = lease(&cache, "k").await;
         cache.invalidate("k", version).await.unwrap();
-        assert!(matches!(reader.fill("old").await.unwrap(), Fill::Rejected(_)));
+        assert!(matches!(reader.fill("old").await.unwrap(), FillOutcome::Rejected(_)));
         assert_eq!(value(&cache, "k").await, None);
     }
 }
@@ -77,7 +78,7 @@ async fn a_fill_after_an_eviction_is_rejected() {
     let (cache, store, _) = embedded();
     let reader = lease(&cache, "k").await;
     assert!(store.evict(b"k"));
-    assert_eq!(reader.fill("old").await.unwrap(), Fill::Rejected(Refusal::Missing));
+    assert_eq!(reader.fill("old").await.unwrap(), FillOutcome::Rejected(Refusal::Missing));
 }
 
 #[tokio::test]
@@ -85,10 +86,10 @@ async fn a_fill_below_the_floor_is_rejected_and_one_at_the_floor_is_stored() {
     let (cache, ..) = embedded();
     cache.invalidate("k", Some(7)).await.unwrap();
     let lagging = lease(&cache, "k").await.fill(Fresh::from("old").version(6)).await.unwrap();
-    assert!(matches!(lagging, Fill::Rejected(_)));
+    assert!(matches!(lagging, FillOutcome::Rejected(_)));
     settle().await;
     let current = lease(&cache, "k").await.fill(Fresh::from("new").version(7)).await.unwrap();
-    assert_eq!(current, Fill::Stored);
+    assert_eq!(current, FillOutcome::Stored);
     assert_eq!(cache.get("k").await.unwrap().unwrap().version.unwrap().get(), 7);
 }
 
@@ -113,7 +114,7 @@ async fn a_reserve_removes_the_value_and_readers_bypass_at_once() {
     let writer = cache.reserve("k").await.unwrap();
     assert_eq!(value(&cache, "k").await, None);
     assert_eq!(bypass(&cache, "k").await, Bypass::Reserved);
-    assert_eq!(writer.release(None).await.unwrap(), Release::Purged);
+    assert_eq!(writer.release(None).await.unwrap(), ReleaseOutcome::Purged);
     let _ = lease(&cache, "k").await;
 }
 
@@ -122,8 +123,8 @@ async fn of_two_writers_that_cross_neither_stores() {
     let (cache, ..) = embedded();
     let first = cache.reserve("k").await.unwrap();
     let second = cache.reserve("k").await.unwrap();
-    assert_eq!(second.commit("second").await.unwrap(), Commit::Purged);
-    assert_eq!(first.commit("first").await.unwrap(), Commit::Purged);
+    assert_eq!(second.commit("second").await.unwrap(), CommitOutcome::Purged);
+    assert_eq!(first.commit("first").await.unwrap(), CommitOutcome::Purged);
     assert_eq!(value(&cache, "k").await, None);
     let _ = lease(&cache, "k").await;
 }
@@ -133,14 +134,14 @@ async fn of_two_versioned_writers_that_cross_the_last_with_the_newest_version_st
     let (cache, ..) = embedded();
     let first = cache.reserve("k").await.unwrap();
     let second = cache.reserve("k").await.unwrap();
-    assert_eq!(first.commit_versioned("v1", 1).await.unwrap(), Commit::Purged);
-    assert_eq!(second.commit_versioned("v2", 2).await.unwrap(), Commit::Stored);
+    assert_eq!(first.commit_versioned("v1", 1).await.unwrap(), CommitOutcome::Purged);
+    assert_eq!(second.commit_versioned("v2", 2).await.unwrap(), CommitOutcome::Stored);
     assert_eq!(value(&cache, "k").await.unwrap(), "v2");
 
     let first = cache.reserve("k").await.unwrap();
     let second = cache.reserve("k").await.unwrap();
-    assert_eq!(first.commit_versioned("v4", 4).await.unwrap(), Commit::Purged);
-    assert_eq!(second.commit_versioned("v3", 3).await.unwrap(), Commit::Purged);
+    assert_eq!(first.commit_versioned("v4", 4).await.unwrap(), CommitOutcome::Purged);
+    assert_eq!(second.commit_versioned("v3", 3).await.unwrap(), CommitOutcome::Purged);
     assert_eq!(value(&cache, "k").await, None);
 }
 
@@ -150,7 +151,7 @@ async fn a_versioned_commit_beside_an_unversioned_release_is_purged() {
     let versioned = cache.reserve("k").await.unwrap();
     let unversioned = cache.reserve("k").await.unwrap();
     unversioned.release(None).await.unwrap();
-    assert_eq!(versioned.commit_versioned("v1", 1).await.unwrap(), Commit::Purged);
+    assert_eq!(versioned.commit_versioned("v1", 1).await.unwrap(), CommitOutcome::Purged);
 }
 
 #[tokio::test]
@@ -180,8 +181,8 @@ async fn a_writer_that_overran_can_still_end_the_harm() {
     let writer = cache.reserve("k").await.unwrap();
     clock.advance(11 * SECOND);
     // A reader fills what it read before the late writer's change.
-    assert_eq!(lease(&cache, "k").await.fill("old").await.unwrap(), Fill::Stored);
-    assert_eq!(writer.commit("new").await.unwrap(), Commit::Purged);
+    assert_eq!(lease(&cache, "k").await.fill("old").await.unwrap(), FillOutcome::Stored);
+    assert_eq!(writer.commit("new").await.unwrap(), CommitOutcome::Purged);
     assert_eq!(value(&cache, "k").await, None);
 }
 
@@ -202,7 +203,7 @@ async fn remaining_keeps_the_margin_back_and_renew_begins_anew() {
     about(writer.remaining(), 9 * SECOND);
     clock.advance(9 * SECOND);
     assert_eq!(bypass(&cache, "k").await, Bypass::Reserved);
-    assert_eq!(writer.commit("new").await.unwrap(), Commit::Stored);
+    assert_eq!(writer.commit("new").await.unwrap(), CommitOutcome::Stored);
 }
 
 #[tokio::test]
@@ -234,18 +235,18 @@ async fn a_value_is_gone_after_its_time_and_touch_prolongs_it() {
     let _ = cache.set("gone", short()).await.unwrap();
     let _ = cache.set("touched", short()).await.unwrap();
     clock.advance(SECOND);
-    assert_eq!(cache.touch("touched", 5 * SECOND).await.unwrap(), Touch::Done);
+    assert_eq!(cache.touch("touched", 5 * SECOND).await.unwrap(), TouchOutcome::Done);
     clock.advance(SECOND);
     assert_eq!(value(&cache, "gone").await, None);
     assert_eq!(value(&cache, "touched").await.unwrap(), "v");
-    assert_eq!(cache.touch("gone", SECOND).await.unwrap(), Touch::Missing);
+    assert_eq!(cache.touch("gone", SECOND).await.unwrap(), TouchOutcome::Missing);
 }
 
 #[tokio::test]
 async fn a_blind_set_does_not_write_over_a_reservation() {
     let (cache, ..) = embedded();
     let _writer = cache.reserve("k").await.unwrap();
-    assert_eq!(cache.set("k", "blind").await.unwrap(), Set::Busy);
+    assert_eq!(cache.set("k", "blind").await.unwrap(), SetOutcome::Busy);
     assert_eq!(value(&cache, "k").await, None);
 }
 
@@ -255,9 +256,9 @@ async fn a_replace_of_another_value_is_a_conflict() {
     let _ = cache.set("k", "1").await.unwrap();
     let seen = cache.get("k").await.unwrap().unwrap().stamp;
     let _ = cache.set("k", "2").await.unwrap();
-    assert_eq!(cache.replace("k", seen, "3").await.unwrap(), Replace::Conflict);
+    assert_eq!(cache.replace("k", seen, "3").await.unwrap(), ReplaceOutcome::Conflict);
     let seen = cache.get("k").await.unwrap().unwrap().stamp;
-    assert_eq!(cache.replace("k", seen, "3").await.unwrap(), Replace::Stored);
+    assert_eq!(cache.replace("k", seen, "3").await.unwrap(), ReplaceOutcome::Stored);
     assert_eq!(value(&cache, "k").await.unwrap(), "3");
 }
 
@@ -267,31 +268,37 @@ async fn update_does_what_the_source_says() {
     let _ = cache.set("k", "old").await.unwrap();
 
     let committed = cache
-        .update("k", async |_: &Reservation| Ok::<_, Infallible>(Source::Committed("new".into())))
+        .update("k", async |_: &Reservation| {
+            Ok::<_, Infallible>(SourceResult::Committed("new".into()))
+        })
         .await;
-    assert_eq!(committed.unwrap(), Update::Stored);
+    assert_eq!(committed.unwrap(), UpdateOutcome::Stored);
     assert_eq!(value(&cache, "k").await.unwrap(), "new");
 
-    let changed =
-        cache.update("k", async |_: &Reservation| Ok::<_, Infallible>(Source::Changed(None))).await;
-    assert_eq!(changed.unwrap(), Update::Purged);
+    let changed = cache
+        .update("k", async |_: &Reservation| Ok::<_, Infallible>(SourceResult::Changed(None)))
+        .await;
+    assert_eq!(changed.unwrap(), UpdateOutcome::Purged);
     assert_eq!(value(&cache, "k").await, None);
 
-    let rolled_back =
-        cache.update("k", async |_: &Reservation| Ok::<_, Infallible>(Source::RolledBack)).await;
-    assert_eq!(rolled_back.unwrap(), Update::RolledBack);
+    let rolled_back = cache
+        .update("k", async |_: &Reservation| Ok::<_, Infallible>(SourceResult::RolledBack))
+        .await;
+    assert_eq!(rolled_back.unwrap(), UpdateOutcome::RolledBack);
     let _ = lease(&cache, "k").await;
 }
 
 #[tokio::test]
 async fn an_update_that_fails_or_panics_leaves_its_reservation_to_expire() {
     let (cache, ..) = embedded();
-    let failed = cache.update("error", async |_: &Reservation| Err::<Source, _>("no answer")).await;
+    let failed =
+        cache.update("error", async |_: &Reservation| Err::<SourceResult, _>("no answer")).await;
     assert!(matches!(failed, Err(CallError::Caller("no answer"))));
 
     let panicking = cache.clone();
     let panicked = tokio::spawn(async move {
-        let update = async |_: &Reservation| -> Result<Source, Infallible> { panic!("on purpose") };
+        let update =
+            async |_: &Reservation| -> Result<SourceResult, Infallible> { panic!("on purpose") };
         panicking.update("panic", update).await
     });
     assert!(panicked.await.unwrap_err().is_panic());
@@ -345,32 +352,28 @@ async fn a_value_too_large_to_store_is_returned_and_its_lease_given_back() {
 }
 
 #[tokio::test]
-async fn a_fill_too_large_to_store_is_an_error_that_is_counted_and_gives_the_lease_back() {
-    let (cache, ..) = embedded_with(Cache::builder().max_value_bytes(10));
-    let filled = lease(&cache, "k").await.fill("eleven long").await;
-    assert!(matches!(filled, Err(Error::Invalid { field: "value", .. })));
-    assert_eq!(cache.stats().oversized, 1);
+async fn what_is_too_large_is_an_outcome_of_every_call_that_stores_and_is_counted() {
+    let (cache, store, _) = faulty_with(Cache::builder().max_value_bytes(10));
+    let large = "eleven long";
+    let filled = lease(&cache, "k").await.fill(large).await.unwrap();
+    assert_eq!(filled, FillOutcome::TooLarge);
     settle().await;
     let _ = lease(&cache, "k").await;
-}
 
-#[tokio::test]
-async fn a_commit_too_large_to_store_is_an_error_and_frees_the_key() {
-    let (cache, ..) = embedded_with(Cache::builder().max_value_bytes(10));
     let writer = cache.reserve("k").await.unwrap();
-    let error = writer.commit("eleven long").await.unwrap_err();
-    assert_eq!(error.to_string(), "value: 11 bytes, at most 10 are allowed");
+    assert_eq!(writer.commit(large).await.unwrap(), CommitOutcome::TooLarge);
+    // The source was changed, so the key was released.
     let _ = lease(&cache, "k").await;
-}
+    settle().await;
 
-/// The source was changed: an error would say that it was not.
-#[tokio::test]
-async fn an_update_to_a_value_too_large_to_store_is_purged_and_no_error() {
-    let (cache, ..) = embedded_with(Cache::builder().max_value_bytes(10));
-    let update =
-        async |_: &Reservation| Ok::<_, Infallible>(Source::Committed("eleven long".into()));
-    assert_eq!(cache.update("k", update).await.unwrap(), Update::Purged);
-    let _ = lease(&cache, "k").await;
+    let _ = cache.set("k", "old").await.unwrap();
+    let stamp = cache.get("k").await.unwrap().unwrap().stamp;
+    store.sent();
+    assert_eq!(cache.set("k", large).await.unwrap(), SetOutcome::TooLarge);
+    assert_eq!(cache.replace("k", stamp, large).await.unwrap(), ReplaceOutcome::TooLarge);
+    assert_eq!(store.sent(), []);
+    assert_eq!(cache.get("k").await.unwrap().unwrap().value.unwrap(), "old");
+    assert_eq!(cache.stats().oversized, 4);
 }
 
 #[tokio::test]
@@ -435,8 +438,8 @@ async fn the_futures_can_move_between_threads() {
     let key = String::from("k");
     send(cache.lookup(&key)).await.map(drop).unwrap();
     send(cache.get_or_fill("a", || async { Ok::<_, Infallible>("v") })).await.unwrap();
-    let update = async |_: &Reservation| Ok::<_, Infallible>(Source::Committed("v".into()));
-    assert_eq!(send(cache.update("b", update)).await.unwrap(), Update::Stored);
+    let update = async |_: &Reservation| Ok::<_, Infallible>(SourceResult::Committed("v".into()));
+    assert_eq!(send(cache.update("b", update)).await.unwrap(), UpdateOutcome::Stored);
     let load = |keys: Vec<bytes::Bytes>| async move {
         Ok::<_, Infallible>(keys.into_iter().map(|key| (key, "v")))
     };

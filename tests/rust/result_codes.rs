@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use genfence::protocol::{Claim, Refusal, Token, Ttl};
 use genfence::store::{AerospikeSettings, AerospikeStore, Change, Read, Store, StoreError};
-use genfence::{Bypass, Cache, Error, Lookup, Set};
+use genfence::{Bypass, Cache, Error, Lookup, SetOutcome};
 use genfence_wire::{Action, Code, Kind, Rule, Server, Then};
 
 async fn store(server: &Server) -> AerospikeStore {
@@ -212,7 +212,7 @@ async fn a_record_of_a_newer_format_is_refused_by_name_and_keeps_its_number() {
     told(cache.get("k").await.map(drop).unwrap_err());
     told(cache.lookup("k").await.map(drop).unwrap_err());
     // Nothing is stored over it, and a writer is told before it changes the source.
-    assert_eq!(cache.set("k", "w").await.unwrap(), Set::Busy);
+    assert_eq!(cache.set("k", "w").await.unwrap(), SetOutcome::Busy);
     told(cache.reserve("k").await.map(drop).unwrap_err());
     told(cache.get("k").await.map(drop).unwrap_err());
 }

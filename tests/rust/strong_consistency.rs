@@ -2,7 +2,7 @@
 //! durable delete.
 
 use genfence::store::Level;
-use genfence::{Cache, Commit, Fill, Lookup, Release};
+use genfence::{Cache, CommitOutcome, FillOutcome, Lookup, ReleaseOutcome};
 use genfence_wire::{Clock, Config, Kind, Server};
 
 async fn start(strong_consistency: bool) -> (Server, Cache) {
@@ -21,8 +21,8 @@ async fn no_command_lets_a_record_vanish() {
 
         cache.reserve("aborted").await.unwrap().abort().await;
         let released = cache.reserve("released").await.unwrap().release(None).await.unwrap();
-        assert_eq!(released, Release::Purged);
-        let Lookup::Lease(lease) = cache.lookup("given back").await.unwrap() else { panic!() };
+        assert_eq!(released, ReleaseOutcome::Purged);
+        let Lookup::Leased(lease) = cache.lookup("given back").await.unwrap() else { panic!() };
         drop(lease);
         let _ = cache.set("invalidated", "v").await.unwrap();
         cache.invalidate("invalidated", None).await.unwrap();
@@ -36,10 +36,10 @@ async fn no_command_lets_a_record_vanish() {
 #[tokio::test]
 async fn values_are_stored_and_the_diagnosis_says_that_consistency_is_strong() {
     let (_server, cache) = start(true).await;
-    let Lookup::Lease(lease) = cache.lookup("k").await.unwrap() else { panic!() };
-    assert_eq!(lease.fill("v").await.unwrap(), Fill::Stored);
+    let Lookup::Leased(lease) = cache.lookup("k").await.unwrap() else { panic!() };
+    assert_eq!(lease.fill("v").await.unwrap(), FillOutcome::Stored);
     let reservation = cache.reserve("k").await.unwrap();
-    assert_eq!(reservation.commit("w").await.unwrap(), Commit::Stored);
+    assert_eq!(reservation.commit("w").await.unwrap(), CommitOutcome::Stored);
     assert_eq!(cache.get("k").await.unwrap().unwrap().value.unwrap(), "w");
     let diagnosis = cache.diagnose().await.unwrap();
     assert_eq!(diagnosis.level(), Level::Ok, "{diagnosis:?}");

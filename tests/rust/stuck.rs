@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use genfence::protocol::{Claim, Grant, Refusal};
 use genfence::store::{Answer, Change, MemoryStore, Read, Snapshot, Store, StoreError};
-use genfence::{Cache, CallError, Commit, Error, Lease, Lookup};
+use genfence::{Cache, CallError, CommitOutcome, Error, Lease, Lookup};
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -31,7 +31,7 @@ async fn reservations_that_are_left_while_writers_overlap_fold_into_one_mark() {
     assert!(known.reservations.len() <= 3, "{} reservations", known.reservations.len());
     // The mark says that somebody was there whose version nobody knows.
     clock.advance(time / 2);
-    assert_eq!(newest.commit_versioned("v", 9).await.unwrap(), Commit::Purged);
+    assert_eq!(newest.commit_versioned("v", 9).await.unwrap(), CommitOutcome::Purged);
 }
 
 #[tokio::test(start_paused = true)]
@@ -59,7 +59,7 @@ async fn a_lease_names_the_one_before_it_and_not_all_while_loaders_fail() {
 async fn slow_lease() -> (Cache, Lease, JoinHandle<Result<Lookup, Error>>, Cache) {
     let (cache, store, _) = faulty();
     let other = Cache::builder().build(store).unwrap();
-    let Lookup::Lease(slow) = cache.lookup("k").await.unwrap() else { panic!("nobody is here") };
+    let Lookup::Leased(slow) = cache.lookup("k").await.unwrap() else { panic!("nobody is here") };
     let waiting = tokio::spawn({
         let cache = cache.clone();
         async move { cache.lookup("k").await }
@@ -72,7 +72,7 @@ async fn slow_lease() -> (Cache, Lease, JoinHandle<Result<Lookup, Error>>, Cache
 async fn who_waits_for_a_lease_that_was_lost_waits_no_longer_than_another_process_would() {
     let (_cache, _slow, waiting, other) = slow_lease().await;
     let commit = other.reserve("k").await.unwrap().commit("new").await.unwrap();
-    assert_eq!(commit, Commit::Stored);
+    assert_eq!(commit, CommitOutcome::Stored);
     let start = Instant::now();
     assert!(matches!(waiting.await.unwrap().unwrap(), Lookup::Hit(_)));
     assert!(start.elapsed() < SECOND / 4, "{:?}", start.elapsed());
@@ -83,7 +83,7 @@ async fn who_waits_behind_a_lease_that_an_invalidate_ended_gets_the_lead() {
     let (cache, slow, waiting, other) = slow_lease().await;
     other.invalidate("k", None).await.unwrap();
     let start = Instant::now();
-    let Lookup::Lease(second) = waiting.await.unwrap().unwrap() else { panic!("no lease") };
+    let Lookup::Leased(second) = waiting.await.unwrap().unwrap() else { panic!("no lease") };
     assert!(start.elapsed() < SECOND / 4, "{:?}", start.elapsed());
     let _ = second.fill("new").await.unwrap();
     let _ = slow.fill("old").await.unwrap();
@@ -228,10 +228,10 @@ async fn a_lease_that_is_looked_after_while_it_is_filled_is_not_lost() {
         tokio::spawn(async move {
             let key = number.to_string();
             for round in 0..50_u64 {
-                let Lookup::Lease(lease) = cache.lookup(&key).await.unwrap() else { panic!() };
+                let Lookup::Leased(lease) = cache.lookup(&key).await.unwrap() else { panic!() };
                 // About a third of the lease's time, when the keeper wakes up.
                 tokio::time::sleep(Duration::from_micros(3_133 + round * 37 % 400)).await;
-                assert_eq!(lease.fill("v").await.unwrap(), genfence::Fill::Stored);
+                assert_eq!(lease.fill("v").await.unwrap(), genfence::FillOutcome::Stored);
                 cache.invalidate(&key, None).await.unwrap();
             }
         })

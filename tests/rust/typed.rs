@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use crate::support::{Fault, Kind, embedded, faulty, settle};
-use genfence::{Cache, CallError, Error, Reservation, Update};
+use genfence::{Cache, CallError, Error, Reservation, UpdateOutcome};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 
@@ -25,10 +25,10 @@ async fn a_value_comes_back_as_it_was_loaded_updated_or_set() {
     assert_eq!(loaded.unwrap(), Some(ada()));
     assert_eq!(users.get("1").await.unwrap(), Some(Some(ada())));
     let update = async |_: &Reservation| Ok::<_, Infallible>(Some(ada()));
-    assert_eq!(users.update("2", update).await.unwrap(), Update::Stored);
+    assert_eq!(users.update("2", update).await.unwrap(), UpdateOutcome::Stored);
     assert_eq!(users.get("2").await.unwrap(), Some(Some(ada())));
     let delete = async |_: &Reservation| Ok::<_, Infallible>(None);
-    assert_eq!(users.update("2", delete).await.unwrap(), Update::Stored);
+    assert_eq!(users.update("2", delete).await.unwrap(), UpdateOutcome::Stored);
     assert_eq!(users.get("2").await.unwrap(), Some(None));
     let _ = users.set("3", &ada()).await.unwrap();
     assert_eq!(users.get("3").await.unwrap(), Some(Some(ada())));
@@ -58,7 +58,7 @@ async fn a_value_that_is_no_json_is_returned_not_stored_and_its_key_is_free() {
     let update = async |_: &Reservation| Ok::<_, Infallible>(Some(map()));
     let updated = maps.update("1", update).await;
     assert!(matches!(updated, Err(CallError::Cache(Error::Invalid { field: "value", .. }))));
-    assert!(matches!(cache.lookup("1").await.unwrap(), genfence::Lookup::Lease(_)));
+    assert!(matches!(cache.lookup("1").await.unwrap(), genfence::Lookup::Leased(_)));
 }
 
 /// Another version of the program writes what this one cannot read, each time it was removed.

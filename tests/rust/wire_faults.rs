@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
-use genfence::{Cache, Error, Fresh, Lookup, Reservation, Source};
+use genfence::{Cache, Error, Fresh, Lookup, Reservation, SourceResult};
 use genfence_wire::{Action, Clock, Code, Config, Gate, Kind, Rule, Server, Then};
 use rand::RngExt;
 
@@ -50,11 +50,11 @@ impl Counter {
     async fn change(&self, cache: &Cache, key: &str, versioned: bool) {
         let update = async |reservation: &Reservation| {
             if reservation.remaining().is_zero() {
-                return Ok::<_, Infallible>(Source::RolledBack);
+                return Ok::<_, Infallible>(SourceResult::RolledBack);
             }
             let value = self.0.fetch_add(1, SeqCst) + 1;
             let fresh = Fresh::from(value.to_string());
-            Ok(Source::Committed(if versioned { fresh.version(value) } else { fresh }))
+            Ok(SourceResult::Committed(if versioned { fresh.version(value) } else { fresh }))
         };
         let updated = tokio::time::timeout(BOUND, cache.update(key, update)).await;
         // No reservation, no change: that is an answer, too.
@@ -67,7 +67,7 @@ impl Counter {
             Lookup::Hit(hit) => {
                 assert_eq!(hit.value.unwrap(), self.0.load(SeqCst).to_string(), "stale at rest");
             }
-            Lookup::Lease(lease) => drop(lease),
+            Lookup::Leased(lease) => drop(lease),
             Lookup::Bypass(why) => panic!("{key} is stuck: {why:?}"),
         }
     }
@@ -283,9 +283,9 @@ async fn a_server_that_loses_everything_is_filled_anew() {
     let cache = connect(&server, &options()).await.unwrap();
     let source = Counter::default();
     source.read(&cache, "k").await;
-    let Lookup::Lease(lease) = cache.lookup("leased").await.unwrap() else { panic!("no lease") };
+    let Lookup::Leased(lease) = cache.lookup("leased").await.unwrap() else { panic!("no lease") };
     server.restart_empty();
-    assert!(!matches!(lease.fill("old").await, Ok(genfence::Fill::Stored)));
+    assert!(!matches!(lease.fill("old").await, Ok(genfence::FillOutcome::Stored)));
     source.change(&cache, "k", false).await;
     source.read(&cache, "k").await;
     source.at_rest(&cache, "k").await;
@@ -295,13 +295,13 @@ async fn a_server_that_loses_everything_is_filled_anew() {
 async fn records_evicted_between_any_two_commands_are_only_missed() {
     let server = start(Clock::manual()).await;
     let cache = connect(&server, &options()).await.unwrap();
-    let Lookup::Lease(lease) = cache.lookup("k").await.unwrap() else { panic!("no lease") };
+    let Lookup::Leased(lease) = cache.lookup("k").await.unwrap() else { panic!("no lease") };
     server.evict_all();
-    assert!(matches!(lease.fill("old").await.unwrap(), genfence::Fill::Rejected(_)));
+    assert!(matches!(lease.fill("old").await.unwrap(), genfence::FillOutcome::Rejected(_)));
     let reservation = cache.reserve("k").await.unwrap();
     server.evict_all();
-    assert_eq!(reservation.commit("new").await.unwrap(), genfence::Commit::Purged);
-    assert!(matches!(cache.lookup("k").await.unwrap(), Lookup::Lease(_)));
+    assert_eq!(reservation.commit("new").await.unwrap(), genfence::CommitOutcome::Purged);
+    assert!(matches!(cache.lookup("k").await.unwrap(), Lookup::Leased(_)));
 }
 
 #[tokio::test]
@@ -383,7 +383,7 @@ async fn a_lease_that_is_lost_costs_one_command() {
         let kinds = [Kind::Read, Kind::Write, Kind::Operate, Kind::Delete, Kind::Batch];
         kinds.into_iter().map(|kind| server.requests(kind)).sum::<u64>()
     };
-    let Lookup::Lease(lease) = other.lookup("k").await.unwrap() else { panic!("nobody else") };
+    let Lookup::Leased(lease) = other.lookup("k").await.unwrap() else { panic!("nobody else") };
     let before = sent();
     let lost = cache.lookup("k").await.unwrap();
     assert!(matches!(lost, Lookup::Bypass(genfence::Bypass::Slow)), "{lost:?}");
@@ -397,7 +397,7 @@ async fn a_lease_that_is_lost_costs_one_command() {
     assert_eq!(sent() - before, 2, "the read, and one command");
     let filled = Rule::new(Action::Delay(Duration::ZERO)).on(Kind::Write).always();
     let filled = server.faults().add(filled.when(|request| request.bins.contains(&"v".to_owned())));
-    assert!(matches!(lease.fill("old").await.unwrap(), genfence::Fill::Rejected(_)));
+    assert!(matches!(lease.fill("old").await.unwrap(), genfence::FillOutcome::Rejected(_)));
     assert_eq!(filled.happened(), 1);
     reservation.abort().await;
 }

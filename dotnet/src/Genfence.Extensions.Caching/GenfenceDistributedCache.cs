@@ -171,6 +171,9 @@ internal sealed partial class GenfenceDistributedCache(
         {
             case SetOutcome.Stored:
                 return;
+            case SetOutcome.TooLarge:
+                await cache.InvalidateAsync(key, null, token).ConfigureAwait(false);
+                throw TooLarge(bytes.Length);
             case SetOutcome.Busy:
                 throw new GenfenceException("the key is reserved by UpdateAsync or ReserveAsync, and a set stores nothing "
                     + "beside that: share no keys between the two");
@@ -185,9 +188,13 @@ internal sealed partial class GenfenceDistributedCache(
     {
         if (lease is null)
         {
-            if (await cache.SetBytesAsync(key, bytes, left, token).ConfigureAwait(false) == SetOutcome.Busy)
+            switch (await cache.SetBytesAsync(key, bytes, left, token).ConfigureAwait(false))
             {
-                Drop("a writer holds the key");
+                case SetOutcome.Busy:
+                    Drop("a writer holds the key");
+                    break;
+                case SetOutcome.TooLarge:
+                    throw TooLarge(bytes.Length);
             }
             return;
         }
@@ -195,9 +202,13 @@ internal sealed partial class GenfenceDistributedCache(
         {
             try
             {
-                if (await lease.FillAsync(bytes, null, left, token).ConfigureAwait(false) == FillOutcome.Rejected)
+                switch (await lease.FillAsync(bytes, null, left, token).ConfigureAwait(false))
                 {
-                    Drop("the key was changed, or set by another, since the get that missed");
+                    case FillOutcome.Rejected:
+                        Drop("the key was changed, or set by another, since the get that missed");
+                        break;
+                    case FillOutcome.TooLarge:
+                        throw TooLarge(bytes.Length);
                 }
             }
             catch
@@ -207,6 +218,9 @@ internal sealed partial class GenfenceDistributedCache(
             }
         }
     }
+
+    private static GenfenceInvalidException TooLarge(int bytes) =>
+        new("value", $"value: {bytes} bytes, expirations included, which is more than the option max_value_bytes allows");
 
     private void Drop(string reason)
     {

@@ -98,14 +98,22 @@ internal sealed partial class GenfenceHybridCache(
             await RemoveAsync(key, cancellationToken).ConfigureAwait(false);
             return;
         }
-        await UnlessBad(key, () => Ended(cache.SetAsync(
-            key, value, Expirations.Capped(options?.Expiration), serializers.Find<T>(), cancellationToken))).ConfigureAwait(false);
+        await UnlessBad(key, () => StoreAsync(key, value, options, cancellationToken)).ConfigureAwait(false);
+    }
+
+    private async ValueTask StoreAsync<T>(
+        string key, T value, HybridCacheEntryOptions? options, CancellationToken cancellation)
+    {
+        var stored = await cache.SetAsync(
+            key, value, Expirations.Capped(options?.Expiration), serializers.Find<T>(), cancellation).ConfigureAwait(false);
+        if (stored == SetOutcome.TooLarge)
+        {
+            throw new GenfenceInvalidException("value", "value: is larger than the option max_value_bytes allows");
+        }
     }
 
     public override async ValueTask RemoveAsync(string key, CancellationToken cancellationToken = default) =>
         await UnlessBad(key, () => cache.InvalidateAsync(key, null, cancellationToken)).ConfigureAwait(false);
-
-    private static async ValueTask Ended<T>(ValueTask<T> call) => _ = await call.ConfigureAwait(false);
 
     private async ValueTask UnlessBad(string key, Func<ValueTask> call)
     {

@@ -28,25 +28,21 @@ public class GenfenceException : Exception
         error = null;
         if (taken is null)
         {
-            return Make(status, 0, "", $"the native library answered with status {status}");
+            return new GenfenceException($"the native library answered with status {status}");
         }
-        var made = Make(
-            taken->Status,
-            taken->ServerCode,
-            Marshal.PtrToStringUTF8((nint)taken->Field) ?? "",
-            Marshal.PtrToStringUTF8((nint)taken->Message) ?? "");
+        var message = Text(taken->Message);
+        Exception made = taken->Status switch
+        {
+            Status.Invalid => new GenfenceInvalidException(Text(taken->Field), message),
+            Status.Store => new GenfenceStoreException(*taken, message, Text(taken->Cause)),
+            Status.ShutDown => new GenfenceShutDownException(message),
+            _ => new GenfenceException(message),
+        };
         Methods.gf_error_free(taken);
         return made;
     }
 
-    private static Exception Make(int status, int serverCode, string field, string message) =>
-        status switch
-        {
-            Status.Invalid => new GenfenceInvalidException(field, message),
-            Status.Store => new GenfenceStoreException(serverCode, message),
-            Status.ShutDown => new GenfenceShutDownException(message),
-            _ => new GenfenceException(message),
-        };
+    private static unsafe string Text(byte* text) => Marshal.PtrToStringUTF8((nint)text) ?? "";
 }
 
 /// <summary>
@@ -65,11 +61,22 @@ public sealed class GenfenceInvalidException : GenfenceException
 /// <summary>The store gave no answer, or refused for good.</summary>
 public sealed class GenfenceStoreException : GenfenceException
 {
-    internal GenfenceStoreException(int serverCode, string message) : base(message) =>
-        ServerCode = serverCode;
+    internal GenfenceStoreException(in NativeError error, string message, string cause)
+        : base(message, cause.Length == 0 ? null : new GenfenceException(cause))
+    {
+        ServerCode = error.ServerCode;
+        InDoubt = error.InDoubt != 0;
+        MayRetry = error.MayRetry != 0;
+    }
 
     /// <summary>What the Aerospike server answered; 0 if it did not, or was not asked.</summary>
     public int ServerCode { get; }
+
+    /// <summary>Whether what was sent may have been applied, or may still be; it is safe either way.</summary>
+    public bool InDoubt { get; }
+
+    /// <summary>Whether another try makes sense.</summary>
+    public bool MayRetry { get; }
 }
 
 /// <summary>

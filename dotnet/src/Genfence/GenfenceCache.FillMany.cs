@@ -150,9 +150,11 @@ public sealed partial class GenfenceCache
                 case Status.Hit or Status.Pending:
                     later.Add(asked[i]);
                     break;
-                default:
+                case Status.Leased or Status.Bypass:
                     missing.Add(asked[i]);
                     break;
+                default:
+                    throw Results.Unknown(looked.Results[i].Status);
             }
             looked.Results[i].Free();
         }

@@ -40,6 +40,10 @@ public sealed partial class GenfenceCache
                 {
                     failure = Connection.Failures.Take(found.ValueSpan());
                 }
+                else if (!unreadable && found.Status != Status.Leased)
+                {
+                    throw Results.Unknown(found.Status);
+                }
                 isStored = found.Detail == 0 && flags == 0;
                 lease = found.TakeLease();
             }

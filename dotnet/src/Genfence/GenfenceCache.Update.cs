@@ -19,7 +19,9 @@ public sealed partial class GenfenceCache
         try
         {
             result.ThrowIfFailed();
-            return new Reservation(this, result.TakeReservation());
+            return result.Status == Status.Reserved
+                ? new Reservation(this, result.TakeReservation(), isHeld: result.Detail == 0)
+                : throw Results.Unknown(result.Status);
         }
         finally
         {
@@ -45,9 +47,8 @@ public sealed partial class GenfenceCache
     /// <returns>What became of the update.</returns>
     /// <exception cref="GenfenceInvalidException">
     /// The key is out of bounds: the closure did not run. Or the version or the time to live that it returned is:
-    /// the source was changed, and the key is released. A value that is too large is
-    /// <see cref="UpdateOutcome.Purged"/>. What the serializer throws for a value that it cannot write is thrown on; the
-    /// key is released then, too.
+    /// the source was changed, and the key is released. What the serializer throws for a value that it cannot write is
+    /// thrown on; the key is released then, too.
     /// </exception>
     /// <exception cref="GenfenceStoreException">The key could not be reserved: the closure did not run.</exception>
     public async ValueTask<UpdateOutcome> UpdateAsync<T>(
@@ -111,20 +112,13 @@ public sealed partial class GenfenceCache
             _ = await reservation.ReleaseAsync(version is >= 0 ? version : null).ConfigureAwait(false);
             throw;
         }
-        try
+        return await reservation.CommitAsync(value, version, timeToLive).ConfigureAwait(false) switch
         {
-            return await reservation.CommitAsync(value, version, timeToLive).ConfigureAwait(false) switch
-            {
-                CommitOutcome.Stored => UpdateOutcome.Stored,
-                CommitOutcome.Purged => UpdateOutcome.Purged,
-                _ => UpdateOutcome.InDoubt,
-            };
-        }
-        catch (GenfenceInvalidException problem) when (problem.Field == "value")
-        {
-            // Too large: the source was changed all the same, and the key was released.
-            return UpdateOutcome.Purged;
-        }
+            CommitOutcome.Stored => UpdateOutcome.Stored,
+            CommitOutcome.Purged => UpdateOutcome.Purged,
+            CommitOutcome.TooLarge => UpdateOutcome.TooLarge,
+            _ => UpdateOutcome.InDoubt,
+        };
     }
 
     private static async ValueTask<UpdateOutcome> ReleaseAsync(Reservation reservation, long? version)

@@ -179,7 +179,12 @@ public sealed partial class GenfenceCache : IAsyncDisposable, IDisposable
         try
         {
             found.ThrowIfFailed();
-            return found.Status == Status.Hit ? CachedValue.Of(found) : null;
+            return found.Status switch
+            {
+                Status.Hit => CachedValue.Of(found),
+                Status.Miss => null,
+                var other => throw Results.Unknown(other),
+            };
         }
         finally
         {
@@ -254,7 +259,8 @@ public sealed partial class GenfenceCache : IAsyncDisposable, IDisposable
                 Status.Hit => new LookupResult(CachedValue.Of(found)),
                 Status.Leased => new LookupResult(new Lease(this, found.TakeLease())),
                 Status.Pending => new LookupResult(BypassReason.Slow),
-                _ => new LookupResult((BypassReason)found.Detail),
+                Status.Bypass => new LookupResult((BypassReason)found.Detail),
+                var other => throw Results.Unknown(other),
             };
         }
         finally
@@ -282,7 +288,9 @@ public sealed partial class GenfenceCache : IAsyncDisposable, IDisposable
         {
             Status.Stored => SetOutcome.Stored,
             Status.Busy => SetOutcome.Busy,
-            _ => SetOutcome.InDoubt,
+            Status.TooLarge => SetOutcome.TooLarge,
+            Status.InDoubt => SetOutcome.InDoubt,
+            var other => throw Results.Unknown(other),
         };
     }
 
@@ -334,7 +342,9 @@ public sealed partial class GenfenceCache : IAsyncDisposable, IDisposable
         {
             Status.Stored => ReplaceOutcome.Stored,
             Status.Conflict => ReplaceOutcome.Conflict,
-            _ => ReplaceOutcome.InDoubt,
+            Status.TooLarge => ReplaceOutcome.TooLarge,
+            Status.InDoubt => ReplaceOutcome.InDoubt,
+            var other => throw Results.Unknown(other),
         };
     }
 
@@ -373,8 +383,12 @@ public sealed partial class GenfenceCache : IAsyncDisposable, IDisposable
         CacheKey key, TimeSpan timeToLive, CancellationToken cancellationToken = default)
     {
         var request = new Request(Op.Touch) { Key = key, TtlMs = Request.Milliseconds("ttl", timeToLive) };
-        var status = await Connection.StatusAsync(request, cancellationToken).ConfigureAwait(false);
-        return status == Status.Done ? TouchOutcome.Done : TouchOutcome.Missing;
+        return await Connection.StatusAsync(request, cancellationToken).ConfigureAwait(false) switch
+        {
+            Status.Done => TouchOutcome.Done,
+            Status.Miss => TouchOutcome.Missing,
+            var other => throw Results.Unknown(other),
+        };
     }
 
     /// <summary>

@@ -26,7 +26,7 @@ public readonly struct LookupResult
 
     internal LookupResult(Lease lease)
     {
-        Kind = LookupKind.Lease;
+        Kind = LookupKind.Leased;
         Lease = lease;
     }
 
@@ -38,7 +38,7 @@ public readonly struct LookupResult
     /// <summary>The value, of <see cref="LookupKind.Hit"/>.</summary>
     public CachedValue Hit { get; }
 
-    /// <summary>The permission to fill, of <see cref="LookupKind.Lease"/>. Dispose it.</summary>
+    /// <summary>The permission to fill, of <see cref="LookupKind.Leased"/>. Dispose it.</summary>
     public Lease? Lease { get; }
 
     /// <summary>Why, of <see cref="LookupKind.Bypass"/>.</summary>
@@ -63,6 +63,9 @@ public sealed class Lease : IDisposable
 
     internal LeaseHandle Handle => _handle;
 
+    /// <summary>Why the fill was rejected, after <see cref="FillOutcome.Rejected"/>.</summary>
+    public FillRefusal Refusal { get; private set; }
+
     /// <summary>Whether another caller of this process waits for what is loaded under it.</summary>
     internal bool IsAwaited => Methods.gf_lease_is_awaited(_handle) != 0;
 
@@ -75,7 +78,7 @@ public sealed class Lease : IDisposable
     /// <param name="cancellationToken">Ends the wait, not the fill.</param>
     /// <returns>What became of it.</returns>
     /// <exception cref="GenfenceInvalidException">
-    /// The lease was used already, or the value, its version or its time is out of bounds.
+    /// The lease was used already, or the version or the time is out of bounds.
     /// </exception>
     public async ValueTask<FillOutcome> FillAsync(
         ReadOnlyMemory<byte>? value,
@@ -84,8 +87,16 @@ public sealed class Lease : IDisposable
         CancellationToken cancellationToken = default)
     {
         var request = new Request(Op.Fill) { Lease = _handle }.With(value, version, timeToLive);
-        var status = await _cache.Connection.StatusAsync(request, cancellationToken).ConfigureAwait(false);
-        return Of(status);
+        var filled = await _cache.Connection.Submit(request, cancellationToken).ConfigureAwait(false);
+        Refusal = filled.Status == Status.Rejected ? (FillRefusal)filled.Detail : FillRefusal.None;
+        return filled.StatusAndFree() switch
+        {
+            Status.Stored => FillOutcome.Stored,
+            Status.Rejected => FillOutcome.Rejected,
+            Status.TooLarge => FillOutcome.TooLarge,
+            Status.InDoubt => FillOutcome.InDoubt,
+            var other => throw Results.Unknown(other),
+        };
     }
 
     /// <inheritdoc cref="FillAsync(ReadOnlyMemory{byte}?, long?, TimeSpan?, CancellationToken)"/>
@@ -96,13 +107,6 @@ public sealed class Lease : IDisposable
         TimeSpan? timeToLive = null,
         CancellationToken cancellationToken = default) =>
         FillAsync(value.OrNothing(), version, timeToLive, cancellationToken);
-
-    internal static FillOutcome Of(int status) => status switch
-    {
-        Status.Stored => FillOutcome.Stored,
-        Status.Rejected => FillOutcome.Rejected,
-        _ => FillOutcome.InDoubt,
-    };
 
     /// <inheritdoc/>
     public void Dispose() => _handle.Dispose();

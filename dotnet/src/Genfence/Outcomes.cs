@@ -6,8 +6,11 @@ public enum FillOutcome
     /// <summary>The value is in the cache.</summary>
     Stored,
 
-    /// <summary>The race was lost: nothing was stored.</summary>
+    /// <summary>The race was lost: nothing was stored. <see cref="Lease.Refusal"/> says why.</summary>
     Rejected,
+
+    /// <summary>The value is larger than the option <c>max_value_bytes</c>: nothing was stored, and the lease is given back.</summary>
+    TooLarge,
 
     /// <summary>Nobody answered. It may have been applied, or may still be; it is safe either way.</summary>
     InDoubt,
@@ -21,6 +24,9 @@ public enum CommitOutcome
 
     /// <summary>Another writer was there too. The key is empty, and the next reader fills it.</summary>
     Purged,
+
+    /// <summary>The value is larger than the option <c>max_value_bytes</c>: the key was released, and is empty.</summary>
+    TooLarge,
 
     /// <summary>Nobody answered. The key is bypassed until the reservation expires.</summary>
     InDoubt,
@@ -46,6 +52,11 @@ public enum UpdateOutcome
     Purged,
 
     /// <summary>
+    /// The source was changed; the new value is larger than the option <c>max_value_bytes</c>: the key is empty.
+    /// </summary>
+    TooLarge,
+
+    /// <summary>
     /// The source was changed; the cache did not answer. The key is bypassed until the reservation
     /// expires.
     /// </summary>
@@ -64,6 +75,9 @@ public enum SetOutcome
     /// <summary>A writer holds the key: nothing was stored.</summary>
     Busy,
 
+    /// <summary>The value is larger than the option <c>max_value_bytes</c>: nothing was sent.</summary>
+    TooLarge,
+
     /// <summary>Nobody answered. It may have been applied, or may still be.</summary>
     InDoubt,
 }
@@ -76,6 +90,9 @@ public enum ReplaceOutcome
 
     /// <summary>The cache no longer holds the value that was to be replaced, or a writer holds the key.</summary>
     Conflict,
+
+    /// <summary>The value is larger than the option <c>max_value_bytes</c>: nothing was sent.</summary>
+    TooLarge,
 
     /// <summary>Nobody answered. It may have been applied, or may still be.</summary>
     InDoubt,
@@ -104,7 +121,7 @@ public enum LookupKind
     /// This caller, and nobody else in all processes, should read the source now and fill:
     /// <see cref="LookupResult.Lease"/>.
     /// </summary>
-    Lease,
+    Leased,
 }
 
 /// <summary>Why a lookup was bypassed.</summary>
@@ -121,4 +138,20 @@ public enum BypassReason
 
     /// <summary>The store gave no answer.</summary>
     Unreachable,
+}
+
+/// <summary>Why a fill was rejected.</summary>
+public enum FillRefusal
+{
+    /// <summary>It was not.</summary>
+    None,
+
+    /// <summary>There is no record any more: it was evicted, expired, or was removed.</summary>
+    Missing,
+
+    /// <summary>The record was written since: by a writer, an invalidation, another fill.</summary>
+    Generation,
+
+    /// <summary>The lease is not on the record any more, or the value's version is below what was heard of the key.</summary>
+    Condition,
 }

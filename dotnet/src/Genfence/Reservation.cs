@@ -14,13 +14,19 @@ public sealed partial class Reservation : IDisposable
     // Also keeps the cache from being finalised.
     private readonly GenfenceCache _cache;
     private readonly ReservationHandle _handle;
-    private bool _used;
 
-    internal Reservation(GenfenceCache cache, nint handle)
+    internal Reservation(GenfenceCache cache, nint handle, bool isHeld)
     {
         _cache = cache;
         _handle = new ReservationHandle(handle);
+        IsHeld = isHeld;
     }
+
+    /// <summary>
+    /// Whether the key is held. Not so only where the store gave no answer and the option
+    /// <see cref="GenfenceSettings.UnreachableReserve"/> says to proceed: the change is outside the guarantee then.
+    /// </summary>
+    public bool IsHeld { get; }
 
     /// <summary>
     /// The time left to change the source: the transaction must be over by then, so bound it. Zero if it
@@ -55,8 +61,8 @@ public sealed partial class Reservation : IDisposable
     /// <param name="cancellationToken">Ends the wait, not the commit.</param>
     /// <returns>What became of it.</returns>
     /// <exception cref="GenfenceInvalidException">
-    /// The reservation was used already; or the value, its version or its time is out of bounds: where only
-    /// the cache can tell, the key was released.
+    /// The reservation was used already; or the version or the time is out of bounds: where only the cache can tell, the
+    /// key was released.
     /// </exception>
     public async ValueTask<CommitOutcome> CommitAsync(
         ReadOnlyMemory<byte>? value,
@@ -69,7 +75,9 @@ public sealed partial class Reservation : IDisposable
         {
             Status.Stored => CommitOutcome.Stored,
             Status.Purged => CommitOutcome.Purged,
-            _ => CommitOutcome.InDoubt,
+            Status.TooLarge => CommitOutcome.TooLarge,
+            Status.InDoubt => CommitOutcome.InDoubt,
+            var other => throw Results.Unknown(other),
         };
     }
 
@@ -93,8 +101,12 @@ public sealed partial class Reservation : IDisposable
         long? version = null, CancellationToken cancellationToken = default)
     {
         var request = new Request(Op.Release) { Reservation = _handle }.With(version);
-        var status = await UseAsync(request, cancellationToken).ConfigureAwait(false);
-        return status == Status.Purged ? ReleaseOutcome.Purged : ReleaseOutcome.InDoubt;
+        return await UseAsync(request, cancellationToken).ConfigureAwait(false) switch
+        {
+            Status.Purged => ReleaseOutcome.Purged,
+            Status.InDoubt => ReleaseOutcome.InDoubt,
+            var other => throw Results.Unknown(other),
+        };
     }
 
     /// <summary>
@@ -118,7 +130,12 @@ public sealed partial class Reservation : IDisposable
     {
         ThrowIfDisposed();
         var request = new Request(Op.Renew) { Reservation = _handle };
-        return await _cache.Connection.StatusAsync(request, cancellationToken).ConfigureAwait(false) == Status.Done;
+        return await _cache.Connection.StatusAsync(request, cancellationToken).ConfigureAwait(false) switch
+        {
+            Status.Done => true,
+            Status.Lost => false,
+            var other => throw Results.Unknown(other),
+        };
     }
 
     /// <summary>Leaves it to expire, if it was not used; that is logged.</summary>
@@ -128,8 +145,9 @@ public sealed partial class Reservation : IDisposable
         {
             return;
         }
+        var isUnused = IsUnused();
         _handle.Dispose();
-        if (!_used)
+        if (isUnused)
         {
             LeftToExpire(_cache.Logger);
         }
@@ -139,15 +157,19 @@ public sealed partial class Reservation : IDisposable
     {
         ThrowIfDisposed();
         cancellation.ThrowIfCancellationRequested();
-        _used = true;
+        return await _cache.Connection.StatusAsync(request, cancellation).ConfigureAwait(false);
+    }
+
+    private bool IsUnused()
+    {
         try
         {
-            return await _cache.Connection.StatusAsync(request, cancellation).ConfigureAwait(false);
+            return Methods.gf_reservation_is_unused(_handle) != 0;
         }
-        catch (GenfenceShutDownException)
+        catch (ObjectDisposedException)
         {
-            _used = false;
-            throw;
+            // By another thread, which is told.
+            return false;
         }
     }
 

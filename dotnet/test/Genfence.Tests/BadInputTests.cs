@@ -90,8 +90,13 @@ public class BadInputTests : CacheTest
         Assert.Null(await Cache.GetAsync("k").Within());
         var outcome = await Cache.UpdateAsync(
             "k", (_, _) => ValueTask.FromResult(SourceResult.Committed(large))).Within();
-        Assert.Equal(UpdateOutcome.Purged, outcome);
-        var refused = await Assert.ThrowsAsync<GenfenceInvalidException>(() => Cache.SetBytesAsync("k", large).Within());
-        Assert.Equal("value", refused.Field);
+        Assert.Equal(UpdateOutcome.TooLarge, outcome);
+        Assert.Equal(SetOutcome.TooLarge, await Cache.SetBytesAsync("k", large).Within());
+        Assert.Equal(ReplaceOutcome.TooLarge, await Cache.ReplaceAsync("k", 1, large).Within());
+        using var lease = (await Cache.LookupAsync("k").Within()).Lease!;
+        Assert.Equal(FillOutcome.TooLarge, await lease.FillAsync(large).Within());
+        using var reservation = await Cache.ReserveAsync("k").Within();
+        Assert.Equal(CommitOutcome.TooLarge, await reservation.CommitAsync(large).Within());
+        Assert.Equal(6, Cache.Stats.Oversized);
     }
 }

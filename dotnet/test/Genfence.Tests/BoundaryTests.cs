@@ -57,6 +57,7 @@ public partial class BoundaryTests
     [Theory]
     [InlineData("GF_OP_", typeof(Op))]
     [InlineData("GF_BYPASS_", typeof(BypassReason))]
+    [InlineData("GF_REFUSED_", typeof(FillRefusal))]
     public void A_number_that_means_something_else_is_noticed(string prefix, Type enumeration)
     {
         var header = File.ReadAllText(Support.Metadata("Header"));

@@ -41,7 +41,7 @@ public sealed partial class Conformance
         (first, second) = (await _key.ReserveAsync(), await _key.ReserveAsync());
         await Key.AbortAsync(first);
         Assert.Equal(CommitOutcome.Purged, await Key.CommitAsync(second));
-        Assert.Equal(LookupKind.Lease, await _key.LookAsync());
+        Assert.Equal(LookupKind.Leased, await _key.LookAsync());
     }
 
     [Case(Needs.Past)]
@@ -60,6 +60,7 @@ public sealed partial class Conformance
         var lease = await _key.LeaseAsync();
         Assert.Equal(CommitOutcome.Purged, await Key.CommitAsync(writer));
         Assert.Equal(FillOutcome.Rejected, await Key.FillAsync(lease));
+        Assert.NotEqual(FillRefusal.None, lease.Refusal);
     }
 
     [Case(Needs.Control)]
@@ -144,7 +145,7 @@ public sealed partial class Conformance
             before = next;
         }
         Assert.Equal(ReleaseOutcome.Purged, await Key.ReleaseAsync(before));
-        Assert.Equal(LookupKind.Lease, await _key.LookAsync());
+        Assert.Equal(LookupKind.Leased, await _key.LookAsync());
     }
 
     [Case]
@@ -228,7 +229,7 @@ public sealed partial class Conformance
         await Key.AbortAsync(first);
         Assert.Equal(BypassReason.Reserved, await _key.LookAsync());
         await Key.AbortAsync(other);
-        Assert.Equal(LookupKind.Lease, await _key.LookAsync());
+        Assert.Equal(LookupKind.Leased, await _key.LookAsync());
     }
 
     [Case]
@@ -390,10 +391,10 @@ public sealed partial class Conformance
         await _key.FillAsync(null);
         await _key.Another.FillAsync();
         await PassAsync(12_000);
-        Assert.Equal(LookupKind.Lease, await _key.LookAsync());
+        Assert.Equal(LookupKind.Leased, await _key.LookAsync());
         Assert.Equal(LookupKind.Hit, await _key.Another.LookAsync());
         await PassAsync(92_000);
-        Assert.Equal(LookupKind.Lease, await _key.Another.LookAsync());
+        Assert.Equal(LookupKind.Leased, await _key.Another.LookAsync());
     }
 
     [Case(Needs.Control)]

@@ -107,7 +107,7 @@ public sealed partial class Conformance
         Assert.Equal(("filled", null), (Support.Text(hit), hit.Version));
         Assert.NotEqual(0ul, hit.Stamp);
         await _key.InvalidateAsync();
-        Assert.Equal(LookupKind.Lease, await _key.LookAsync());
+        Assert.Equal(LookupKind.Leased, await _key.LookAsync());
     }
 
     [Case]
@@ -238,7 +238,7 @@ public sealed partial class Conformance
         var (first, second) = (await _key.ReserveAsync(), await _key.ReserveAsync());
         Assert.Equal(CommitOutcome.Purged, await Key.CommitAsync(second));
         Assert.Equal(CommitOutcome.Purged, await Key.CommitAsync(first));
-        Assert.Equal(LookupKind.Lease, await _key.LookAsync());
+        Assert.Equal(LookupKind.Leased, await _key.LookAsync());
     }
 
     [Case(Needs.Past)]

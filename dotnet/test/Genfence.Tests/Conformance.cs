@@ -161,7 +161,7 @@ public sealed partial class Conformance(WireServer wire) : StoreTest(wire)
         public async Task<Lease> LeaseAsync()
         {
             var looked = await cache.LookupNowAsync(name);
-            Assert.Equal((LookupKind.Lease, BypassReason.None), (looked.Kind, looked.Bypass));
+            Assert.Equal((LookupKind.Leased, BypassReason.None), (looked.Kind, looked.Bypass));
             return looked.Lease!;
         }
 
@@ -174,7 +174,7 @@ public sealed partial class Conformance(WireServer wire) : StoreTest(wire)
                 looked = await cache.LookupNowAsync(name);
             }
             while (looked is { Kind: LookupKind.Bypass, Bypass: BypassReason.Slow });
-            Assert.Equal((LookupKind.Lease, BypassReason.None), (looked.Kind, looked.Bypass));
+            Assert.Equal((LookupKind.Leased, BypassReason.None), (looked.Kind, looked.Bypass));
             return looked.Lease!;
         }
 

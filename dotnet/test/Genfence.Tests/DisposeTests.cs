@@ -227,7 +227,7 @@ public class DisposeTests
         await using (var cache = await GenfenceCache.ConnectAsync("memory://", new GenfenceOptions { LoggerFactory = log }))
         {
             using var reservation = await cache.ReserveAsync("k").Within();
-            await Assert.ThrowsAsync<GenfenceInvalidException>(() => reservation.CommitAsync(new byte[2 << 20]).Within());
+            Assert.Equal(CommitOutcome.TooLarge, await reservation.CommitAsync(new byte[2 << 20]).Within());
         }
         Assert.DoesNotContain(log.Written, line => line.Contains("left to expire", StringComparison.Ordinal));
     }

@@ -310,7 +310,7 @@ public sealed partial class DistributedCacheTests
             Assert.NotNull(lease);
         }
         Assert.Null(await Get("later"));
-        Assert.Equal(LookupKind.Lease, await Free("later"));
+        Assert.Equal(LookupKind.Leased, await Free("later"));
     }
 
     [Fact]
@@ -322,7 +322,7 @@ public sealed partial class DistributedCacheTests
             Assert.Null(await Get($"k{i}"));
         }
         Assert.Equal((long)Misses.MaxKeys, Support.Live().Leases);
-        Assert.Equal(LookupKind.Lease, await Free("k0"));
+        Assert.Equal(LookupKind.Leased, await Free("k0"));
         await Set("forgotten", "k0");
         Assert.Equal(0, Stats.FillsStored);
         await Set("remembered", "k1");

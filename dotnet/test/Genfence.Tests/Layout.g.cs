@@ -77,6 +77,9 @@ internal static class Layout
         numbers.Add((nuint)Marshal.OffsetOf<NativeError>("ServerCode"));
         numbers.Add((nuint)Marshal.OffsetOf<NativeError>("Message"));
         numbers.Add((nuint)Marshal.OffsetOf<NativeError>("Field"));
+        numbers.Add((nuint)Marshal.OffsetOf<NativeError>("Cause"));
+        numbers.Add((nuint)Marshal.OffsetOf<NativeError>("InDoubt"));
+        numbers.Add((nuint)Marshal.OffsetOf<NativeError>("MayRetry"));
         numbers.Add((nuint)Marshal.OffsetOf<NativeError>("Reserved"));
         whole = measure(typeof(NativeLive));
         numbers.Add(whole.Size);

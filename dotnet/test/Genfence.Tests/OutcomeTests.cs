@@ -8,7 +8,7 @@ public class OutcomeTests : CacheTest
     public async Task A_value_that_was_filled_is_hit()
     {
         var looked = await Cache.LookupAsync("k").Within();
-        Assert.Equal(LookupKind.Lease, looked.Kind);
+        Assert.Equal(LookupKind.Leased, looked.Kind);
         using (looked.Lease)
         {
             Assert.Equal(FillOutcome.Stored, await looked.Lease!.FillAsync(Support.Bytes("Ada"), 7).Within());
@@ -76,7 +76,7 @@ public class OutcomeTests : CacheTest
         Assert.Equal(CommitOutcome.Purged, await second.CommitAsync(Support.Bytes("B")).Within());
         Assert.Equal(CommitOutcome.Purged, await first.CommitAsync(Support.Bytes("A")).Within());
         Assert.Null(await Cache.GetAsync("k").Within());
-        Assert.Equal(LookupKind.Lease, (await Free("k")).Kind);
+        Assert.Equal(LookupKind.Leased, (await Free("k")).Kind);
     }
 
     [Fact]
@@ -117,10 +117,10 @@ public class OutcomeTests : CacheTest
         Assert.True(released.Remaining > TimeSpan.FromSeconds(1));
         Assert.True(await released.RenewAsync().Within());
         Assert.Equal(ReleaseOutcome.Purged, await released.ReleaseAsync().Within());
-        Assert.Equal(LookupKind.Lease, (await Free("k")).Kind);
+        Assert.Equal(LookupKind.Leased, (await Free("k")).Kind);
         using var aborted = await Cache.ReserveAsync("k").Within();
         await aborted.AbortAsync().Within();
-        Assert.Equal(LookupKind.Lease, (await Free("k")).Kind);
+        Assert.Equal(LookupKind.Leased, (await Free("k")).Kind);
     }
 
     [Fact]
@@ -170,7 +170,7 @@ public class OutcomeTests : CacheTest
     public async Task A_lease_that_is_disposed_lets_another_caller_fill()
     {
         (await Cache.LookupAsync("k").Within()).Lease!.Dispose();
-        Assert.Equal(LookupKind.Lease, (await Free("k")).Kind);
+        Assert.Equal(LookupKind.Leased, (await Free("k")).Kind);
     }
 
     [Fact]

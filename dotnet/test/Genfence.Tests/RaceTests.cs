@@ -152,7 +152,7 @@ public sealed class RaceTests : CacheTest
             {
                 var looked = await Cache.LookupAsync(KeyOf(i / KeysOfCaller, i)).Within();
                 looked.Lease?.Dispose();
-                if (looked.Kind == LookupKind.Lease)
+                if (looked.Kind == LookupKind.Leased)
                 {
                     break;
                 }

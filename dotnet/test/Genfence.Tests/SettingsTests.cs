@@ -73,8 +73,8 @@ public class SettingsTests
     {
         var options = new GenfenceOptions { MaxValueBytes = 10, Prefix = "p:", MaxKeyBytes = 8 };
         await using var cache = await GenfenceCache.ConnectAsync("memory://", options).WaitAsync(Support.Patience);
-        await cache.SetAsync("k", "0123456789").Within();
-        await Assert.ThrowsAsync<GenfenceInvalidException>(() => cache.SetAsync("k", "0123456789a").Within());
+        Assert.Equal(SetOutcome.Stored, await cache.SetAsync("k", "0123456789").Within());
+        Assert.Equal(SetOutcome.TooLarge, await cache.SetAsync("k", "0123456789a").Within());
         var refused = await Assert.ThrowsAsync<GenfenceInvalidException>(() => cache.SetAsync("1234567", "v").Within());
         Assert.Equal("key: 7 bytes, must be 1 to 6", refused.Message);
     }

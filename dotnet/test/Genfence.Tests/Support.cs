@@ -71,6 +71,16 @@ internal static class Support
         }
     }
 
+    /// <summary>What goes on in the background has come to this.</summary>
+    public static async Task UntilAsync(Func<bool> condition)
+    {
+        var waited = Stopwatch.StartNew();
+        while (!condition() && waited.Elapsed < Patience)
+        {
+            await Task.Delay(1);
+        }
+    }
+
     public static async Task<T> Within<T>(this ValueTask<T> task) => await task.AsTask().WaitAsync(Patience);
 
     public static async Task Within(this ValueTask task) => await task.AsTask().WaitAsync(Patience);

@@ -103,7 +103,7 @@ public class UpdateTests : CacheTest
                 () => Cache.UpdateAsync("k", (_, _) => ValueTask.FromResult(wrong)).Within());
             Assert.Equal(field, refused.Field);
             var looked = await Cache.LookupAsync("k").Within();
-            Assert.Equal(LookupKind.Lease, looked.Kind);
+            Assert.Equal(LookupKind.Leased, looked.Kind);
             looked.Lease!.Dispose();
         }
         await Assert.ThrowsAsync<System.Text.EncoderFallbackException>(

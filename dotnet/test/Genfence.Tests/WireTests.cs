@@ -69,7 +69,7 @@ public sealed class WireTests : CacheTest
         {
             var looked = await Cache.LookupAsync("k").Within();
             looked.Lease?.Dispose();
-            if (looked.Kind == LookupKind.Lease)
+            if (looked.Kind == LookupKind.Leased)
             {
                 break;
             }
@@ -109,7 +109,7 @@ public sealed class WireTests : CacheTest
             {
                 var looked = await Cache.LookupAsync(key).Within();
                 looked.Lease?.Dispose();
-                Assert.Equal(LookupKind.Lease, looked.Kind);
+                Assert.Equal(LookupKind.Leased, looked.Kind);
             }
         }
     }

@@ -9,7 +9,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use genfence::{Cache, Fill, Fresh, Lookup, Reservation, Source, Update};
+use genfence::{Cache, FillOutcome, Fresh, Lookup, Reservation, SourceResult, UpdateOutcome};
 use rusqlite::{Connection, OptionalExtension, params};
 
 /// The database of record: one table, users by id.
@@ -62,10 +62,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let update = cache
         .update("1", async |_: &Reservation| {
             users.rename(1, "Ada Lovelace")?;
-            Ok::<_, rusqlite::Error>(Source::Committed(Fresh::from("Ada Lovelace")))
+            Ok::<_, rusqlite::Error>(SourceResult::Committed(Fresh::from("Ada Lovelace")))
         })
         .await?;
-    assert_eq!(update, Update::Stored);
+    assert_eq!(update, UpdateOutcome::Stored);
     let name = cache.get("1").await?.and_then(|hit| hit.value);
     println!("   the cache holds {} before anybody asked again", text(name.as_deref()));
 
@@ -82,7 +82,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("   STALE, until the time to live is over");
 
     println!("\n4. The same crossing with genfence");
-    let Lookup::Lease(lease) = cache.lookup("2").await? else { unreachable!("nobody asked yet") };
+    let Lookup::Leased(lease) = cache.lookup("2").await? else { unreachable!("nobody asked yet") };
     let read_earlier = users.name(2)?.unwrap();
     println!("   reader: misses, takes the lease, and reads {read_earlier} from SQLite …");
     let reservation = cache.reserve("2").await?;
@@ -90,7 +90,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let commit = reservation.commit("Rear Admiral Hopper").await?;
     println!("   writer: … reserves, renames her to Rear Admiral Hopper, and commits: {commit:?}");
     let fill = lease.fill(read_earlier).await?;
-    assert!(matches!(fill, Fill::Rejected(_)));
+    assert!(matches!(fill, FillOutcome::Rejected(_)));
     println!("   reader: … and fills with what it read: {fill:?}");
     let name = cache.get("2").await?.and_then(|hit| hit.value);
     println!("   cache: {}   database: {}", text(name.as_deref()), users.name(2)?.unwrap());

@@ -11,7 +11,7 @@ use rand::RngExt;
 use tokio::time::sleep;
 
 use super::bins::{NOW, Reader, SET_FORMAT};
-use super::codes::{self, Failure};
+use super::codes::{self, NotDone};
 use super::{Connected, conditions};
 use crate::protocol::Time;
 use crate::store::StoreError;
@@ -72,8 +72,8 @@ impl Connected {
         match self.client.get(&self.read, &key, Bins::All).await.map(Reader) {
             Ok(record) => record.is_of_known_set(),
             Err(error) => match codes::failure(error, false) {
-                Failure::Refused(_) => Ok(()),
-                Failure::Error(error) => Err(error),
+                NotDone::Refused(_) => Ok(()),
+                NotDone::Error(error) => Err(error),
             },
         }
     }
@@ -81,8 +81,8 @@ impl Connected {
 
 fn answered(error: aerospike::Error) -> StoreError {
     match codes::failure(error, true) {
-        Failure::Error(error) => error,
-        Failure::Refused(refusal) => unfit(&format!("a plain write was refused: {refusal}")),
+        NotDone::Error(error) => error,
+        NotDone::Refused(refusal) => unfit(&format!("a plain write was refused: {refusal}")),
     }
 }
 

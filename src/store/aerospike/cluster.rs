@@ -3,7 +3,7 @@ use std::sync::Arc;
 use aerospike::{Client, Key, ReadPolicy, WritePolicy};
 
 use super::AerospikeStore;
-use super::codes::{self, Failure};
+use super::codes::{self, NotDone};
 use crate::store::StoreError;
 
 /// The cluster below a cache, for the tool's own plain commands: on the cache's connections, under
@@ -50,8 +50,8 @@ impl Cluster {
     pub fn answer<T>(result: aerospike::Result<T>) -> Result<Option<T>, StoreError> {
         match result.map_err(|error| codes::failure(error, true)) {
             Ok(done) => Ok(Some(done)),
-            Err(Failure::Refused(_)) => Ok(None),
-            Err(Failure::Error(error)) => Err(error),
+            Err(NotDone::Refused(_)) => Ok(None),
+            Err(NotDone::Error(error)) => Err(error),
         }
     }
 }

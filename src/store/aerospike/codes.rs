@@ -6,7 +6,7 @@ use crate::protocol::Refusal;
 use crate::store::StoreError;
 
 /// What became of a command that was not simply done.
-pub(super) enum Failure {
+pub(super) enum NotDone {
     /// The server answered, and the answer is no.
     Refused(Refusal),
     /// There was no answer, or none to the command.
@@ -14,7 +14,7 @@ pub(super) enum Failure {
 }
 
 /// Reads the table. `write`: whether the command could have changed anything.
-pub(super) fn failure(error: Error, write: bool) -> Failure {
+pub(super) fn failure(error: Error, write: bool) -> NotDone {
     // The client says whether the command had left when it failed.
     let unanswered = |message: &str| {
         if error.in_doubt() && write {
@@ -36,13 +36,13 @@ pub(super) fn failure(error: Error, write: bool) -> Failure {
             }
             _ => "the connection failed",
         };
-        return Failure::Error(unanswered(message).because(error));
+        return NotDone::Error(unanswered(message).because(error));
     };
     let told = match code {
         // 2, 3, 27: the three ways to say that the command's condition does not hold.
-        ResultCode::KeyNotFoundError => return Failure::Refused(Refusal::Missing),
-        ResultCode::GenerationError => return Failure::Refused(Refusal::Generation),
-        ResultCode::FilteredOut => return Failure::Refused(Refusal::Condition),
+        ResultCode::KeyNotFoundError => return NotDone::Refused(Refusal::Missing),
+        ResultCode::GenerationError => return NotDone::Refused(Refusal::Generation),
+        ResultCode::FilteredOut => return NotDone::Refused(Refusal::Condition),
         // 9: the server gave up; whether before or after it wrote is not known.
         ResultCode::Timeout if write => StoreError::doubtful("the server timed out (9)"),
         ResultCode::Timeout => StoreError::unavailable("the server timed out (9)"),
@@ -89,7 +89,7 @@ pub(super) fn failure(error: Error, write: bool) -> Failure {
         }
         other => StoreError::refused(format!("the server answered: {other:?}")),
     };
-    Failure::Error(told.answered(u8::from(code).into()).because(error))
+    NotDone::Error(told.answered(u8::from(code).into()).because(error))
 }
 
 /// The error at the end of the chain: what it began with.

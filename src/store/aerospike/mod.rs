@@ -34,7 +34,7 @@ use crate::protocol::{Claim, Grant};
 use bins::{NOW, Reader};
 #[cfg(feature = "cli")]
 pub use cluster::Cluster;
-use codes::Failure;
+use codes::NotDone;
 use commands::{Plan, Work};
 pub use connect::AerospikeSettings;
 pub(crate) use connect::Seeds;
@@ -150,8 +150,8 @@ impl AerospikeStore {
         match sent.await? {
             Ok(record) => Ok(Ok(record.map(Reader))),
             Err(error) => match codes::failure(error, true) {
-                Failure::Refused(refusal) => Ok(Err(refusal)),
-                Failure::Error(error) => Err(error),
+                NotDone::Refused(refusal) => Ok(Err(refusal)),
+                NotDone::Error(error) => Err(error),
             },
         }
     }
@@ -163,8 +163,8 @@ impl AerospikeStore {
         match read {
             Ok(record) => Ok(record.into().map(Reader)),
             Err(error) => match codes::failure(error, false) {
-                Failure::Refused(_) => Ok(None),
-                Failure::Error(error) => Err(error),
+                NotDone::Refused(_) => Ok(None),
+                NotDone::Error(error) => Err(error),
             },
         }
     }

@@ -18,7 +18,7 @@ use crate::store::clock::Clock;
 use crate::store::{Answer, Record};
 
 pub(super) struct Shard {
-    map: EvictingMap<Box<[u8]>, Place, Bytes, RandomState, Floors>,
+    map: EvictingMap<Box<[u8]>, Place, Weigh, RandomState, Floors>,
     /// Until when a record must stay, its key, and the bytes it takes; first things first.
     pinned: BTreeMap<(Time, Box<[u8]>), u64>,
     pinned_bytes: u64,
@@ -51,7 +51,7 @@ impl Shard {
             .estimated_items_capacity(items.clamp(16, 1024))
             .build()
             .expect("both sizes are given");
-        let map = EvictingMap::with_options(options, Bytes, hasher.clone(), Floors(clock));
+        let map = EvictingMap::with_options(options, Weigh, hasher.clone(), Floors(clock));
         Shard { map, pinned: BTreeMap::new(), pinned_bytes: 0 }
     }
 
@@ -202,7 +202,7 @@ impl Lifecycle<Box<[u8]>, Place> for Floors {
 
 /// Weighs a record by the bytes it takes.
 #[derive(Clone)]
-struct Bytes;
+struct Weigh;
 
 /// A record, its place in the map, and the boxes of key and value.
 pub(super) const RECORD: u64 = size_of::<Place>() as u64 + 64;
@@ -217,7 +217,7 @@ fn taken_by(record: &Record) -> u64 {
     value.map_or(0, bytes::Bytes::len) as u64 + RECORD + reservations.div_ceil(NODE.1) * NODE.0
 }
 
-impl Weighter<Box<[u8]>, Place> for Bytes {
+impl Weighter<Box<[u8]>, Place> for Weigh {
     fn weight(&self, key: &Box<[u8]>, place: &Place) -> u64 {
         if place.pinned_until != Time::ZERO {
             return 0;

@@ -31,6 +31,7 @@ internal static class Status
     public const int TimedOut = 14;
     public const int Submitted = 15;
     public const int LoadFailed = 16;
+    public const int TooLarge = 17;
     public const int Invalid = -1;
     public const int Store = -2;
     public const int ShutDown = -3;
@@ -153,6 +154,9 @@ internal unsafe struct NativeError
     public int ServerCode;
     public byte* Message;
     public byte* Field;
+    public byte* Cause;
+    public int InDoubt;
+    public int MayRetry;
     public fixed ulong Reserved[2];
 }
 

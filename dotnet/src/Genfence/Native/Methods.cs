@@ -98,6 +98,9 @@ internal static unsafe partial class Methods
     public static partial void gf_reservation_free(nint reservation);
 
     [LibraryImport(Library)]
+    public static partial int gf_reservation_is_unused(ReservationHandle reservation);
+
+    [LibraryImport(Library)]
     public static partial ulong gf_remaining_ms(ReservationHandle reservation);
 
     [LibraryImport(Library)]

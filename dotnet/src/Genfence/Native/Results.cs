@@ -30,6 +30,11 @@ internal static class Results
         }
     }
 
+    /// <summary>Of a library that is newer than this package.</summary>
+    public static GenfenceException Unknown(int status) =>
+        new($"the native library answered with status {status}, which this package does not know: deploy the one that came "
+            + "with it");
+
     public static nint TakeLease(ref this NativeResult result)
     {
         var taken = result.Lease;

@@ -6,6 +6,7 @@ mod dice;
 mod interrupt;
 mod load;
 mod measure;
+mod ours;
 mod records;
 mod report;
 mod source;

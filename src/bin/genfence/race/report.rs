@@ -9,7 +9,7 @@ use indicatif::HumanCount;
 use serde::Serialize;
 
 use super::measure::Measure;
-use super::strategies::OURS;
+use super::ours::OURS;
 
 /// What all strategies were raced on, as it may be shown to everybody.
 #[derive(Serialize)]

@@ -9,7 +9,7 @@ mod tests;
 
 use tokio::runtime::Handle;
 
-use super::{Args, Failure, Key, Version, dice, strategies};
+use super::{Args, Failure, Key, Version, dice, ours};
 #[cfg(feature = "aerospike")]
 pub use cluster::Cluster;
 use in_process::InProcess;
@@ -76,7 +76,7 @@ impl Place {
     /// Connects to what `--url` names.
     pub async fn open(args: &Args) -> Result<Self, Failure> {
         let connections = (args.readers + args.writers + SPARE) as usize;
-        let cache = strategies::options().max_connections(connections).connect(&args.url).await?;
+        let cache = ours::options().max_connections(connections).connect(&args.url).await?;
         if args.url.starts_with("memory://?") {
             return Err("--url: memory:// takes no options here".into());
         }
@@ -89,7 +89,7 @@ impl Place {
             cluster: cache.cluster().map(|below| Cluster { cache: cache.clone(), below }),
         };
         // If the URL's options are too tight for the race's keys, that is said now.
-        cache.get(place.prefix(strategies::OURS) + &args.keys.to_string()).await?;
+        cache.get(place.prefix(ours::OURS) + &args.keys.to_string()).await?;
         Ok(place)
     }
 

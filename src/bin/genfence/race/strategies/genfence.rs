@@ -4,14 +4,15 @@ use std::time::Duration;
 
 use genfence::protocol::{Claim, Grant};
 use genfence::store::{self, Answer, MemoryStore, Read, Snapshot, Store, StoreError};
-use genfence::{Builder, Cache, CallError, UnreachableRead};
+use genfence::{Cache, CallError};
 use tokio::runtime::Handle;
 use tokio::task::block_in_place;
 
+use super::ours::{OURS, options};
 #[cfg(feature = "aerospike")]
 use super::records::{Cluster, Records};
 use super::records::{Place, Trip};
-use super::{Change, Failure, Key, Load, OURS, Strategy, Version, Writer};
+use super::{Change, Failure, Key, Load, Strategy, Version, Writer};
 
 /// The library itself: reserve, change the source, commit.
 pub struct Genfence {
@@ -25,26 +26,9 @@ pub struct Genfence {
 /// The library itself evicts nothing.
 type Evict = Box<dyn Fn(Key) -> Result<(), Failure> + Send + Sync>;
 
-/// How long a reservation or a lease lasts, so how long a crashed writer's key is bypassed.
-const CLAIM_TIME: Duration = Duration::from_millis(250);
-/// Longer than a busy machine keeps a thread waiting between its last look at the clock and the end
-/// of its COMMIT. A writer that has not come so far 50 ms after its reserve rolls back.
-const MARGIN: Duration = Duration::from_millis(200);
-/// No value leaves by itself: a stale one would stay until somebody writes.
-const TTL: Duration = Duration::from_secs(2 * 60 * 60);
 const MAX_BYTES: u64 = 256 << 20;
 /// How long what goes on in the background may take at the end.
 const CLOSING: Duration = Duration::from_secs(2);
-
-/// The race's own, under those of the URL.
-pub fn options() -> Builder {
-    Cache::builder()
-        .lease_time(CLAIM_TIME)
-        .reservation_time(CLAIM_TIME)
-        .reservation_margin(MARGIN)
-        .ttl(TTL)
-        .unreachable_read(UnreachableRead::Error)
-}
 
 impl Genfence {
     pub fn open(place: &Place) -> Result<Self, Failure> {

@@ -8,9 +8,8 @@ mod plain_generation;
 use std::time::Duration;
 
 use self::genfence::Genfence;
-pub use self::genfence::options;
 use super::records::Place;
-use super::{Failure, Key, Version, records};
+use super::{Failure, Key, Version, ours, records};
 use delete_after_commit::DeleteAfterCommit;
 use lease_only::LeaseOnly;
 use plain_generation::PlainGeneration;
@@ -51,9 +50,6 @@ pub enum Change {
 fn unlimited() -> Duration {
     Duration::MAX
 }
-
-/// The name that the exit code depends on.
-pub const OURS: &str = "genfence";
 
 /// Opens a strategy whose cache is empty.
 type Open = fn(&Place) -> Result<Box<dyn Strategy>, Failure>;

@@ -1,0 +1,58 @@
+//! What is found of a key by one who does not load it, and what is told to those who wait.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use super::Error;
+use crate::store::Hit;
+
+/// Why a lookup ended in a bypass.
+///
+/// # Example
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let cache = genfence::Cache::connect("memory://").await?;
+/// use genfence::{Bypass, Lookup};
+///
+/// let _writer = cache.reserve("k").await?;
+/// assert!(matches!(cache.lookup("k").await?, Lookup::Bypass(Bypass::Reserved)));
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Bypass {
+    /// A writer holds the key.
+    Reserved,
+    /// Somebody else's fill took longer than the caller may wait.
+    Slow,
+    /// The store gave no answer.
+    Unreachable,
+}
+
+/// What a loader failed with: the caller's own error, shared by those who waited for it.
+pub(crate) type LoadError = Arc<dyn Any + Send + Sync>;
+
+/// What a leader tells those who wait for it.
+#[derive(Clone)]
+pub(super) enum Told {
+    Found(Found),
+    /// What a load beside the cache brought, which nothing vouches for but the source: no hit.
+    Loaded(Hit),
+    /// The load failed that began after they came.
+    LoadFailed(LoadError),
+}
+
+/// What a lookup finds that is not the caller's to load.
+#[derive(Clone)]
+pub(super) enum Found {
+    Hit(Hit),
+    Bypass(Bypass),
+    Failed(Error),
+}
+
+/// What a plain read says to a lookup.
+pub(super) enum Seen {
+    Found(Found),
+    /// There is no value; whether somebody's claim, live or not, is on the key.
+    Nothing(bool),
+}
