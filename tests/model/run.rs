@@ -16,7 +16,7 @@ use crate::world::{Action, World};
 pub enum Extent {
     /// What every change is tested with: every obligation, and the worlds up to a bound.
     Near,
-    /// What the README claims.
+    /// What docs/guarantee.md claims.
     Far,
     /// By hand.
     Farther,

@@ -14,6 +14,7 @@ mod coalescing;
 mod dependencies;
 #[cfg(all(feature = "cli", feature = "aerospike"))]
 mod doctor;
+mod documents;
 mod doubt;
 mod embedded;
 mod floors;
