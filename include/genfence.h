@@ -744,6 +744,10 @@ typedef struct gf_stats {
    Commands that failed after all tries.
    */
   uint64_t failures;
+  /*
+   Reservations whose time was asked for anew, and granted.
+   */
+  uint64_t renewals;
 } gf_stats;
 
 /*

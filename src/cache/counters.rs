@@ -39,6 +39,8 @@ macro_rules! counters {
             in_doubt: Counter "genfence.in_doubt";
             /// Commands that failed after all tries.
             failures: Counter "genfence.failures";
+            /// Reservations whose time was asked for anew, and granted.
+            renewals: Counter "genfence.renewals";
         }
     };
 }

@@ -226,6 +226,7 @@ impl Held {
         let mut granted = self.granted.lock();
         match renewed {
             Ok(grant) => {
+                self.cache.0.counters.renewals.add();
                 *granted = Granted { grant: Some(grant), since, time: self.cache.source_time() };
             }
             Err(_) => granted.time = Duration::ZERO,

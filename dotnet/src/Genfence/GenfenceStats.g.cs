@@ -89,6 +89,11 @@ public readonly record struct GenfenceStats
     /// </summary>
     public long Failures { get; init; }
 
+    /// <summary>
+    /// Reservations whose time was asked for anew, and granted.
+    /// </summary>
+    public long Renewals { get; init; }
+
     internal static GenfenceStats Of(in NativeStats stats) => new()
     {
         Hits = (long)stats.Hits,
@@ -107,5 +112,6 @@ public readonly record struct GenfenceStats
         Purges = (long)stats.Purges,
         InDoubt = (long)stats.InDoubt,
         Failures = (long)stats.Failures,
+        Renewals = (long)stats.Renewals,
     };
 }

@@ -24,5 +24,6 @@ internal static partial class Telemetry
         Count("genfence.purges", "Commits that could not store, and releases: they left their key empty.", stats => stats.Purges);
         Count("genfence.in_doubt", "Changes that nobody answered.", stats => stats.InDoubt);
         Count("genfence.failures", "Commands that failed after all tries.", stats => stats.Failures);
+        Count("genfence.renewals", "Reservations whose time was asked for anew, and granted.", stats => stats.Renewals);
     }
 }

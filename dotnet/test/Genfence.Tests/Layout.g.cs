@@ -112,6 +112,7 @@ internal static class Layout
         numbers.Add((nuint)Marshal.OffsetOf<NativeStats>("Purges"));
         numbers.Add((nuint)Marshal.OffsetOf<NativeStats>("InDoubt"));
         numbers.Add((nuint)Marshal.OffsetOf<NativeStats>("Failures"));
+        numbers.Add((nuint)Marshal.OffsetOf<NativeStats>("Renewals"));
         return numbers;
     }
 }

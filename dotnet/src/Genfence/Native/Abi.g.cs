@@ -191,4 +191,5 @@ internal unsafe struct NativeStats
     public ulong Purges;
     public ulong InDoubt;
     public ulong Failures;
+    public ulong Renewals;
 }
