@@ -372,6 +372,12 @@
 #define GF_OP_READY 18
 
 /*
+ Reads key.
+ See gf_inspect.
+ */
+#define GF_OP_INSPECT 19
+
+/*
  An open cache. All calls may be made from many threads at once, but for gf_free.
  */
 typedef struct gf_cache gf_cache;
@@ -1138,6 +1144,19 @@ int32_t gf_touch(const struct gf_cache *cache,
  `cache` is NULL or alive; `result` may be written.
  */
 int32_t gf_diagnose(const struct gf_cache *cache, struct gf_result *result);
+
+/*
+ All that the cache knows of a key, for an operator to look at: GF_DONE, and gf_result.value is JSON: `isStored`,
+ `valueBytes` (null where the source is known to have nothing), `version`, `floor` (the least version that may be
+ stored), `reservedMs` (what is left of each live reservation), `leasedMs`, `generation`, `expiresMs`. GF_MISS if it
+ knows nothing.
+
+ SAFETY:
+ `cache` is NULL or alive; `key` is readable; `result` may be written.
+ */
+int32_t gf_inspect(const struct gf_cache *cache,
+                   struct gf_slice key,
+                   struct gf_result *result);
 
 /*
  Waits until the store is connected to, where that goes on in the background (option `background_connect`): GF_DONE; or

@@ -415,6 +415,23 @@ pub unsafe extern "C" fn gf_diagnose(cache: *const gf_cache, result: *mut gf_res
     unsafe { call(cache, &only(GF_OP_DIAGNOSE), result) }
 }
 
+/// All that the cache knows of a key, for an operator to look at: GF_DONE, and gf_result.value is JSON: `isStored`,
+/// `valueBytes` (null where the source is known to have nothing), `version`, `floor` (the least version that may be
+/// stored), `reservedMs` (what is left of each live reservation), `leasedMs`, `generation`, `expiresMs`. GF_MISS if it
+/// knows nothing.
+///
+/// # Safety
+/// `cache` is NULL or alive; `key` is readable; `result` may be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn gf_inspect(
+    cache: *const gf_cache,
+    key: gf_slice,
+    result: *mut gf_result,
+) -> i32 {
+    // SAFETY: by the function's own contract.
+    unsafe { call(cache, &gf_op { key, ..only(GF_OP_INSPECT) }, result) }
+}
+
 /// Waits until the store is connected to, where that goes on in the background (option `background_connect`): GF_DONE; or
 /// GF_E_STORE if it is not within so many milliseconds, at most 1 h, and why; it goes on all the same. Where the
 /// cache was opened otherwise it is GF_DONE at once.

@@ -10,6 +10,7 @@ use super::abi::*;
 use super::error::Failure;
 use super::fields::{self, Field};
 use super::handles::{gf_lease, gf_reservation, millis};
+use super::inspection;
 use super::operations::operations;
 use super::queue::Completion;
 use crate::cache::{Load, ToLoad};
@@ -205,16 +206,22 @@ impl Op {
                 Box::pin(cache.ready(within)).await?;
                 GF_DONE
             }
+            Op::Inspect { key } => {
+                let known = cache.inspect(&key).await?;
+                let told = known.map(|snapshot| told(inspection::json(&snapshot)));
+                return Ok(told.unwrap_or_else(|| gf_result::new(GF_MISS)));
+            }
             Op::Diagnose {} => {
                 let diagnosis = Box::pin(cache.diagnose()).await?;
-                let json = serde_json::to_vec(&diagnosis).unwrap_or_default();
-                let mut result = gf_result::new(GF_DONE);
-                result.value = gf_bytes::new(json.into());
-                return Ok(result);
+                return Ok(told(serde_json::to_vec(&diagnosis).unwrap_or_default()));
             }
         };
         Ok(gf_result::new(status))
     }
+}
+
+fn told(json: Vec<u8>) -> gf_result {
+    gf_result { value: gf_bytes::new(json.into()), ..gf_result::new(GF_DONE) }
 }
 
 fn found(lookup: Lookup) -> gf_result {

@@ -35,6 +35,8 @@ macro_rules! operations {
             GF_OP_LOAD_FAILED LoadFailed = 17 { value, lease }
             /// See gf_ready.
             GF_OP_READY Ready = 18 { within }
+            /// See gf_inspect.
+            GF_OP_INSPECT Inspect = 19 { key }
         }
     };
 }

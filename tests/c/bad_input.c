@@ -1,5 +1,6 @@
 /* Whatever is wrong is refused with a status and a message that names the field; nothing is sent,
    nothing is used up, nothing is leaked. */
+#include "operations.h"
 #include "ways.h"
 
 static gf_cache *cache;
@@ -136,7 +137,7 @@ static void closed(void) {
   SAME(gf_close(shut, 0), GF_DONE);
   uint32_t ops[] = {GF_OP_GET, GF_OP_LOOKUP, GF_OP_RESERVE, GF_OP_SET, GF_OP_REPLACE,
                     GF_OP_INVALIDATE, GF_OP_TOUCH, GF_OP_DIAGNOSE,
-                    GF_OP_LOOKUP_MANY, GF_OP_LOAD, GF_OP_READY};
+                    GF_OP_LOOKUP_MANY, GF_OP_LOAD, GF_OP_READY, GF_OP_INSPECT};
   for (size_t i = 0; i < sizeof ops / sizeof *ops; i++) {
     gf_result result;
     gf_op op = keyed(ops[i], "k");
@@ -161,7 +162,7 @@ static void operations(void) {
 
 static void null_cache(void) {
   uint32_t op;
-  for (op = GF_OP_GET; op <= GF_OP_READY; op++) {
+  for (op = GF_OP_GET; op <= LAST_OPERATION; op++) {
     gf_result result;
     gf_op given = keyed(op, "k");
     gf_error *error = NULL;
@@ -209,7 +210,7 @@ static void reserved_places(void) {
       op.reserved[i] = 1;
       refused(op, GF_E_INVALID, "reserved");
     }
-    uint32_t none[] = {0, GF_OP_READY + 1, UINT32_MAX};
+    uint32_t none[] = {0, LAST_OPERATION + 1, UINT32_MAX};
     for (int i = 0; i < 3; i++) refused(keyed(none[i], "k"), GF_E_INVALID, "op");
   }
   gf_free(cache);

@@ -196,6 +196,26 @@ static void a_crossing_writer_rejects_a_fill(void) {
   gf_lease_free(old);
 }
 
+/* What an operator asks about a key. */
+static void inspections(void) {
+  gf_result known;
+  SAME(status_of(cache, keyed(GF_OP_INSPECT, "inspected")), GF_MISS);
+  gf_reservation *writer = reserve(cache, "inspected");
+  SAME(done(cache, keyed(GF_OP_INSPECT, "inspected"), &known), GF_DONE);
+  char text[512] = "";
+  CHECK(known.value.len < sizeof text);
+  memcpy(text, known.value.data, known.value.len);
+  CHECK(strstr(text, "\"isStored\":false") != NULL && strstr(text, "\"reservedMs\":[]") == NULL);
+  gf_result_free(&known);
+  SAME(status_of(cache, with(reserved(GF_OP_COMMIT, writer), "five!")), GF_STORED);
+  SAME(done(cache, keyed(GF_OP_INSPECT, "inspected"), &known), GF_DONE);
+  memset(text, 0, sizeof text);
+  memcpy(text, known.value.data, known.value.len);
+  CHECK(strstr(text, "\"valueBytes\":5") != NULL && strstr(text, "\"reservedMs\":[]") != NULL);
+  gf_result_free(&known);
+  gf_reservation_free(writer);
+}
+
 static void reservations(void) {
   SAME(status_of(cache, with(keyed(GF_OP_SET, "r"), "old")), GF_STORED);
   gf_reservation *one = reserve(cache, "r");
@@ -289,6 +309,7 @@ static void every_outcome(void) {
   versions();
   a_crossing_writer_rejects_a_fill();
   reservations();
+  inspections();
   blind();
   any_bytes();
   diagnosed();

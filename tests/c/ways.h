@@ -15,6 +15,7 @@ static inline int32_t called(const gf_cache *cache, const gf_op *op, gf_result *
     return gf_call(cache, op, sizeof *op, result, sizeof *result);
   switch (op->op) {
     case GF_OP_GET: return gf_get(cache, op->key, result);
+    case GF_OP_INSPECT: return gf_inspect(cache, op->key, result);
     case GF_OP_READY: return gf_ready(cache, op->ttl_ms, result);
     case GF_OP_LOAD: return gf_load(cache, op->key, result);
     case GF_OP_LOADED: return gf_loaded(cache, op->lease, fresh, result);

@@ -56,6 +56,7 @@ fn the_boundary_in_csharp_and_its_layout_everywhere() {
         ("dotnet/test/Genfence.Tests/Layout.g.cs", boundary::layout_in_csharp(&structs)),
         ("tests/c/layout.h", boundary::layout_in_c(&structs)),
         ("tests/c/layout.rs", boundary::layout_in_rust(&structs)),
+        ("tests/c/operations.h", boundary::last_operation_in_c()),
     ]);
 }
 

@@ -49,7 +49,8 @@ public sealed partial class GenfenceCache
         Dictionary<string, T?> values,
         CancellationToken cancellationToken)
     {
-        var looked = await LookupManyAsync(asked, cancellationToken).ConfigureAwait(false);
+        var results = await LookupAllAsync(Array.ConvertAll(asked, key => (CacheKey)key), cancellationToken).ConfigureAwait(false);
+        var looked = new LookedUp(this, asked, results);
         var missing = new List<string>();
         var later = new List<string>();
         try
@@ -84,7 +85,7 @@ public sealed partial class GenfenceCache
     /// <summary>An exception goes to those who waited for one of the keys, too.</summary>
     private async ValueTask<IReadOnlyDictionary<string, T>> LoadAllAsync<T>(
         List<string> missing,
-        Looked looked,
+        LookedUp looked,
         Func<IReadOnlyList<string>, CancellationToken, ValueTask<IReadOnlyDictionary<string, T>>> factory,
         CancellationToken cancellation)
     {
@@ -133,7 +134,7 @@ public sealed partial class GenfenceCache
     /// <summary>Values, keys to be loaded, and keys that others fill.</summary>
     private void Sort<T>(
         string[] asked,
-        Looked looked,
+        LookedUp looked,
         IGenfenceSerializer<T> serializer,
         Dictionary<string, T?> values,
         List<string> missing,
@@ -163,7 +164,7 @@ public sealed partial class GenfenceCache
     private async ValueTask FillAllAsync<T>(
         List<string> missing,
         IReadOnlyDictionary<string, T> loaded,
-        Looked looked,
+        LookedUp looked,
         IGenfenceSerializer<T> serializer,
         CancellationToken cancellation)
     {
@@ -218,8 +219,31 @@ public sealed partial class GenfenceCache
         }
     }
 
+    /// <summary>
+    /// Looks several keys up with one read of the cache, and waits for nobody: one that waited while it holds leases could
+    /// wait for one that waits for it.
+    /// </summary>
+    /// <param name="keys">The keys.</param>
+    /// <param name="cancellationToken">Ends the wait; leases that come later are given back.</param>
+    /// <returns>
+    /// What was found, in the order of the keys; <see langword="null"/> for a key that another caller fills, and for the
+    /// second place of a key that this call leases: fill what was leased, then look that one up again. Dispose each lease.
+    /// </returns>
+    public async ValueTask<IReadOnlyList<LookupResult?>> LookupManyAsync(
+        IReadOnlyList<CacheKey> keys, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(keys);
+        var results = await LookupAllAsync([.. keys], cancellationToken).ConfigureAwait(false);
+        var looked = new LookupResult?[results.Length];
+        for (var i = 0; i < results.Length; i++)
+        {
+            looked[i] = results[i].Status == Status.Pending ? null : Looked(ref results[i]);
+        }
+        return looked;
+    }
+
     /// <summary>Reads all with one read of the cache.</summary>
-    private async Task<Looked> LookupManyAsync(string[] keys, CancellationToken cancellation)
+    private async Task<NativeResult[]> LookupAllAsync(CacheKey[] keys, CancellationToken cancellation)
     {
         cancellation.ThrowIfCancellationRequested();
         var submitted = Connection.SubmitAll(
@@ -239,20 +263,23 @@ public sealed partial class GenfenceCache
                 problem ??= ended;
             }
         }
-        var looked = new Looked(this, keys, results);
         if (problem is null)
         {
-            return looked;
+            return results;
         }
-        looked.Free();
+        for (var i = 0; i < results.Length; i++)
+        {
+            // Gives a lease back.
+            results[i].Free();
+        }
         ExceptionDispatchInfo.Throw(problem);
         throw problem;
     }
 
     /// <summary>What a lookup of many keys found; the leases are taken out of the results.</summary>
-    private sealed class Looked
+    private sealed class LookedUp
     {
-        public Looked(GenfenceCache cache, string[] keys, NativeResult[] results)
+        public LookedUp(GenfenceCache cache, string[] keys, NativeResult[] results)
         {
             Results = results;
             for (var i = 0; i < keys.Length; i++)
@@ -267,17 +294,5 @@ public sealed partial class GenfenceCache
         public NativeResult[] Results { get; }
 
         public Dictionary<string, Lease> Leases { get; } = new(StringComparer.Ordinal);
-
-        public void Free()
-        {
-            for (var i = 0; i < Results.Length; i++)
-            {
-                Results[i].Free();
-            }
-            foreach (var (_, lease) in Leases)
-            {
-                lease.Dispose();
-            }
-        }
     }
 }

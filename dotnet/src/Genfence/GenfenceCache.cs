@@ -251,6 +251,12 @@ public sealed partial class GenfenceCache : IAsyncDisposable, IDisposable
     private async ValueTask<LookupResult> LookupAsync(Request lookup, CancellationToken cancellation)
     {
         var found = await Connection.Submit(lookup, cancellation).ConfigureAwait(false);
+        return Looked(ref found);
+    }
+
+    /// <summary>Takes a lease out of the result, and frees the rest.</summary>
+    private LookupResult Looked(ref NativeResult found)
+    {
         try
         {
             found.ThrowIfFailed();

@@ -68,6 +68,7 @@ internal enum Op : uint
     Loaded = 16,
     LoadFailed = 17,
     Ready = 18,
+    Inspect = 19,
 }
 
 internal static class Operations
@@ -82,7 +83,8 @@ internal static class Operations
         or Op.Invalidate
         or Op.Touch
         or Op.LookupMany
-        or Op.Load;
+        or Op.Load
+        or Op.Inspect;
 }
 
 internal unsafe struct NativeSlice
