@@ -112,13 +112,8 @@ public sealed partial class GenfenceCache
             _ = await reservation.ReleaseAsync(version is >= 0 ? version : null).ConfigureAwait(false);
             throw;
         }
-        return await reservation.CommitAsync(value, version, timeToLive).ConfigureAwait(false) switch
-        {
-            CommitOutcome.Stored => UpdateOutcome.Stored,
-            CommitOutcome.Purged => UpdateOutcome.Purged,
-            CommitOutcome.TooLarge => UpdateOutcome.TooLarge,
-            _ => UpdateOutcome.InDoubt,
-        };
+        return Results.Outcome<UpdateOutcome>(
+            (int)await reservation.CommitAsync(value, version, timeToLive).ConfigureAwait(false));
     }
 
     private static async ValueTask<UpdateOutcome> ReleaseAsync(Reservation reservation, long? version)
@@ -133,7 +128,7 @@ public sealed partial class GenfenceCache
             _ = await reservation.ReleaseAsync().ConfigureAwait(false);
             throw;
         }
-        return released == ReleaseOutcome.Purged ? UpdateOutcome.Purged : UpdateOutcome.InDoubt;
+        return Results.Outcome<UpdateOutcome>((int)released);
     }
 
     private static async ValueTask<UpdateOutcome> RollBackAsync(Reservation reservation, Exception? cause)

@@ -290,14 +290,7 @@ public sealed partial class GenfenceCache : IAsyncDisposable, IDisposable
         CancellationToken cancellationToken = default)
     {
         var request = new Request(Op.Set) { Key = key }.With(value, null, timeToLive);
-        return await Connection.StatusAsync(request, cancellationToken).ConfigureAwait(false) switch
-        {
-            Status.Stored => SetOutcome.Stored,
-            Status.Busy => SetOutcome.Busy,
-            Status.TooLarge => SetOutcome.TooLarge,
-            Status.InDoubt => SetOutcome.InDoubt,
-            var other => throw Results.Unknown(other),
-        };
+        return Results.Outcome<SetOutcome>(await Connection.StatusAsync(request, cancellationToken).ConfigureAwait(false));
     }
 
     /// <inheritdoc cref="SetBytesAsync(CacheKey, ReadOnlyMemory{byte}?, TimeSpan?, CancellationToken)"/>
@@ -344,14 +337,7 @@ public sealed partial class GenfenceCache : IAsyncDisposable, IDisposable
         CancellationToken cancellationToken = default)
     {
         var request = new Request(Op.Replace) { Key = key, Stamp = stamp }.With(value, null, timeToLive);
-        return await Connection.StatusAsync(request, cancellationToken).ConfigureAwait(false) switch
-        {
-            Status.Stored => ReplaceOutcome.Stored,
-            Status.Conflict => ReplaceOutcome.Conflict,
-            Status.TooLarge => ReplaceOutcome.TooLarge,
-            Status.InDoubt => ReplaceOutcome.InDoubt,
-            var other => throw Results.Unknown(other),
-        };
+        return Results.Outcome<ReplaceOutcome>(await Connection.StatusAsync(request, cancellationToken).ConfigureAwait(false));
     }
 
     /// <inheritdoc cref="ReplaceAsync(CacheKey, ulong, ReadOnlyMemory{byte}?, TimeSpan?, CancellationToken)"/>
@@ -389,12 +375,7 @@ public sealed partial class GenfenceCache : IAsyncDisposable, IDisposable
         CacheKey key, TimeSpan timeToLive, CancellationToken cancellationToken = default)
     {
         var request = new Request(Op.Touch) { Key = key, TtlMs = Request.Milliseconds("ttl", timeToLive) };
-        return await Connection.StatusAsync(request, cancellationToken).ConfigureAwait(false) switch
-        {
-            Status.Done => TouchOutcome.Done,
-            Status.Miss => TouchOutcome.Missing,
-            var other => throw Results.Unknown(other),
-        };
+        return Results.Outcome<TouchOutcome>(await Connection.StatusAsync(request, cancellationToken).ConfigureAwait(false));
     }
 
     /// <summary>

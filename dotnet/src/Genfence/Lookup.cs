@@ -89,14 +89,7 @@ public sealed class Lease : IDisposable
         var request = new Request(Op.Fill) { Lease = _handle }.With(value, version, timeToLive);
         var filled = await _cache.Connection.Submit(request, cancellationToken).ConfigureAwait(false);
         Refusal = filled.Status == Status.Rejected ? (FillRefusal)filled.Detail : FillRefusal.None;
-        return filled.StatusAndFree() switch
-        {
-            Status.Stored => FillOutcome.Stored,
-            Status.Rejected => FillOutcome.Rejected,
-            Status.TooLarge => FillOutcome.TooLarge,
-            Status.InDoubt => FillOutcome.InDoubt,
-            var other => throw Results.Unknown(other),
-        };
+        return Results.Outcome<FillOutcome>(filled.StatusAndFree());
     }
 
     /// <inheritdoc cref="FillAsync(ReadOnlyMemory{byte}?, long?, TimeSpan?, CancellationToken)"/>

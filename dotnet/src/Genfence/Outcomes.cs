@@ -1,111 +1,116 @@
+using Genfence.Native;
+
 namespace Genfence;
+
+// What a call comes to is the number that the native library answers with.
+#pragma warning disable CA1008 // 0 is no outcome of most.
 
 /// <summary>What became of a fill.</summary>
 public enum FillOutcome
 {
     /// <summary>The value is in the cache.</summary>
-    Stored,
+    Stored = Status.Stored,
 
     /// <summary>The race was lost: nothing was stored. <see cref="Lease.Refusal"/> says why.</summary>
-    Rejected,
+    Rejected = Status.Rejected,
 
     /// <summary>The value is larger than the option <c>max_value_bytes</c>: nothing was stored, and the lease is given back.</summary>
-    TooLarge,
+    TooLarge = Status.TooLarge,
 
     /// <summary>Nobody answered. It may have been applied, or may still be; it is safe either way.</summary>
-    InDoubt,
+    InDoubt = Status.InDoubt,
 }
 
 /// <summary>What became of a commit.</summary>
 public enum CommitOutcome
 {
     /// <summary>The value is in the cache.</summary>
-    Stored,
+    Stored = Status.Stored,
 
     /// <summary>Another writer was there too. The key is empty, and the next reader fills it.</summary>
-    Purged,
+    Purged = Status.Purged,
 
     /// <summary>The value is larger than the option <c>max_value_bytes</c>: the key was released, and is empty.</summary>
-    TooLarge,
+    TooLarge = Status.TooLarge,
 
     /// <summary>Nobody answered. The key is bypassed until the reservation expires.</summary>
-    InDoubt,
+    InDoubt = Status.InDoubt,
 }
 
 /// <summary>What became of a release.</summary>
 public enum ReleaseOutcome
 {
     /// <summary>The key is empty, and the next reader fills it.</summary>
-    Purged,
+    Purged = Status.Purged,
 
     /// <summary>Nobody answered. The key is bypassed until the reservation expires.</summary>
-    InDoubt,
+    InDoubt = Status.InDoubt,
 }
 
 /// <summary>What became of an update.</summary>
 public enum UpdateOutcome
 {
     /// <summary>The source was changed; the new value is in the cache.</summary>
-    Stored,
+    Stored = Status.Stored,
 
     /// <summary>The source was changed; the key is empty, and the next reader fills it.</summary>
-    Purged,
+    Purged = Status.Purged,
 
     /// <summary>
     /// The source was changed; the new value is larger than the option <c>max_value_bytes</c>: the key is empty.
     /// </summary>
-    TooLarge,
+    TooLarge = Status.TooLarge,
 
     /// <summary>
     /// The source was changed; the cache did not answer. The key is bypassed until the reservation
     /// expires.
     /// </summary>
-    InDoubt,
+    InDoubt = Status.InDoubt,
 
     /// <summary>The source was not changed. The key is empty, as the reserve removed the value.</summary>
-    RolledBack,
+    RolledBack = Status.Done,
 }
 
 /// <summary>What became of a set.</summary>
 public enum SetOutcome
 {
     /// <summary>The value is in the cache; the last set wins.</summary>
-    Stored,
+    Stored = Status.Stored,
 
     /// <summary>A writer holds the key: nothing was stored.</summary>
-    Busy,
+    Busy = Status.Busy,
 
     /// <summary>The value is larger than the option <c>max_value_bytes</c>: nothing was sent.</summary>
-    TooLarge,
+    TooLarge = Status.TooLarge,
 
     /// <summary>Nobody answered. It may have been applied, or may still be.</summary>
-    InDoubt,
+    InDoubt = Status.InDoubt,
 }
 
 /// <summary>What became of a replace.</summary>
 public enum ReplaceOutcome
 {
     /// <summary>The value is in the cache.</summary>
-    Stored,
+    Stored = Status.Stored,
 
     /// <summary>The cache no longer holds the value that was to be replaced, or a writer holds the key.</summary>
-    Conflict,
+    Conflict = Status.Conflict,
 
     /// <summary>The value is larger than the option <c>max_value_bytes</c>: nothing was sent.</summary>
-    TooLarge,
+    TooLarge = Status.TooLarge,
 
     /// <summary>Nobody answered. It may have been applied, or may still be.</summary>
-    InDoubt,
+    InDoubt = Status.InDoubt,
 }
 
 /// <summary>What became of a touch.</summary>
 public enum TouchOutcome
 {
     /// <summary>The value lives for the new time.</summary>
-    Done,
+    Done = Status.Done,
 
     /// <summary>The cache holds no value of this key.</summary>
-    Missing,
+    Missing = Status.Miss,
 }
 
 /// <summary>What a lookup found.</summary>

@@ -71,14 +71,7 @@ public sealed partial class Reservation : IDisposable
         CancellationToken cancellationToken = default)
     {
         var request = new Request(Op.Commit) { Reservation = _handle }.With(value, version, timeToLive);
-        return await UseAsync(request, cancellationToken).ConfigureAwait(false) switch
-        {
-            Status.Stored => CommitOutcome.Stored,
-            Status.Purged => CommitOutcome.Purged,
-            Status.TooLarge => CommitOutcome.TooLarge,
-            Status.InDoubt => CommitOutcome.InDoubt,
-            var other => throw Results.Unknown(other),
-        };
+        return Results.Outcome<CommitOutcome>(await UseAsync(request, cancellationToken).ConfigureAwait(false));
     }
 
     /// <inheritdoc cref="CommitAsync(ReadOnlyMemory{byte}?, long?, TimeSpan?, CancellationToken)"/>
@@ -101,12 +94,7 @@ public sealed partial class Reservation : IDisposable
         long? version = null, CancellationToken cancellationToken = default)
     {
         var request = new Request(Op.Release) { Reservation = _handle }.With(version);
-        return await UseAsync(request, cancellationToken).ConfigureAwait(false) switch
-        {
-            Status.Purged => ReleaseOutcome.Purged,
-            Status.InDoubt => ReleaseOutcome.InDoubt,
-            var other => throw Results.Unknown(other),
-        };
+        return Results.Outcome<ReleaseOutcome>(await UseAsync(request, cancellationToken).ConfigureAwait(false));
     }
 
     /// <summary>

@@ -80,6 +80,17 @@ public partial class BoundaryTests
         }
     }
 
+    [Fact]
+    public void A_status_that_this_package_does_not_know_throws()
+    {
+        Assert.Equal(SetOutcome.Busy, Results.Outcome<SetOutcome>(Status.Busy));
+        foreach (var unknown in new[] { 99, Status.Purged, Status.Done, -99 })
+        {
+            var thrown = Assert.Throws<GenfenceException>(() => Results.Outcome<SetOutcome>(unknown));
+            Assert.Contains($"status {unknown}", thrown.Message, StringComparison.Ordinal);
+        }
+    }
+
     private static string InCapitals(string name) =>
         Regex.Replace(name, "(?<=[a-z])(?=[A-Z])", "_").ToUpperInvariant();
 

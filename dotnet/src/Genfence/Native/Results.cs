@@ -30,6 +30,13 @@ internal static class Results
         }
     }
 
+    /// <summary>The outcome that a status is.</summary>
+    public static T Outcome<T>(int status) where T : struct, Enum
+    {
+        var outcome = Unsafe.BitCast<int, T>(status);
+        return Enum.IsDefined(outcome) ? outcome : throw Unknown(status);
+    }
+
     /// <summary>Of a library that is newer than this package.</summary>
     public static GenfenceException Unknown(int status) =>
         new($"the native library answered with status {status}, which this package does not know: deploy the one that came "
