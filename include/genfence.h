@@ -58,9 +58,9 @@
 #include <stdint.h>
 
 /* The version of this header. */
-#define GF_VERSION "0.1.0"
+#define GF_VERSION "0.2.0"
 #define GF_VERSION_MAJOR 0
-#define GF_VERSION_MINOR 1
+#define GF_VERSION_MINOR 2
 #define GF_VERSION_PATCH 0
 
 /* Options as they are by default: gf_options options = GF_OPTIONS_INIT; */
