@@ -2,7 +2,7 @@
  * genfence: a cache in front of a database that never serves a stale value.
  *
  * A writer reserves a key, changes the source, and commits; a reader that misses takes a lease, reads
- * the source, and fills. Who loses a race stores nothing: the cache is then empty for that key, never
+ * the source, and fills. Whoever loses the race stores nothing: the cache is then empty for that key, never
  * wrong.
  *
  *     #include <genfence.h>
@@ -146,7 +146,7 @@
 #define GF_BUSY 12
 
 /*
- Nobody answered. What was sent may have been applied, or may still be; it is safe either way.
+ The store did not answer. What was sent may have been applied, or may still be; it is safe either way.
  */
 #define GF_IN_DOUBT 13
 
@@ -401,7 +401,7 @@ typedef struct gf_queue gf_queue;
 /*
  A writer's claim on one key. Used up by a commit, a release or an abort; freeing it unused leaves it
  to expire, as nobody but the caller knows what became of the source. One thread at a time, but for
- gf_remaining_ms.
+ gf_remaining_ms and gf_reservation_is_unused.
  */
 typedef struct gf_reservation gf_reservation;
 
@@ -743,7 +743,7 @@ typedef struct gf_stats {
    */
   uint64_t purges;
   /*
-   Changes that nobody answered.
+   Changes that the store did not answer.
    */
   uint64_t in_doubt;
   /*
@@ -795,8 +795,8 @@ void gf_error_free(struct gf_error *error);
 void gf_lease_free(struct gf_lease *lease);
 
 /*
- Whether another caller of this process waits for what is loaded under a lease: 1 or 0. Who is to give up a
- load may so let it go on for them. NULL is allowed. Any thread.
+ Whether another caller of this process waits for what is loaded under a lease: 1 or 0. Whoever is to give up
+ a load may so let it go on for them. NULL is allowed. Any thread.
 
  SAFETY:
  `lease` is NULL or was given by this library and not freed yet.
@@ -970,7 +970,8 @@ int32_t gf_lookup_many(const struct gf_cache *cache,
                        size_t result_size);
 
 /*
- Fills the key that was leased: GF_STORED, GF_REJECTED (the race was lost) or GF_IN_DOUBT. The value
+ Fills the key that was leased: GF_STORED, GF_REJECTED (the race was lost; gf_result.detail says why), GF_TOO_LARGE or
+ GF_IN_DOUBT. The value
  is what the source was read to have **after** the lease came. Uses the lease up, also where the
  value is refused as out of bounds after the call began; it must still be freed.
 
@@ -1026,7 +1027,7 @@ int32_t gf_load_failed(const struct gf_cache *cache,
                        struct gf_result *result);
 
 /*
- Reserves a key, before its source is changed: GF_RESERVED. From now until the commit, the release or
+ Reserves a key, before its source is changed: GF_RESERVED (gf_result.detail is 0, unless nothing is held). From now until the commit, the release or
  the abort no reader is served a cached value. The change must be over within gf_remaining_ms.
 
  SAFETY:
@@ -1038,7 +1039,7 @@ int32_t gf_reserve(const struct gf_cache *cache,
 
 /*
  The source was changed and committed, and the key now has this value: GF_STORED; GF_PURGED if
- another writer was there too, and the key is empty; or GF_IN_DOUBT. With GF_FLAG_VERSION the source's
+ another writer was there too, and the key is empty; GF_TOO_LARGE, and the key is empty; or GF_IN_DOUBT. With GF_FLAG_VERSION the source's
  own order decides among crossing writers. Uses the reservation up; it must still be freed.
 
  SAFETY:
@@ -1087,7 +1088,7 @@ int32_t gf_renew(const struct gf_cache *cache,
 
 /*
  Stores a value without asking the source; the last one wins: GF_STORED, GF_BUSY (a writer holds the
- key) or GF_IN_DOUBT. Outside the guarantee.
+ key), GF_TOO_LARGE or GF_IN_DOUBT. Outside the guarantee.
 
  SAFETY:
  `cache` is NULL or alive; `key` and `entry` are readable; `result` may be written.
@@ -1099,7 +1100,7 @@ int32_t gf_set(const struct gf_cache *cache,
 
 /*
  Stores a value if the cache still holds the one that a hit had this `stamp` of: GF_STORED,
- GF_CONFLICT or GF_IN_DOUBT. Outside the guarantee.
+ GF_CONFLICT, GF_TOO_LARGE or GF_IN_DOUBT. Outside the guarantee.
 
  SAFETY:
  `cache` is NULL or alive; `key` and `entry` are readable; `result` may be written.

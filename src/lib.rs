@@ -1,7 +1,7 @@
 //! A cache in front of a database that never serves a stale value.
 //!
 //! A writer *reserves* a key, changes the source, and *commits*; a reader that misses takes a
-//! *lease*, reads the source, and *fills*. Whoever loses a race stores nothing: the cache is then
+//! *lease*, reads the source, and *fills*. Whoever loses the race stores nothing: the cache is then
 //! empty for that key, never wrong.
 //!
 //! ```

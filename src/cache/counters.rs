@@ -35,7 +35,7 @@ macro_rules! counters {
             commits_stored: Counter "genfence.commits.stored";
             /// Commits that could not store, and releases: they left their key empty.
             purges: Counter "genfence.purges";
-            /// Changes that nobody answered.
+            /// Changes that the store did not answer.
             in_doubt: Counter "genfence.in_doubt";
             /// Commands that failed after all tries.
             failures: Counter "genfence.failures";

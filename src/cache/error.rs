@@ -29,7 +29,7 @@ pub enum Error {
         problem: String,
     },
     /// The store gave no answer, or refused the command for good.
-    #[error("the cache gave no answer: {0}")]
+    #[error("the cache's store {}: {}", if .0.may_retry() { "did not answer" } else { "refused" }, .0)]
     Store(#[from] StoreError),
     /// A batch loader answered for a key that it was not asked for. Nothing was stored.
     #[error(

@@ -255,7 +255,7 @@ impl Cache {
     async fn read_many(&self, keys: &[Bytes]) -> Result<Vec<Seen>, Error> {
         let reads = self.0.store.get_many(keys).await;
         if let Some(error) = reads.iter().find_map(|read| read.as_ref().err()) {
-            tracing::warn!(%error, "the cache gave no answer to some reads");
+            tracing::warn!(%error, "the store did not answer to some reads");
         }
         let seen = reads.into_iter().map(|read| match read {
             Ok(read) => Ok(self.count(read)),

@@ -41,7 +41,7 @@ pub enum FillOutcome {
     Rejected(Refusal),
     /// The value is larger than the option `max_value_bytes`. Nothing was stored, and the lease is given back.
     TooLarge,
-    /// Nobody answered. The value may be in the cache, and is right if it is.
+    /// The store did not answer. The value may be in the cache, and is right if it is.
     InDoubt,
 }
 
@@ -166,7 +166,7 @@ impl Lease {
             }
             Ok(Settled::InDoubt(error)) => {
                 counters.in_doubt.add();
-                tracing::warn!(%error, "nobody answered to a fill");
+                tracing::warn!(%error, "the store did not answer to a fill");
                 Ok(FillOutcome::InDoubt)
             }
             Err(error) => {

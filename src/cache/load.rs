@@ -16,7 +16,7 @@ use super::found::{Bypass, Found, LoadError, Seen, Told};
 use super::fresh::Unfit;
 use super::lookup::{Missed, Patience};
 use super::retry::token;
-use super::{Cache, CallError, Error, Fresh, Leader, Lease, Lookup};
+use super::{Cache, CallError, Error, Fresh, Leader, Lease};
 #[cfg(feature = "capi")]
 use crate::protocol::Refusal;
 use crate::protocol::Version;
@@ -193,13 +193,16 @@ impl Cache {
     ) -> Result<ToLoad, Error> {
         let (leader, why) = match self.miss(key.clone(), claimed, bypass, Patience::Shares).await? {
             Missed::Leased(lease) => return Ok(ToLoad::Load(Load::Leased(lease), None)),
-            Missed::Slow(leader) => (Some(leader), Bypass::Slow),
-            Missed::Led(Found::Bypass(why), leader, _) => (Some(leader), why),
-            Missed::Led(found, leader, mark) => match found.answer(leader, mark)? {
-                Lookup::Hit(hit) => return Ok(ToLoad::Hit(hit)),
-                Lookup::Leased(lease) => return Ok(ToLoad::Load(Load::Leased(lease), None)),
-                Lookup::Bypass(why) => (None, why),
-            },
+            Missed::Slow(leader) => (leader, Bypass::Slow),
+            Missed::Led(Found::Bypass(why), leader, _) => (leader, why),
+            Missed::Led(Found::Hit(hit), leader, mark) => {
+                leader.finish(&Told::Found(Found::Hit(hit.clone())), mark);
+                return Ok(ToLoad::Hit(hit));
+            }
+            Missed::Led(Found::Failed(error), leader, _) => {
+                leader.finish(&Told::Found(Found::Failed(error.clone())), Mark::ALL);
+                return Err(error);
+            }
             Missed::Told(Told::Found(Found::Bypass(why))) => {
                 self.count_bypass(why);
                 return Ok(self.load_beside(&key, Some(why)).await);
@@ -211,7 +214,7 @@ impl Cache {
             Missed::Told(Told::LoadFailed(failure)) => return Ok(ToLoad::Failed(failure)),
         };
         self.count_bypass(why);
-        Ok(ToLoad::Load(Load::Unleased(Unleased::new(self, leader)), Some(why)))
+        Ok(ToLoad::Load(Load::Unleased(Unleased::new(self, Some(leader))), Some(why)))
     }
 
     fn count_bypass(&self, why: Bypass) {

@@ -159,7 +159,7 @@ impl Cache {
         match self.0.store.get(key).await {
             Ok(read) => Ok(self.count(read)),
             Err(error) => {
-                tracing::warn!(%error, "the cache gave no answer to a read");
+                tracing::warn!(%error, "the store did not answer to a read");
                 self.without(error)
             }
         }
@@ -177,7 +177,7 @@ impl Cache {
     }
 
     fn unreachable(&self, error: StoreError) -> Found {
-        tracing::warn!(%error, "the cache gave no answer to a lookup");
+        tracing::warn!(%error, "the store did not answer to a lookup");
         self.without(error).map_or_else(Found::Failed, |_| Found::Bypass(Bypass::Unreachable))
     }
 

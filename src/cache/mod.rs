@@ -105,7 +105,8 @@ struct Inner {
     store: Backend,
     options: Options,
     flights: Arc<Flights<Told, Token>>,
-    /// Loads beside a lease that the program holds.
+    /// Loads that have nothing to do with the key's record: unread ones, and those beside a lease that the program
+    /// holds.
     beside: Arc<Flights<Told, Token>>,
     turns: turns::Turns,
     counters: stats::Counters,
@@ -202,7 +203,7 @@ impl Cache {
     /// floor, claims and their deadlines. `None` if it knows nothing.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for an empty or oversized key; [`Error::Store`] if nobody answered;
+    /// [`Error::Invalid`] for an empty or oversized key; [`Error::Store`] if the store did not answer;
     /// [`Error::ShutDown`].
     pub async fn inspect(&self, key: impl AsRef<[u8]>) -> Result<Option<Snapshot>, Error> {
         let key = self.key(key.as_ref())?;
@@ -213,7 +214,7 @@ impl Cache {
     /// settings that the guarantee, or what can be stored, depends on. Ends within some seconds.
     ///
     /// # Errors
-    /// [`Error::Store`] if nobody answered; [`Error::ShutDown`].
+    /// [`Error::Store`] if the store did not answer; [`Error::ShutDown`].
     ///
     /// # Example
     /// ```

@@ -40,7 +40,7 @@ pub enum CommitOutcome {
     Purged,
     /// The value is larger than the option `max_value_bytes`: the key was released, and is empty.
     TooLarge,
-    /// Nobody answered. The key is bypassed until the reservation expires; a release is tried in
+    /// The store did not answer. The key is bypassed until the reservation expires; a release is tried in
     /// the background until then.
     InDoubt,
 }
@@ -58,10 +58,11 @@ pub enum CommitOutcome {
 /// # Ok(()) }
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ReleaseOutcome {
     /// The key is empty.
     Purged,
-    /// Nobody answered. The key is bypassed until the reservation expires; the release goes on
+    /// The store did not answer. The key is bypassed until the reservation expires; the release goes on
     /// being tried in the background until then.
     InDoubt,
 }
@@ -156,8 +157,7 @@ impl Cache {
             }
             Ok(Err(refusal)) => {
                 self.0.counters.failures.add();
-                let told =
-                    format!("the store refused a reserve, which no record can refuse: {refusal}");
+                let told = format!("it refused a reserve, which no record can refuse: {refusal}");
                 return Err(StoreError::refused(told).into());
             }
             Err(error) if self.0.options.unreachable_reserve == UnreachableReserve::Proceed => {
@@ -327,7 +327,7 @@ impl Reservation {
     /// Says that the source was certainly not changed and will not be: rolled back, or never sent.
     /// Not for a COMMIT whose answer never came: drop the reservation then.
     ///
-    /// Should nobody answer, the reservation expires.
+    /// Should the store not answer, the reservation expires.
     pub async fn abort(mut self) {
         self.finished = true;
         let previous = std::mem::take(&mut self.unanswered);
@@ -376,7 +376,7 @@ impl Reservation {
             return ReleaseOutcome::Purged;
         }
         cache.0.counters.in_doubt.add();
-        tracing::warn!("nobody answered to a release; it goes on in the background");
+        tracing::warn!("the store did not answer to a release; it goes on in the background");
         self.release_in_background(change);
         ReleaseOutcome::InDoubt
     }

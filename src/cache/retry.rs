@@ -15,7 +15,7 @@ pub(super) enum Settled {
     Applied,
     /// It was not, and no packet of it can still be.
     Refused(Refusal),
-    /// Nobody answered, and why. It may have been applied, or may still be.
+    /// The store did not answer, and why. It may have been applied, or may still be.
     InDoubt(StoreError),
 }
 

@@ -72,8 +72,7 @@ impl Cache {
     /// [`CallError::Caller`] is the closure's own error. [`CallError::Cache`] as
     /// [`reserve`](Cache::reserve): the closure did not run. Except that [`Error::Invalid`] for a
     /// version or a time to live that the closure returned comes *after* it ran: the source was
-    /// changed, and the key is released. A value that is too large is no error but
-    /// [`UpdateOutcome::Purged`].
+    /// changed, and the key is released.
     ///
     /// # Example
     /// ```

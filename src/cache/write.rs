@@ -31,7 +31,7 @@ pub enum SetOutcome {
     Busy,
     /// The value is larger than the option `max_value_bytes`. Nothing was sent.
     TooLarge,
-    /// Nobody answered. The value may be in the cache.
+    /// The store did not answer. The value may be in the cache.
     InDoubt,
 }
 
@@ -59,7 +59,7 @@ pub enum ReplaceOutcome {
     Conflict,
     /// The value is larger than the option `max_value_bytes`. Nothing was sent.
     TooLarge,
-    /// Nobody answered. The value may be in the cache.
+    /// The store did not answer. The value may be in the cache.
     InDoubt,
 }
 
@@ -76,6 +76,7 @@ pub enum ReplaceOutcome {
 /// # Ok(()) }
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum TouchOutcome {
     /// The value lives on.
     Done,
@@ -91,7 +92,7 @@ impl Cache {
     /// and a value that is at least that new stays.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for a key or a version out of bounds; [`Error::Store`] if nobody answered:
+    /// [`Error::Invalid`] for a key or a version out of bounds; [`Error::Store`] if the store did not answer:
     /// say it again; [`Error::ShutDown`].
     pub async fn invalidate(
         &self,
@@ -123,7 +124,7 @@ impl Cache {
         fresh: impl Into<Fresh>,
     ) -> Result<SetOutcome, Error> {
         let key = self.key(key.as_ref())?;
-        let Checked { value, ttl, .. } = match self.blind(fresh.into()) {
+        let Checked { value, ttl, .. } = match self.unconditional(fresh.into()) {
             Ok(checked) => checked,
             Err(Unfit::TooLarge) => return Ok(SetOutcome::TooLarge),
             Err(Unfit::Invalid(error)) => return Err(error),
@@ -164,7 +165,7 @@ impl Cache {
         fresh: impl Into<Fresh>,
     ) -> Result<ReplaceOutcome, Error> {
         let key = self.key(key.as_ref())?;
-        let Checked { value, ttl, .. } = match self.blind(fresh.into()) {
+        let Checked { value, ttl, .. } = match self.unconditional(fresh.into()) {
             Ok(checked) => checked,
             Err(Unfit::TooLarge) => return Ok(ReplaceOutcome::TooLarge),
             Err(Unfit::Invalid(error)) => return Err(error),
@@ -197,7 +198,7 @@ impl Cache {
         }
     }
 
-    fn blind(&self, fresh: Fresh) -> Result<Checked, Unfit> {
+    fn unconditional(&self, fresh: Fresh) -> Result<Checked, Unfit> {
         if fresh.version.is_some() {
             let problem = "an unconditional write has none; it comes from get_or_fill or update";
             return Err(Error::invalid("version", problem).into());
@@ -207,7 +208,7 @@ impl Cache {
 
     fn unanswered(&self, what: &str, error: StoreError) -> Error {
         self.0.counters.in_doubt.add();
-        let told = format!("nobody answered to {what}, which may have been applied: {error}");
+        let told = format!("no answer to {what}; it may have been applied: {error}");
         StoreError::doubtful(told).because(error).into()
     }
 }

@@ -10,7 +10,7 @@ use super::fields::{bytes_of, fits};
 use super::guard;
 use super::handles::{gf_cache, gf_lease, gf_reservation};
 use super::op::{self, *};
-use super::runtime;
+use super::{results, runtime};
 
 /// Checks, runs and waits for one operation.
 ///
@@ -19,7 +19,7 @@ use super::runtime;
 unsafe fn call(cache: *const gf_cache, op: &gf_op, out: *mut gf_result) -> i32 {
     // SAFETY: by the function's own contract.
     unsafe {
-        guard::into(out, || {
+        results::into(out, || {
             let cache = cache.as_ref().ok_or_else(|| Failure::invalid("cache", "is NULL"))?;
             op.check(&cache.cache)?;
             let begun = op.take()?.at_once(&cache.cache);
@@ -59,7 +59,7 @@ pub unsafe extern "C" fn gf_call(
             Failure::abi("op_size is not that of this library")
         };
         // SAFETY: by the function's own contract.
-        return unsafe { guard::into(result, || Err(refused)) };
+        return unsafe { results::into(result, || Err(refused)) };
     };
     // SAFETY: by the function's own contract.
     unsafe { call(cache, op, result) }
@@ -179,7 +179,8 @@ pub unsafe extern "C" fn gf_lookup_many(
     status
 }
 
-/// Fills the key that was leased: GF_STORED, GF_REJECTED (the race was lost) or GF_IN_DOUBT. The value
+/// Fills the key that was leased: GF_STORED, GF_REJECTED (the race was lost; gf_result.detail says why), GF_TOO_LARGE or
+/// GF_IN_DOUBT. The value
 /// is what the source was read to have **after** the lease came. Uses the lease up, also where the
 /// value is refused as out of bounds after the call began; it must still be freed.
 ///
@@ -254,7 +255,7 @@ pub unsafe extern "C" fn gf_load_failed(
     unsafe { call(cache, &op, result) }
 }
 
-/// Reserves a key, before its source is changed: GF_RESERVED. From now until the commit, the release or
+/// Reserves a key, before its source is changed: GF_RESERVED (gf_result.detail is 0, unless nothing is held). From now until the commit, the release or
 /// the abort no reader is served a cached value. The change must be over within gf_remaining_ms.
 ///
 /// # Safety
@@ -270,7 +271,7 @@ pub unsafe extern "C" fn gf_reserve(
 }
 
 /// The source was changed and committed, and the key now has this value: GF_STORED; GF_PURGED if
-/// another writer was there too, and the key is empty; or GF_IN_DOUBT. With GF_FLAG_VERSION the source's
+/// another writer was there too, and the key is empty; GF_TOO_LARGE, and the key is empty; or GF_IN_DOUBT. With GF_FLAG_VERSION the source's
 /// own order decides among crossing writers. Uses the reservation up; it must still be freed.
 ///
 /// # Safety
@@ -337,7 +338,7 @@ pub unsafe extern "C" fn gf_renew(
 }
 
 /// Stores a value without asking the source; the last one wins: GF_STORED, GF_BUSY (a writer holds the
-/// key) or GF_IN_DOUBT. Outside the guarantee.
+/// key), GF_TOO_LARGE or GF_IN_DOUBT. Outside the guarantee.
 ///
 /// # Safety
 /// `cache` is NULL or alive; `key` and `entry` are readable; `result` may be written.
@@ -353,7 +354,7 @@ pub unsafe extern "C" fn gf_set(
 }
 
 /// Stores a value if the cache still holds the one that a hit had this `stamp` of: GF_STORED,
-/// GF_CONFLICT or GF_IN_DOUBT. Outside the guarantee.
+/// GF_CONFLICT, GF_TOO_LARGE or GF_IN_DOUBT. Outside the guarantee.
 ///
 /// # Safety
 /// `cache` is NULL or alive; `key` and `entry` are readable; `result` may be written.

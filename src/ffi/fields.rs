@@ -131,7 +131,12 @@ fields! {
     /// A reservation, which is not used up.
     held: Arc<Held>;
     check(op, _cache) { given::<gf_reservation>("reservation", op.reservation)?.is_unused() }
-    take(op) { Ok(Arc::clone(&given::<gf_reservation>("reservation", op.reservation)?.held)) }
+    take(op) {
+        let reservation = given::<gf_reservation>("reservation", op.reservation)?;
+        // Another operation of the same batch may have used it up since.
+        reservation.is_unused()?;
+        Ok(Arc::clone(&reservation.held))
+    }
 }
 
 fn given<'h, T>(what: &'static str, handle: *mut T) -> Result<&'h T, Failure> {

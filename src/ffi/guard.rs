@@ -3,8 +3,8 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::abi::{GF_DONE, GF_E_PANIC, gf_result};
 use super::error::{Failure, gf_error};
+use super::numbers::{GF_DONE, GF_E_PANIC};
 use crate::panics;
 
 /// Runs an export's body. A panic ends as an error; what was locked is not poisoned
@@ -31,30 +31,6 @@ pub(super) unsafe fn tell<T>(
         unsafe { error.write(failed.map_or(std::ptr::null_mut(), Failure::into_raw)) };
     }
     (status, made)
-}
-
-/// The same as [`guarded`], for an export that fills a result. Returns its status.
-///
-/// # Safety
-/// `out` is NULL or may be written.
-pub(super) unsafe fn into(
-    out: *mut gf_result,
-    body: impl FnOnce() -> Result<gf_result, Failure>,
-) -> i32 {
-    let result = guarded(body).unwrap_or_else(gf_result::from);
-    let status = result.status;
-    if out.is_null() {
-        drop_result(result);
-    } else {
-        // SAFETY: the caller says that it may be written. What stood there is not freed.
-        unsafe { out.write(result) };
-    }
-    status
-}
-
-fn drop_result(mut result: gf_result) {
-    // SAFETY: it was just made, and all that it owns is its own.
-    unsafe { super::results::gf_result_free(&raw mut result) };
 }
 
 pub(super) fn of_panic(panic: &(dyn Any + Send)) -> Failure {

@@ -69,7 +69,7 @@ impl Drop for gf_lease {
 
 /// A writer's claim on one key. Used up by a commit, a release or an abort; freeing it unused leaves it
 /// to expire, as nobody but the caller knows what became of the source. One thread at a time, but for
-/// gf_remaining_ms.
+/// gf_remaining_ms and gf_reservation_is_unused.
 pub struct gf_reservation {
     unused: Mutex<Option<Reservation>>,
     pub(super) held: Arc<Held>,
@@ -123,8 +123,8 @@ pub unsafe extern "C" fn gf_lease_free(lease: *mut gf_lease) {
     }
 }
 
-/// Whether another caller of this process waits for what is loaded under a lease: 1 or 0. Who is to give up a
-/// load may so let it go on for them. NULL is allowed. Any thread.
+/// Whether another caller of this process waits for what is loaded under a lease: 1 or 0. Whoever is to give up
+/// a load may so let it go on for them. NULL is allowed. Any thread.
 ///
 /// # Safety
 /// `lease` is NULL or was given by this library and not freed yet.

@@ -37,7 +37,7 @@ pub const GF_LOST: i32 = 10;
 pub const GF_CONFLICT: i32 = 11;
 /// A writer holds the key: a set stored nothing.
 pub const GF_BUSY: i32 = 12;
-/// Nobody answered. What was sent may have been applied, or may still be; it is safe either way.
+/// The store did not answer. What was sent may have been applied, or may still be; it is safe either way.
 pub const GF_IN_DOUBT: i32 = 13;
 /// Of gf_queue_wait: the time is up, and nothing is there yet.
 pub const GF_TIMED_OUT: i32 = 14;

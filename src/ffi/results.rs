@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use super::abi::*;
 use super::error::{Failure, gf_error_free};
+use super::guard::guarded;
 use super::handles::{gf_lease_free, gf_reservation_free};
 use super::live::{self, Kind};
 use crate::store::Hit;
@@ -45,6 +46,30 @@ impl gf_result {
         }
         result
     }
+}
+
+/// As [`guarded`], for an export that fills a result. Returns its status.
+///
+/// # Safety
+/// `out` is NULL or may be written.
+pub(super) unsafe fn into(
+    out: *mut gf_result,
+    body: impl FnOnce() -> Result<gf_result, Failure>,
+) -> i32 {
+    let result = guarded(body).unwrap_or_else(gf_result::from);
+    let status = result.status;
+    if out.is_null() {
+        drop_result(result);
+    } else {
+        // SAFETY: the caller says that it may be written. What stood there is not freed.
+        unsafe { out.write(result) };
+    }
+    status
+}
+
+fn drop_result(mut result: gf_result) {
+    // SAFETY: it was just made, and all that it owns is its own.
+    unsafe { gf_result_free(&raw mut result) };
 }
 
 /// Frees what a result owns, and forgets it: freeing a result twice is harmless. A lease that is

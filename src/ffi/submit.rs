@@ -14,8 +14,8 @@ use super::guard::{self, guarded, of_panic};
 use super::handles::gf_cache;
 use super::op::{self, *};
 use super::queue::{Completion, Queue, gf_queue};
-use super::runtime;
 use super::sigpipe;
+use super::{results, runtime};
 
 /// Accepted operations that one task does. However it ends, their completions arrive: also when it is
 /// dropped.
@@ -132,7 +132,7 @@ pub unsafe extern "C" fn gf_start(
         start(cache, &queue.0, op)
     };
     // SAFETY: it may be written.
-    unsafe { guard::into(result, begun) }
+    unsafe { results::into(result, begun) }
 }
 
 /// # Safety

@@ -1,10 +1,10 @@
 //! Exports for this library's own tests; not in a library that is shipped.
 
 use super::abi::*;
-use super::guard;
 use super::handles::gf_cache;
 use super::queue::gf_queue;
 use super::submit::submit_panic;
+use super::{guard, results};
 
 /// Panics within the library: the caller sees GF_E_PANIC.
 ///
@@ -13,7 +13,7 @@ use super::submit::submit_panic;
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn gf_test_panic(result: *mut gf_result) -> i32 {
     // SAFETY: by the function's own contract.
-    unsafe { guard::into(result, || panic!("on purpose")) }
+    unsafe { results::into(result, || panic!("on purpose")) }
 }
 
 /// Submits an operation that panics within its task: it completes with GF_E_PANIC.

@@ -1,7 +1,6 @@
 //! What kinds of settings there are: how each is written, and how it is held within bounds.
 
 use std::collections::HashMap;
-use std::fmt::Display;
 use std::marker::PhantomData;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -228,8 +227,8 @@ impl<K: Kind> Kind for Optional<K> {
     }
 }
 
-fn number<T: FromStr<Err: Display>>(field: &'static str, text: &str) -> Result<T, Invalid> {
-    text.parse().map_err(|problem: T::Err| Invalid::new(field, problem.to_string()))
+fn number<T: FromStr>(field: &'static str, text: &str) -> Result<T, Invalid> {
+    text.parse().map_err(|_| Invalid::new(field, "is no number of its kind; write 3, 0.1"))
 }
 
 /// A default, or a bound.

@@ -138,7 +138,7 @@ use bound;
 /// What a bound is that is no text.
 macro_rules! note {
     ($which:literal, ($text:literal, $method:ident)) => {
-        concat!("; ", $text)
+        concat!("; the ", $which, " is ", $text)
     };
     ($which:literal, $text:literal) => {
         ""

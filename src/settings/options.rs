@@ -38,7 +38,7 @@ impl Options {
     }
 
     /// A few of the largest values fit into the embedded store.
-    fn at_least_four_values(&self) -> usize {
+    fn four_values(&self) -> usize {
         self.max_value_bytes.saturating_mul(4)
     }
 }
@@ -54,6 +54,14 @@ mod tests {
         options.check(Of::memory).unwrap();
         options.check(Of::aerospike).unwrap();
         options.access.check().unwrap();
+    }
+
+    #[test]
+    fn the_default_of_a_choice_is_its_first_word() {
+        let Options { unreachable_read, unreachable_reserve, access, .. } = Options::default();
+        assert_eq!(unreachable_read, UnreachableRead::default());
+        assert_eq!(unreachable_reserve, UnreachableReserve::default());
+        assert_eq!(access.auth, crate::settings::Auth::default());
     }
 
     #[test]

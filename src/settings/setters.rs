@@ -16,7 +16,7 @@ macro_rules! setters {
                 #[doc = ""]
                 #[doc = concat!(
                     setters!(@store $store),
-                    $("Bounds: ", setters!(@text $least), $(" to ", setters!(@text $most),)? ". ",)?
+                    $("Bounds: from ", setters!(@text $least), $(" to ", setters!(@text $most),)? ". ",)?
                     "Default: ", setters!(@text $default), "."
                 )]
             ]

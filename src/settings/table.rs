@@ -52,7 +52,7 @@ macro_rules! cache_settings {
             any unreachable_reserve: Choice<UnreachableReserve> = "error";
             /// The bound on all that is held, in bytes. Values are counted by their length; a slice of a larger buffer
             /// keeps all of that alive, so pass values of their own.
-            memory max_bytes: Bytes = "64MiB", ("at least four times `max_value_bytes`", at_least_four_values);
+            memory max_bytes: Bytes = "64MiB", ("four times `max_value_bytes`", four_values);
         }
     };
 }
@@ -63,7 +63,7 @@ macro_rules! access_settings {
             /// How the client shows who it is.
             aerospike auth: Choice<Auth> = "internal";
             /// Encrypts connections, and trusts the servers that the system's own certificate authorities vouch for;
-            /// or, where `tls_ca` is given, only those that it names. From Rust it needs the feature `tls`.
+            /// or, where `tls_ca` is given, only those that it names. In Rust it needs a feature of the crate.
             aerospike tls: Optional<Switch> = ("whether `tls_ca` is given");
             /// A PEM file with the certificates of the authorities to trust, which turns TLS on. It is read when
             /// connecting.

@@ -168,6 +168,27 @@ static void one_handle_twice_in_a_batch(void) {
   gf_free(cache);
 }
 
+/* What a batch uses up is used up for the rest of it. */
+static void a_renew_after_a_commit_of_the_same_batch(void) {
+  gf_cache *cache = opened("memory://");
+  gf_queue *queue = gf_queue_new();
+  gf_result reserved;
+  SAME(gf_reserve(cache, text("k"), &reserved), GF_RESERVED);
+  gf_op ops[2] = {keyed(GF_OP_COMMIT, "", 0), keyed(GF_OP_RENEW, "", 1)};
+  ops[0].reservation = ops[1].reservation = reserved.reservation;
+  SAME(gf_submit(cache, queue, ops, 2, sizeof *ops, NULL), GF_DONE);
+  for (int taken = 0; taken < 2; taken++) {
+    gf_result result;
+    size_t count;
+    SAME(gf_queue_wait(queue, &result, 1, sizeof result, 20000, &count), GF_DONE);
+    SAME(result.status, result.user_data == 0 ? GF_STORED : GF_E_INVALID);
+    gf_result_free(&result);
+  }
+  gf_result_free(&reserved);
+  gf_queue_free(queue);
+  gf_free(cache);
+}
+
 static void a_close_completes_what_is_in_flight(void) {
   gf_cache *cache = opened("memory://?wait=1m");
   gf_queue *queue = gf_queue_new();
@@ -390,7 +411,8 @@ static void a_lookup_waits_for_another_threads_fill(void) {
 }
 
 int main(void) {
-  void (*tests[])(void) = {batch, a_load_that_fails_is_shared, inputs_are_copied, one_handle_twice_in_a_batch, started,
+  void (*tests[])(void) = {batch, a_load_that_fails_is_shared, inputs_are_copied, one_handle_twice_in_a_batch,
+                           a_renew_after_a_commit_of_the_same_batch, started,
                            looked_up_together,
                            a_close_completes_what_is_in_flight, freed_in_flight,
                            a_queue_freed_with_completions_left,

@@ -5,37 +5,30 @@ use crate::rows::{Setting, choices, settings};
 
 const TABLE: &str = "src/settings/table.rs";
 
+const PAIRS: &str = "IDictionary<string, string>";
+
 /// The type of a property: what may not be given is null.
-fn csharp_type(setting: &Setting) -> &'static str {
+fn csharp_type(setting: &Setting) -> String {
     match (setting.kind, setting.of) {
-        ("Span", _) => "TimeSpan?",
-        ("Share", _) => "double?",
-        ("Bytes", _) => "long?",
-        ("Count", _) => "int?",
-        ("Switch", _) | ("Optional", Some("Switch")) => "bool?",
-        ("Prefix", _) | ("Optional", Some("File" | "Text")) => "string?",
-        ("Choice", Some(of)) => match of {
-            "UnreachableRead" => "UnreachableRead?",
-            "UnreachableReserve" => "UnreachableReserve?",
-            "Auth" => "Auth?",
-            other => panic!("{other}: say what it is in C#"),
-        },
-        ("Pairs", _) => "IDictionary<string, string>",
+        ("Span", _) => "TimeSpan?".into(),
+        ("Share", _) => "double?".into(),
+        ("Bytes", _) => "long?".into(),
+        ("Count", _) => "int?".into(),
+        ("Switch", _) | ("Optional", Some("Switch")) => "bool?".into(),
+        ("Prefix", _) | ("Optional", Some("File" | "Text")) => "string?".into(),
+        ("Choice", Some(of)) => format!("{of}?"),
+        ("Pairs", _) => PAIRS.into(),
         (other, _) => panic!("{other}: say what it is in C#"),
     }
 }
 
 /// What the public API's list calls that type.
 fn listed_type(setting: &Setting) -> String {
-    match csharp_type(setting) {
-        "TimeSpan?" => "System.TimeSpan?".into(),
-        "IDictionary<string, string>" => {
-            "System.Collections.Generic.IDictionary<string!, string!>!".into()
-        }
-        known @ ("UnreachableRead?" | "UnreachableReserve?" | "Auth?") => {
-            format!("Genfence.{known}")
-        }
-        other => other.into(),
+    match setting.kind {
+        "Span" => "System.TimeSpan?".into(),
+        "Pairs" => "System.Collections.Generic.IDictionary<string!, string!>!".into(),
+        "Choice" => format!("Genfence.{}", csharp_type(setting)),
+        _ => csharp_type(setting),
     }
 }
 
@@ -63,7 +56,7 @@ fn bounds(setting: &Setting) -> Option<String> {
         return Some(words.join(", "));
     }
     let (least, most) = setting.bounds?;
-    Some(most.map_or_else(|| least.to_owned(), |most| format!("{least} to {most}")))
+    Some(most.map_or_else(|| format!("at least {least}"), |most| format!("{least} to {most}")))
 }
 
 pub fn in_csharp() -> String {
@@ -82,11 +75,10 @@ pub fn in_csharp() -> String {
     for setting in settings() {
         let name = pascal(setting.name);
         source += &summary("    ", &told(&setting));
-        let (kind, access) = match csharp_type(&setting) {
-            "IDictionary<string, string>" => {
-                ("IDictionary<string, string>", "{ get; } = new Dictionary<string, string>();")
-            }
-            kind => (kind, "{ get; set; }"),
+        let kind = csharp_type(&setting);
+        let access = match setting.kind {
+            "Pairs" => "{ get; } = new Dictionary<string, string>();",
+            _ => "{ get; set; }",
         };
         source += &format!("    public {kind} {name} {access}\n\n");
     }
@@ -98,7 +90,7 @@ pub fn in_csharp() -> String {
     source += "    }\n\n    private void Copy(GenfenceSettings from)\n    {\n";
     for setting in settings() {
         let name = pascal(setting.name);
-        source += &if csharp_type(&setting).starts_with("IDictionary") {
+        source += &if setting.kind == "Pairs" {
             format!(
                 "        foreach (var pair in from.{name})\n        {{\n            \
                  {name}[pair.Key] = pair.Value;\n        }}\n"
@@ -115,7 +107,7 @@ pub fn public_api() -> Vec<String> {
     for setting in settings() {
         let (name, kind) = (pascal(setting.name), listed_type(&setting));
         lines.push(format!("Genfence.GenfenceSettings.{name}.get -> {kind}"));
-        if csharp_type(&setting) != "IDictionary<string, string>" {
+        if setting.kind != "Pairs" {
             lines.push(format!("Genfence.GenfenceSettings.{name}.set -> void"));
         }
     }

@@ -169,7 +169,7 @@ async fn a_cluster_that_goes_away_ends_the_race_with_an_error_and_no_table_is_le
     let output = ended(race).await;
     assert_eq!(output.status.code(), Some(2));
     let error = text(&output.stderr);
-    assert!(error.contains(&shown) && error.contains("gave no answer"), "{error}");
+    assert!(error.contains(&shown) && error.contains("did not answer"), "{error}");
     assert!(error.contains("may be left on the cluster"), "{error}");
     assert_eq!(postgres.tables().await, 0);
 }

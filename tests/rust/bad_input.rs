@@ -84,7 +84,7 @@ async fn an_option_out_of_bounds_is_named_with_its_bound() {
         ("reservation_time=2h", "reservation_time: 2h is out of bounds, must be 100ms to 1h"),
         (
             "reservation_time=1s",
-            "reservation_margin: 1s is out of bounds, must be 0s to 999ms; just below `reservation_time`",
+            "reservation_margin: 1s is out of bounds, must be 0s to 999ms; the most is just below `reservation_time`",
         ),
         ("wait=2m", "wait: 2m is out of bounds, must be 0s to 1m"),
         (
@@ -93,7 +93,7 @@ async fn an_option_out_of_bounds_is_named_with_its_bound() {
         ),
         (
             "replica_lag=1h",
-            "replica_lag: 1h is out of bounds, must be 0s to 27s; the shortest time to live, after jitter",
+            "replica_lag: 1h is out of bounds, must be 0s to 27s; the most is the shortest time to live, after jitter",
         ),
         ("attempts=0", "attempts: 0 is out of bounds, must be 1 to 100"),
         ("max_key_bytes=0", "max_key_bytes: 0 is out of bounds, must be 1 to 65536"),
@@ -103,11 +103,11 @@ async fn an_option_out_of_bounds_is_named_with_its_bound() {
         ),
         (
             "max_key_bytes=4&prefix=long",
-            "prefix: 4 is out of bounds, must be 0 to 3; just below `max_key_bytes`",
+            "prefix: 4 is out of bounds, must be 0 to 3; the most is just below `max_key_bytes`",
         ),
         (
             "max_bytes=1MiB",
-            "max_bytes: 1048576 is out of bounds, must be at least 4177920; at least four times `max_value_bytes`",
+            "max_bytes: 1048576 is out of bounds, must be at least 4177920; the least is four times `max_value_bytes`",
         ),
     ] {
         let url = format!("memory://?{option}");

@@ -15,7 +15,7 @@ namespace Genfence.Extensions.Caching;
 /// A set stores, or throws; the last one wins. A get or a refresh that the store does not answer throws, whatever the option
 /// <c>unreachable_read</c> says: a session that seems not to be there would be begun anew, and written over the one that is.
 /// Where misses are guarded, a get that misses takes a lease, and which set is
-/// its fill, and which is blind, <see cref="Misses"/> knows. A get waits for nobody's fill: nothing obliges a caller that
+/// its fill, and which is unconditional, <see cref="Misses"/> knows. A get waits for nobody's fill: nothing obliges a caller that
 /// missed to set, and each other caller would then wait for the whole option <c>wait</c>.
 /// </remarks>
 internal sealed partial class GenfenceDistributedCache(
@@ -178,7 +178,7 @@ internal sealed partial class GenfenceDistributedCache(
                 throw new GenfenceException("the key is reserved by UpdateAsync or ReserveAsync, and a set stores nothing "
                     + "beside that: share no keys between the two");
             default:
-                throw new GenfenceException("nobody answered to a set: the value may be stored, or the one before be there");
+                throw new GenfenceException("the store did not answer to a set: the value may be stored, or the one before may still be there");
         }
     }
 
@@ -306,7 +306,7 @@ internal sealed partial class GenfenceDistributedCache(
             (expiry with { ReadTicks = now.UtcTicks }).Write(held.Value);
             if (await cache.ReplaceAsync(key, held.Stamp, held.Value, left, token).ConfigureAwait(false) == ReplaceOutcome.InDoubt)
             {
-                throw new GenfenceException("nobody answered to a refresh: the value may be over at its former time");
+                throw new GenfenceException("the store did not answer to a refresh: the value may be over at its former time");
             }
         }
     }

@@ -101,15 +101,15 @@ public static partial class GenfenceServiceCollectionExtensions
     /// only outstanding miss of that key is the conditional fill of the lease that the miss took</b>: it stores nothing
     /// where the key was changed, removed or set since, or where it comes later after its miss than the option
     /// <c>load_time</c> (1 min) allows: give a slower source a longer one in the URL. What is dropped so is logged, and
-    /// counted as <c>genfence.sets.dropped</c> of the meter <c>Genfence</c>. <b>Any other set is a blind <c>SetAsync</c></b>,
+    /// counted as <c>genfence.sets.dropped</c> of the meter <c>Genfence</c>. <b>Any other set is an unconditional <c>SetAsync</c></b>,
     /// outside the guarantee: the last one wins, also with a value that was read before a change; beside a live writer of the
     /// key it stores nothing. So is each set of a key that has two outstanding misses, as nobody can tell whose set it is; of
     /// one whose miss met a writer, or another's lease; and one that no miss came before. No set says which of them it was,
     /// or whether it stored.
     /// </para>
     /// <para>
-    /// <b>Never set what you did not get; remove instead.</b> A set without a get of its own, such as a writer's, takes
-    /// the lease of whoever missed, whose set is blind then.
+    /// <b>Never set what you did not get; remove instead.</b> Calling <c>Set</c> without a preceding
+    /// <c>Get</c>, as a writer would, uses up another caller's lease; that caller's <c>Set</c> then becomes unconditional.
     /// </para>
     /// <para>
     /// A miss is outstanding until its set, or for ten minutes, of 1,024 keys at most; what is forgotten sooner is the

@@ -9,9 +9,11 @@ internal sealed partial class GenfenceStart(Func<GenfenceCache> cache, GenfenceS
 {
     public async Task StartAsync(CancellationToken cancellationToken)
     {
+        // Where it is not to connect in the background, there is none without its cluster.
+        var opened = cache();
         try
         {
-            await cache().ReadyAsync(options.StartTimeout, cancellationToken).ConfigureAwait(false);
+            await opened.ReadyAsync(options.StartTimeout, cancellationToken).ConfigureAwait(false);
         }
         catch (GenfenceStoreException problem) when (!options.RequireAtStart)
         {

@@ -68,6 +68,7 @@ public sealed partial class GenfenceCache
         }
         finally
         {
+            FreeAll(looked.Results);
             foreach (var (_, lease) in looked.Leases)
             {
                 lease.Dispose();
@@ -202,7 +203,7 @@ public sealed partial class GenfenceCache
             var filled = await fill.ConfigureAwait(false);
             try
             {
-                _ = filled.StatusAndFree();
+                filled.StatusAndFree().MustBe(Status.Done);
             }
             catch (GenfenceShutDownException problem)
             {
@@ -235,11 +236,32 @@ public sealed partial class GenfenceCache
         ArgumentNullException.ThrowIfNull(keys);
         var results = await LookupAllAsync([.. keys], cancellationToken).ConfigureAwait(false);
         var looked = new LookupResult?[results.Length];
+        try
+        {
+            for (var i = 0; i < results.Length; i++)
+            {
+                looked[i] = results[i].Status == Status.Pending ? null : Looked(ref results[i]);
+            }
+            return looked;
+        }
+        catch
+        {
+            FreeAll(results);
+            foreach (var one in looked)
+            {
+                one?.Lease?.Dispose();
+            }
+            throw;
+        }
+    }
+
+    /// <summary>Gives leases back, too.</summary>
+    private static void FreeAll(NativeResult[] results)
+    {
         for (var i = 0; i < results.Length; i++)
         {
-            looked[i] = results[i].Status == Status.Pending ? null : Looked(ref results[i]);
+            results[i].Free();
         }
-        return looked;
     }
 
     /// <summary>Reads all with one read of the cache.</summary>
@@ -267,11 +289,7 @@ public sealed partial class GenfenceCache
         {
             return results;
         }
-        for (var i = 0; i < results.Length; i++)
-        {
-            // Gives a lease back.
-            results[i].Free();
-        }
+        FreeAll(results);
         ExceptionDispatchInfo.Throw(problem);
         throw problem;
     }

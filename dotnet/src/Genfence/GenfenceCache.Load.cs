@@ -164,7 +164,7 @@ public sealed partial class GenfenceCache
                 : new Request(Op.LoadFailed) { Lease = lease.Handle, Value = SharedFailures.None };
             try
             {
-                _ = await cache.Connection.StatusAsync(request, CancellationToken.None).ConfigureAwait(false);
+                (await cache.Connection.StatusAsync(request, CancellationToken.None).ConfigureAwait(false)).MustBe(Status.Done);
             }
             catch (GenfenceShutDownException problem)
             {

@@ -10,7 +10,7 @@ namespace Genfence;
 /// <summary>
 /// A cache in front of a database that never serves a stale value: a writer reserves a key, changes the
 /// source, and commits (<c>UpdateAsync</c>); a reader that misses takes a lease, reads the source, and
-/// fills (<c>GetOrFillAsync</c>). Who loses a race stores nothing.
+/// fills (<c>GetOrFillAsync</c>). Whoever loses the race stores nothing.
 /// </summary>
 /// <remarks>
 /// Any thread may call it, any number at once. Where nothing else is said, a call throws
@@ -116,7 +116,7 @@ public sealed partial class GenfenceCache : IAsyncDisposable, IDisposable
             throw new GenfenceInvalidException("within", $"within: {within}, must be 0 to 1 h");
         }
         var request = new Request(Op.Ready) { TtlMs = (ulong)within.TotalMilliseconds };
-        _ = await Connection.StatusAsync(request, cancellationToken).ConfigureAwait(false);
+        (await Connection.StatusAsync(request, cancellationToken).ConfigureAwait(false)).MustBe(Status.Done);
     }
 
     /// <summary>Nobody waits any more: what is opened is closed, and what fails has nobody to be told.</summary>
@@ -153,7 +153,7 @@ public sealed partial class GenfenceCache : IAsyncDisposable, IDisposable
         try
         {
             found.ThrowIfFailed();
-            if (found.Status != Status.Hit || (found.Flags & Flags.Nothing) != 0)
+            if (!found.IsHit() || (found.Flags & Flags.Nothing) != 0)
             {
                 return false;
             }
@@ -179,12 +179,7 @@ public sealed partial class GenfenceCache : IAsyncDisposable, IDisposable
         try
         {
             found.ThrowIfFailed();
-            return found.Status switch
-            {
-                Status.Hit => CachedValue.Of(found),
-                Status.Miss => null,
-                var other => throw Results.Unknown(other),
-            };
+            return found.IsHit() ? CachedValue.Of(found) : null;
         }
         finally
         {
@@ -220,7 +215,7 @@ public sealed partial class GenfenceCache : IAsyncDisposable, IDisposable
         try
         {
             found.ThrowIfFailed();
-            return found.Status == Status.Hit && TryRead(found, serializer, out var value) ? (true, value) : default;
+            return found.IsHit() && TryRead(found, serializer, out var value) ? (true, value) : default;
         }
         finally
         {
@@ -265,7 +260,7 @@ public sealed partial class GenfenceCache : IAsyncDisposable, IDisposable
                 Status.Hit => new LookupResult(CachedValue.Of(found)),
                 Status.Leased => new LookupResult(new Lease(this, found.TakeLease())),
                 Status.Pending => new LookupResult(BypassReason.Slow),
-                Status.Bypass => new LookupResult((BypassReason)found.Detail),
+                Status.Bypass => new LookupResult(Results.Detail<BypassReason>(found)),
                 var other => throw Results.Unknown(other),
             };
         }
@@ -363,7 +358,7 @@ public sealed partial class GenfenceCache : IAsyncDisposable, IDisposable
         CacheKey key, long? version = null, CancellationToken cancellationToken = default)
     {
         var request = new Request(Op.Invalidate) { Key = key }.With(version);
-        _ = await Connection.StatusAsync(request, cancellationToken).ConfigureAwait(false);
+        (await Connection.StatusAsync(request, cancellationToken).ConfigureAwait(false)).MustBe(Status.Done);
     }
 
     /// <summary>Sets the time to live of a value anew.</summary>

@@ -11,8 +11,18 @@ public sealed class GenfenceOptions : GenfenceSettings
 
     internal GenfenceOptions(GenfenceSettings settings) => CopyAll(settings);
 
+    internal override void Check()
+    {
+        base.Check();
+        if (!PrefixBytes.IsEmpty && !string.IsNullOrEmpty(Prefix))
+        {
+            throw new GenfenceInvalidException("PrefixBytes", "PrefixBytes: is given beside Prefix: leave out one of them");
+        }
+    }
+
     /// <summary>
-    /// What every key begins with, where it is no UTF-8, and so no <see cref="GenfenceSettings.Prefix"/>. Empty: that one.
+    /// What every key begins with, where it is no UTF-8, and so no <see cref="GenfenceSettings.Prefix"/>, beside which it may
+    /// not be given. A <c>prefix</c> in the URL counts before it.
     /// </summary>
     public ReadOnlyMemory<byte> PrefixBytes { get; set; }
 

@@ -39,7 +39,7 @@ public abstract partial class GenfenceSettings
     /// <summary>Whether a property here sets the option of this name.</summary>
     internal bool Sets(string url, string option) => Query(url).Has(option);
 
-    internal void Check()
+    internal virtual void Check()
     {
         if (CloseTimeout < TimeSpan.Zero || CloseTimeout > TimeSpan.FromHours(1))
         {

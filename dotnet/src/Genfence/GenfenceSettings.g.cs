@@ -166,9 +166,8 @@ public abstract partial class GenfenceSettings
 
     /// <summary>
     /// Encrypts connections, and trusts the servers that the system's own certificate authorities vouch for; or, where
-    /// <see cref="GenfenceSettings.TlsCa"/> is given, only those that it names. From Rust it needs the feature <see
-    /// cref="GenfenceSettings.Tls"/>. For <c>aerospike://</c> alone. Default: whether <see
-    /// cref="GenfenceSettings.TlsCa"/> is given.
+    /// <see cref="GenfenceSettings.TlsCa"/> is given, only those that it names. In Rust it needs a feature of the
+    /// crate. For <c>aerospike://</c> alone. Default: whether <see cref="GenfenceSettings.TlsCa"/> is given.
     /// </summary>
     public bool? Tls { get; set; }
 

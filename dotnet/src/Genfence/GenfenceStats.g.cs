@@ -80,7 +80,7 @@ public readonly record struct GenfenceStats
     public long Purges { get; init; }
 
     /// <summary>
-    /// Changes that nobody answered.
+    /// Changes that the store did not answer.
     /// </summary>
     public long InDoubt { get; init; }
 

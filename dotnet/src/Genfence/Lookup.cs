@@ -88,8 +88,9 @@ public sealed class Lease : IDisposable
     {
         var request = new Request(Op.Fill) { Lease = _handle }.With(value, version, timeToLive);
         var filled = await _cache.Connection.Submit(request, cancellationToken).ConfigureAwait(false);
-        Refusal = filled.Status == Status.Rejected ? (FillRefusal)filled.Detail : FillRefusal.None;
-        return Results.Outcome<FillOutcome>(filled.StatusAndFree());
+        var outcome = Results.Outcome<FillOutcome>(filled.StatusAndFree());
+        Refusal = outcome == FillOutcome.Rejected ? Results.Detail<FillRefusal>(filled) : FillRefusal.None;
+        return outcome;
     }
 
     /// <inheritdoc cref="FillAsync(ReadOnlyMemory{byte}?, long?, TimeSpan?, CancellationToken)"/>

@@ -17,7 +17,7 @@ public enum FillOutcome
     /// <summary>The value is larger than the option <c>max_value_bytes</c>: nothing was stored, and the lease is given back.</summary>
     TooLarge = Status.TooLarge,
 
-    /// <summary>Nobody answered. It may have been applied, or may still be; it is safe either way.</summary>
+    /// <summary>The store did not answer. It may have been applied, or may still be; it is safe either way.</summary>
     InDoubt = Status.InDoubt,
 }
 
@@ -33,7 +33,7 @@ public enum CommitOutcome
     /// <summary>The value is larger than the option <c>max_value_bytes</c>: the key was released, and is empty.</summary>
     TooLarge = Status.TooLarge,
 
-    /// <summary>Nobody answered. The key is bypassed until the reservation expires.</summary>
+    /// <summary>The store did not answer. The key is bypassed until the reservation expires.</summary>
     InDoubt = Status.InDoubt,
 }
 
@@ -43,7 +43,7 @@ public enum ReleaseOutcome
     /// <summary>The key is empty, and the next reader fills it.</summary>
     Purged = Status.Purged,
 
-    /// <summary>Nobody answered. The key is bypassed until the reservation expires.</summary>
+    /// <summary>The store did not answer. The key is bypassed until the reservation expires.</summary>
     InDoubt = Status.InDoubt,
 }
 
@@ -83,7 +83,7 @@ public enum SetOutcome
     /// <summary>The value is larger than the option <c>max_value_bytes</c>: nothing was sent.</summary>
     TooLarge = Status.TooLarge,
 
-    /// <summary>Nobody answered. It may have been applied, or may still be.</summary>
+    /// <summary>The store did not answer. It may have been applied, or may still be.</summary>
     InDoubt = Status.InDoubt,
 }
 
@@ -99,7 +99,7 @@ public enum ReplaceOutcome
     /// <summary>The value is larger than the option <c>max_value_bytes</c>: nothing was sent.</summary>
     TooLarge = Status.TooLarge,
 
-    /// <summary>Nobody answered. It may have been applied, or may still be.</summary>
+    /// <summary>The store did not answer. It may have been applied, or may still be.</summary>
     InDoubt = Status.InDoubt,
 }
 

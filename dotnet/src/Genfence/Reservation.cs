@@ -105,7 +105,7 @@ public sealed partial class Reservation : IDisposable
     /// <returns>When it is done.</returns>
     /// <exception cref="GenfenceInvalidException">The reservation was used already.</exception>
     public async ValueTask AbortAsync(CancellationToken cancellationToken = default) =>
-        await UseAsync(new Request(Op.Abort) { Reservation = _handle }, cancellationToken).ConfigureAwait(false);
+        (await UseAsync(new Request(Op.Abort) { Reservation = _handle }, cancellationToken).ConfigureAwait(false)).MustBe(Status.Done);
 
     /// <summary>More time for the reservation.</summary>
     /// <param name="cancellationToken">Ends the wait, not the renewal.</param>
@@ -113,7 +113,7 @@ public sealed partial class Reservation : IDisposable
     /// Whether there is; if not, it came too late: roll back, or release after the change.
     /// </returns>
     /// <exception cref="GenfenceInvalidException">The reservation was used already.</exception>
-    /// <exception cref="GenfenceStoreException">Nobody answered; the old time counts.</exception>
+    /// <exception cref="GenfenceStoreException">The store did not answer; the old time counts.</exception>
     public async ValueTask<bool> RenewAsync(CancellationToken cancellationToken = default)
     {
         ThrowIfDisposed();
@@ -133,9 +133,9 @@ public sealed partial class Reservation : IDisposable
         {
             return;
         }
-        var isUnused = IsUnused();
+        var isLeft = IsHeld && IsUnused();
         _handle.Dispose();
-        if (isUnused)
+        if (isLeft)
         {
             LeftToExpire(_cache.Logger);
         }

@@ -22,7 +22,7 @@ internal static partial class Telemetry
         Count("genfence.reservations.left", "Reservations that were left to expire, neither committed nor released nor aborted.", stats => stats.ReservationsLeft);
         Count("genfence.commits.stored", "Commits that stored.", stats => stats.CommitsStored);
         Count("genfence.purges", "Commits that could not store, and releases: they left their key empty.", stats => stats.Purges);
-        Count("genfence.in_doubt", "Changes that nobody answered.", stats => stats.InDoubt);
+        Count("genfence.in_doubt", "Changes that the store did not answer.", stats => stats.InDoubt);
         Count("genfence.failures", "Commands that failed after all tries.", stats => stats.Failures);
         Count("genfence.renewals", "Reservations whose time was asked for anew, and granted.", stats => stats.Renewals);
     }

@@ -54,6 +54,32 @@ public sealed class HostingTests : IAsyncLifetime
         await cache.SetAsync("k", "x").Within();
     }
 
+    [Fact]
+    public async Task Every_kind_of_option_can_stand_in_a_configuration_and_empty_is_not_given()
+    {
+        var configuration = new ConfigurationBuilder().AddInMemoryCollection(new Dictionary<string, string?>
+        {
+            ["Cache:Url"] = "aerospike://127.0.0.1:1/test/cache?connect_timeout=100ms",
+            ["Cache:Ttl"] = "00:01:00",
+            ["Cache:TtlJitter"] = "0.25",
+            ["Cache:MaxValueBytes"] = "2000000",
+            ["Cache:Attempts"] = "2",
+            ["Cache:UnreachableRead"] = "Error",
+            ["Cache:SeedsOnly"] = "true",
+            ["Cache:TlsCa"] = "",
+            ["Cache:AddressMap:10.0.0.1"] = "192.0.2.1",
+        }).Build();
+        await using var provider = new ServiceCollection()
+            .AddGenfence(configuration.GetSection("Cache")).BuildServiceProvider();
+        var cache = provider.GetRequiredService<GenfenceCache>();
+        // It has only begun to connect, and the option says that this is an error.
+        await Assert.ThrowsAsync<GenfenceStoreException>(() => cache.LookupAsync("k").Within());
+        var options = provider.GetRequiredService<IOptions<GenfenceServiceOptions>>().Value;
+        Assert.Equal(
+            (0.25, 2_000_000L, 2, true, "192.0.2.1"),
+            (options.TtlJitter, options.MaxValueBytes, options.Attempts, options.SeedsOnly, options.AddressMap["10.0.0.1"]));
+    }
+
     [Theory]
     [InlineData("Url", null, "Url: is missing")]
     [InlineData("Url", "redis://ada:s3cret@host", "Url: it must begin")]

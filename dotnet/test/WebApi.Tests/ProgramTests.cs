@@ -20,7 +20,7 @@ public sealed class ProgramTests : IDisposable
     [InlineData("Genfence__Url", "", "Genfence:Url: is missing; give memory://")]
     [InlineData("Genfence__Url", "redis://ada:s3cret@host", "Genfence:Url: it must begin with `memory://`")]
     [InlineData("Genfence__Url", "memory://?ttl=banana", "Genfence:Url: ttl: ")]
-    [InlineData("Genfence__Url", "aerospike://127.0.0.1:1/test/cache", "Genfence:Url: the cache gave no answer")]
+    [InlineData("Genfence__Url", "aerospike://127.0.0.1:1/test/cache", "Genfence:Url: the cache's store did not answer")]
     [InlineData("Genfence__Url", "aerospike://127.0.0.1:SILENT/test/cache?connect_timeout=1s", "start the server")]
     [InlineData("Genfence__WorkerThreads", "many", "'many' at 'Genfence:WorkerThreads'")]
     [InlineData("Genfence__WorkerThreads", "-1", "Genfence:WorkerThreads: -1, must be 0 to 256")]

@@ -14,6 +14,8 @@ internal enum Store
 /// <summary>Settings as they stand in a URL; what is of another store than the URL's is left out.</summary>
 internal sealed class Query(Store store)
 {
+    private static readonly TimeSpan s_tooLong = TimeSpan.FromDays(10_000);
+
     private readonly StringBuilder _text = new();
     private readonly HashSet<string> _names = [];
 
@@ -23,7 +25,8 @@ internal sealed class Query(Store store)
 
     public void Add(Store of, string name, string? value)
     {
-        if (value is null || (of != Store.Any && of != store))
+        // Empty is how a configuration takes back what another one said.
+        if (string.IsNullOrEmpty(value) || IsOther(of))
         {
             return;
         }
@@ -33,12 +36,16 @@ internal sealed class Query(Store store)
 
     public void Add(Store of, string name, TimeSpan? value)
     {
+        if (IsOther(of))
+        {
+            return;
+        }
         if (value < TimeSpan.Zero)
         {
             throw new GenfenceInvalidException(name, $"{name}: {value}, must not be below 0");
         }
-        // A tick is 100 ns.
-        Add(of, name, value is { } span ? Invariant($"{span.Ticks}00ns") : null);
+        // A tick is 100 ns. What is longer than the longest there is need not be exact.
+        Add(of, name, value is { } span ? Invariant($"{Math.Min(span.Ticks, s_tooLong.Ticks)}00ns") : null);
     }
 
     public void Add(Store of, string name, double? value) => Add(of, name, value?.ToString("R", CultureInfo.InvariantCulture));
@@ -51,6 +58,10 @@ internal sealed class Query(Store store)
 
     public void Add(Store of, string name, IDictionary<string, string> pairs)
     {
+        if (IsOther(of))
+        {
+            return;
+        }
         foreach (var (from, to) in pairs)
         {
             if (from.AsSpan().ContainsAny(",=") || to.AsSpan().ContainsAny(",="))
@@ -60,6 +71,8 @@ internal sealed class Query(Store store)
         }
         Add(of, name, pairs.Count == 0 ? null : string.Join(',', pairs.Select(pair => $"{pair.Key}={pair.Value}")));
     }
+
+    private bool IsOther(Store of) => of != Store.Any && of != store;
 
     private static string Invariant(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
 }

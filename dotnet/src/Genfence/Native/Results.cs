@@ -37,6 +37,22 @@ internal static class Results
         return Enum.IsDefined(outcome) ? outcome : throw Unknown(status);
     }
 
+    /// <summary>What a result has more to say.</summary>
+    public static T Detail<T>(in NativeResult result) where T : struct, Enum => Outcome<T>(result.Detail);
+
+    /// <summary>Throws for any other status than this one.</summary>
+    public static void MustBe(this int status, int expected)
+    {
+        if (status != expected)
+        {
+            throw Unknown(status);
+        }
+    }
+
+    /// <summary>Whether a plain read found a value.</summary>
+    public static bool IsHit(in this NativeResult result) =>
+        result.Status == Status.Hit || (result.Status == Status.Miss ? false : throw Unknown(result.Status));
+
     /// <summary>Of a library that is newer than this package.</summary>
     public static GenfenceException Unknown(int status) =>
         new($"the native library answered with status {status}, which this package does not know: deploy the one that came "
