@@ -206,7 +206,8 @@ impl Cache {
         let lookups = read.into_iter().zip(full).map(|(seen, full)| async move {
             match seen {
                 Seen::Found(found) => found.into_lookup().map(Some),
-                Seen::Nothing(claimed) => self.lookup_now(&full, claimed).await,
+                Seen::Claimed(_) => self.lookup_now(&full, true).await,
+                Seen::Free => self.lookup_now(&full, false).await,
             }
         });
         // All of them, also where one fails: each owns what it brings.

@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Error;
 use crate::store::Hit;
@@ -50,9 +51,12 @@ pub(super) enum Found {
     Failed(Error),
 }
 
-/// What a plain read says to a lookup.
+/// What a look at a key says to one who has not got its lease.
 pub(super) enum Seen {
     Found(Found),
-    /// There is no value; whether somebody's claim, live or not, is on the key.
-    Nothing(bool),
+    /// There is no value, and somebody's claim is on the key: for how long, or for ever where a plain read has not
+    /// looked whether it is live.
+    Claimed(Duration),
+    /// There is no value, and nothing stands in the way of a lease.
+    Free,
 }

@@ -179,7 +179,8 @@ impl Cache {
             Seen::Found(Found::Hit(hit)) => return Ok(ToLoad::Hit(hit)),
             Seen::Found(Found::Bypass(why)) => (false, Some(why)),
             Seen::Found(Found::Failed(error)) => return Err(error),
-            Seen::Nothing(claimed) => (claimed, None),
+            Seen::Claimed(_) => (true, None),
+            Seen::Free => (false, None),
         };
         // Apart, so that a hit's future is not as large as a miss's.
         Box::pin(self.load_missing(Bytes::copy_from_slice(&key), claimed, bypass)).await

@@ -98,15 +98,6 @@ enum Asked {
     Refused(Leader),
 }
 
-/// What the record of a key says to one who does not get its lease.
-enum Look {
-    Found(Found),
-    /// Somebody else's lease is live for this long.
-    Leased(Duration),
-    /// Nothing stands in the way of a lease any more.
-    Free,
-}
-
 /// The first pause of one who polls for another process's fill, and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(50));
 
@@ -143,9 +134,10 @@ impl Cache {
             Seen::Found(Found::Hit(hit)) => return Ok(Lookup::Hit(hit)),
             Seen::Found(found) => found.into_lookup(),
             // Apart, so that a hit's future is not as large as a miss's.
-            Seen::Nothing(claimed) => {
-                Box::pin(self.look_up_missing(Bytes::copy_from_slice(&key), claimed)).await
+            Seen::Claimed(_) => {
+                Box::pin(self.look_up_missing(Bytes::copy_from_slice(&key), true)).await
             }
+            Seen::Free => Box::pin(self.look_up_missing(Bytes::copy_from_slice(&key), false)).await,
         };
         if let Ok(Lookup::Bypass(why)) = lookup {
             self.0.counters.bypasses.add();
@@ -173,7 +165,7 @@ impl Cache {
             return Seen::Found(Found::Hit(hit));
         }
         counters.misses.add();
-        Seen::Nothing(read == Read::Claimed)
+        if read == Read::Claimed { Seen::Claimed(Duration::MAX) } else { Seen::Free }
     }
 
     fn unreachable(&self, error: StoreError) -> Found {
@@ -253,7 +245,8 @@ impl Cache {
                         bypass = Some(why);
                     }
                     Seen::Found(found) => return Ok(Missed::Told(Told::Found(found))),
-                    Seen::Nothing(seen) => claimed = seen,
+                    Seen::Claimed(_) => claimed = true,
+                    Seen::Free => claimed = false,
                 },
             }
         }
@@ -282,9 +275,9 @@ impl Cache {
             loop {
                 let mark = leader.mark();
                 match self.look(leader.key()).await {
-                    Look::Free => break,
-                    Look::Found(found) => return Missed::Led(found, leader, mark),
-                    Look::Leased(left) => {
+                    Seen::Free => break,
+                    Seen::Found(found) => return Missed::Led(found, leader, mark),
+                    Seen::Claimed(left) => {
                         let now = Instant::now();
                         if now >= deadline {
                             return Missed::Slow(leader);
@@ -322,28 +315,28 @@ impl Cache {
     }
 
     /// Reads the record, to learn why a lease was refused.
-    async fn look(&self, key: &[u8]) -> Look {
+    async fn look(&self, key: &[u8]) -> Seen {
         let mut tries = self.tries();
         let snapshot = loop {
             match self.0.store.inspect(key).await {
                 Ok(snapshot) => break snapshot,
                 Err(error) => {
                     if let Err(error) = tries.again(error).await {
-                        return Look::Found(self.unreachable(error));
+                        return Seen::Found(self.unreachable(error));
                     }
                 }
             }
         };
-        let Some(Snapshot { record, now }) = snapshot else { return Look::Free };
+        let Some(Snapshot { record, now }) = snapshot else { return Seen::Free };
         if let Some(hit) = protocol::get(Some(&record), now) {
-            return Look::Found(Found::Hit(hit));
+            return Seen::Found(Found::Hit(hit));
         }
         if record.is_reserved(now) {
-            return Look::Found(Found::Bypass(Bypass::Reserved));
+            return Seen::Found(Found::Bypass(Bypass::Reserved));
         }
         match record.live_lease(now) {
-            Some(lease) => Look::Leased(lease.deadline.remaining(now)),
-            None => Look::Free,
+            Some(lease) => Seen::Claimed(lease.deadline.remaining(now)),
+            None => Seen::Free,
         }
     }
 
@@ -370,12 +363,12 @@ impl Cache {
         }
         let mark = leader.mark();
         match self.look(leader.key()).await {
-            Look::Found(found) => found.answer(leader, mark).map(Some),
-            Look::Free if claimed => match self.take_lease(leader).await {
+            Seen::Found(found) => found.answer(leader, mark).map(Some),
+            Seen::Free if claimed => match self.take_lease(leader).await {
                 Asked::Over(missed) => missed.at_once(),
                 Asked::Refused(_) => Ok(None),
             },
-            Look::Leased(_) | Look::Free => Ok(None),
+            Seen::Claimed(_) | Seen::Free => Ok(None),
         }
     }
 }
