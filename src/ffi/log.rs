@@ -61,27 +61,48 @@ pub unsafe extern "C" fn gf_log_set(level: i32, write: gf_log_fn, user_data: *mu
             return Err(Failure::invalid("write", "this thread cannot wait for its own end"));
         }
         let mut writer = WRITER.lock();
-        LEVEL.store(GF_LOG_OFF, SeqCst);
-        *LINES.write() = None;
-        if let Some(writer) = writer.take() {
-            let _: thread::Result<()> = writer.join();
+        let next = match write {
+            Some(write) if level > GF_LOG_OFF => Some(start(Host { write, user_data })?),
+            _ => None,
+        };
+        let (next, go, lines) = next.map_or((None, None, None), |Next { writer, go, lines }| {
+            (Some(writer), Some(go), Some(lines))
+        });
+        // At once from one to the next, so that no line is lost between them.
+        LEVEL.store(if lines.is_some() { level } else { GF_LOG_OFF }, SeqCst);
+        *LINES.write() = lines;
+        if let Some(last) = std::mem::replace(&mut *writer, next) {
+            let _: thread::Result<()> = last.join();
         }
-        let (Some(write), true) = (write, level > GF_LOG_OFF) else { return Ok(()) };
-        if !subscribed() {
-            return Err(Failure::invalid("write", "this process has a tracing subscriber already"));
-        }
-        let (sender, lines) = sync_channel(WAITING);
-        let host = Host { write, user_data };
-        *writer = thread::Builder::new()
-            .name("genfence-log".into())
-            .spawn(move || host.write_all(&lines))
-            .map_err(|error| Failure::invalid("write", error.to_string()))
-            .map(Some)?;
-        *LINES.write() = Some(sender);
-        LEVEL.store(level, SeqCst);
+        // Not before, as it is one thread that calls the host.
+        drop(go);
         Ok(())
     });
     set.map_or(GF_E_INVALID, |()| GF_DONE)
+}
+
+/// A writer that waits for the end of the one before.
+struct Next {
+    writer: thread::JoinHandle<()>,
+    /// Dropped when that has come.
+    go: SyncSender<()>,
+    lines: SyncSender<(i32, String)>,
+}
+
+fn start(host: Host) -> Result<Next, Failure> {
+    if !subscribed() {
+        return Err(Failure::invalid("write", "this process has a tracing subscriber already"));
+    }
+    let (lines, waiting) = sync_channel(WAITING);
+    let (go, gone) = sync_channel::<()>(0);
+    let writer = thread::Builder::new()
+        .name("genfence-log".into())
+        .spawn(move || {
+            let _ = gone.recv();
+            host.write_all(&waiting);
+        })
+        .map_err(|error| Failure::invalid("write", error.to_string()))?;
+    Ok(Next { writer, go, lines })
 }
 
 /// Whether this process's subscriber is ours: it is once nobody was faster.

@@ -4,6 +4,9 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include <pthread.h>
+#include <stdatomic.h>
+
 typedef struct {
   atomic_int allowed, lines, debug, info, dropped, from_within;
   atomic_int blocked;
@@ -57,6 +60,32 @@ static void logged(gf_cache *cache, int32_t level, int debug, int info) {
   SAME(self.debug, debug);
 }
 
+static void counts(int32_t level, const char *message, void *user_data) {
+  (void)level, (void)message;
+  atomic_fetch_add((atomic_int *)user_data, 1);
+}
+
+static void *leaves(void *cache) {
+  for (int i = 0; i < 500; i++) {
+    gf_result reserved;
+    SAME(gf_reserve(cache, text("left"), &reserved), GF_RESERVED);
+    gf_result_free(&reserved);
+  }
+  return NULL;
+}
+
+/* Who listens anew, as another cache of the process may, loses no line. */
+static void nothing_is_lost_while_it_is_set_again(gf_cache *cache) {
+  atomic_int lines = 0;
+  SAME(gf_log_set(GF_LOG_INFO, counts, &lines), GF_DONE);
+  pthread_t thread;
+  SAME(pthread_create(&thread, NULL, leaves, cache), 0);
+  for (int i = 0; i < 200; i++) SAME(gf_log_set(GF_LOG_INFO, counts, &lines), GF_DONE);
+  SAME(pthread_join(thread, NULL), 0);
+  SAME(gf_log_set(GF_LOG_OFF, NULL, NULL), GF_DONE);
+  SAME(lines, 500);
+}
+
 int main(void) {
   gf_cache *cache = opened("memory://");
   provoke(cache); /* before anybody listens */
@@ -79,6 +108,7 @@ int main(void) {
   SAME(self.dropped, 1);
   CHECK(self.info >= 1024 && self.info < 3000);
 
+  nothing_is_lost_while_it_is_set_again(cache);
   gf_free(cache);
   nothing_left();
   return 0;
