@@ -90,9 +90,6 @@ impl Builder {
         let options = &mut self.options;
         let target = settings::parse(url, options)?;
         options.check(target.store())?;
-        if target.store() == Of::aerospike {
-            options.access.check()?;
-        }
         let place = match target {
             Target::Memory => {
                 let largest_value = options.max_value_bytes as u64;

@@ -4,7 +4,6 @@ use bytes::Bytes;
 
 use super::{Cache, Error};
 use crate::protocol::{MAX_VERSION, Ttl, Version};
-use crate::settings::Options;
 use crate::store::Value;
 
 /// What the source says of a key: a value, or that it has none; how long to keep it; its version.
@@ -71,19 +70,30 @@ impl Fresh {
     fn size(&self) -> usize {
         self.value.as_ref().map_or(0, Bytes::len)
     }
+}
 
-    /// Checks the bounds and draws the time to live.
-    fn check(self, options: &Options) -> Result<Checked, Unfit> {
-        if self.size() > options.max_value_bytes {
-            return Err(Unfit::TooLarge);
+impl Cache {
+    /// A value within its bounds, with its time to live drawn; `None` if it is too large, which is counted and
+    /// logged: what the source has is no mistake of the caller's.
+    pub(super) fn fit(&self, fresh: Fresh) -> Result<Option<Checked>, Error> {
+        let (size, options) = (fresh.size(), &self.0.options);
+        if size > options.max_value_bytes {
+            self.0.counters.oversized.add();
+            let most = options.max_value_bytes;
+            tracing::warn!(
+                size,
+                most,
+                "a value is too large to be stored; raise `max_value_bytes`"
+            );
+            return Ok(None);
         }
-        let ttl = match self.ttl {
+        let ttl = match fresh.ttl {
             Some(ttl) => options.check_ttl("ttl", ttl)?,
-            None if self.value.is_some() => options.draw_ttl(options.ttl),
+            None if fresh.value.is_some() => options.draw_ttl(options.ttl),
             None => options.draw_ttl(options.negative_ttl),
         };
-        let version = self.version.map(check_version).transpose()?;
-        Ok(Checked { value: self.value, version, ttl })
+        let version = fresh.version.map(check_version).transpose()?;
+        Ok(Some(Checked { value: fresh.value, version, ttl }))
     }
 }
 
@@ -91,37 +101,6 @@ pub(super) fn check_version(version: u64) -> Result<Version, Error> {
     Version::new(version).ok_or_else(|| {
         Error::invalid("version", format!("{version}, at most {MAX_VERSION} is allowed"))
     })
-}
-
-impl Cache {
-    /// A value within its bounds. One that is too large is counted and logged: what the source has is no mistake
-    /// of the caller's.
-    pub(super) fn fit(&self, fresh: Fresh) -> Result<Checked, Unfit> {
-        let size = fresh.size();
-        let checked = fresh.check(&self.0.options);
-        if let Err(Unfit::TooLarge) = checked {
-            self.0.counters.oversized.add();
-            let most = self.0.options.max_value_bytes;
-            tracing::warn!(
-                size,
-                most,
-                "a value is too large to be stored; raise `max_value_bytes`"
-            );
-        }
-        checked
-    }
-}
-
-/// Why a value is not stored, which is known before anything is sent.
-pub(super) enum Unfit {
-    TooLarge,
-    Invalid(Error),
-}
-
-impl From<Error> for Unfit {
-    fn from(error: Error) -> Self {
-        Unfit::Invalid(error)
-    }
 }
 
 /// A [`Fresh`] within its bounds.

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::flight::Mark;
 use super::found::{Found, LoadError, Told};
-use super::fresh::{Checked, Fresh, Unfit};
+use super::fresh::{Checked, Fresh};
 use super::retry::Settled;
 use super::{Cache, Error, Leader};
 use crate::protocol::{Claim, Grant, Refusal, Token, Version};
@@ -106,14 +106,11 @@ impl Lease {
     /// back. [`Error::Store`] if the store gave no answer and the value was certainly not stored.
     pub async fn fill(self, fresh: impl Into<Fresh>) -> Result<FillOutcome, Error> {
         let fresh = fresh.into();
-        match self.cache.fit(fresh.clone()) {
-            Ok(checked) => self.fill_checked(checked).await,
-            Err(Unfit::TooLarge) => {
-                self.give_back(&fresh).await;
-                Ok(FillOutcome::TooLarge)
-            }
-            Err(Unfit::Invalid(error)) => Err(error),
-        }
+        let Some(checked) = self.cache.fit(fresh.clone())? else {
+            self.give_back(&fresh).await;
+            return Ok(FillOutcome::TooLarge);
+        };
+        self.fill_checked(checked).await
     }
 
     pub(super) async fn fill_checked(self, fresh: Checked) -> Result<FillOutcome, Error> {

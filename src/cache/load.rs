@@ -13,7 +13,6 @@ use tokio::time::{sleep, timeout};
 use super::FillOutcome;
 use super::flight::{Mark, Role, Verdict};
 use super::found::{Bypass, Found, LoadError, Seen, Told};
-use super::fresh::Unfit;
 use super::lookup::{Missed, Patience};
 use super::retry::token;
 use super::{Cache, CallError, Error, Fresh, Leader, Lease};
@@ -140,10 +139,9 @@ impl Load {
         match self {
             Load::Leased(lease) => lease.fill(fresh).await,
             Load::Unleased(unleased) => {
-                let outcome = match unleased.cache.fit(fresh.clone()) {
-                    Ok(_) => FillOutcome::Rejected(Refusal::Condition),
-                    Err(Unfit::TooLarge) => FillOutcome::TooLarge,
-                    Err(Unfit::Invalid(error)) => return Err(error),
+                let outcome = match unleased.cache.fit(fresh.clone())? {
+                    Some(_) => FillOutcome::Rejected(Refusal::Condition),
+                    None => FillOutcome::TooLarge,
                 };
                 unleased.share(&fresh).await;
                 Ok(outcome)
@@ -293,13 +291,9 @@ impl Cache {
     /// [`Error::Invalid`] for a version or a time to live out of bounds. That a fill fails is no error here, as
     /// the value is there.
     pub(crate) async fn end_load(&self, load: Load, fresh: Fresh) -> Result<(), Error> {
-        let checked = match self.fit(fresh.clone()) {
-            Ok(checked) => checked,
-            Err(Unfit::TooLarge) => {
-                load.share(&fresh).await;
-                return Ok(());
-            }
-            Err(Unfit::Invalid(error)) => return Err(error),
+        let Some(checked) = self.fit(fresh.clone())? else {
+            load.share(&fresh).await;
+            return Ok(());
         };
         let lease = match load {
             Load::Leased(lease) => lease,

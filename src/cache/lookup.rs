@@ -327,17 +327,15 @@ impl Cache {
                 }
             }
         };
-        let Some(Snapshot { record, now }) = snapshot else { return Seen::Free };
-        if let Some(hit) = protocol::get(Some(&record), now) {
+        let Some(snapshot) = snapshot else { return Seen::Free };
+        let Snapshot { record, now } = &snapshot;
+        if let Some(hit) = protocol::get(Some(record), *now) {
             return Seen::Found(Found::Hit(hit));
         }
-        if record.is_reserved(now) {
+        if record.is_reserved(*now) {
             return Seen::Found(Found::Bypass(Bypass::Reserved));
         }
-        match record.live_lease(now) {
-            Some(lease) => Seen::Claimed(lease.deadline.remaining(now)),
-            None => Seen::Free,
-        }
+        snapshot.leased_for().map_or(Seen::Free, Seen::Claimed)
     }
 
     /// Whether a value of this version is as new as anything the cache has heard of the key. `None`: the cache

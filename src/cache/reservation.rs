@@ -8,7 +8,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::time::timeout;
 
-use super::fresh::{Checked, Fresh, Unfit, check_version};
+use super::fresh::{Checked, Fresh, check_version};
 use super::retry::Settled;
 use super::stopwatch::Stopwatch;
 use super::{Cache, Error};
@@ -289,15 +289,15 @@ impl Reservation {
         let fresh: Fresh = fresh.into();
         let version = fresh.version;
         let unfit = match self.held.cache.fit(fresh) {
-            Ok(fresh) => return Ok(self.commit_checked(fresh).await),
-            Err(unfit) => unfit,
+            Ok(Some(fresh)) => return Ok(self.commit_checked(fresh).await),
+            Ok(None) => Ok(()),
+            Err(error) => Err(error),
         };
         let released = self.release_checked(version.and_then(Version::new)).await;
-        match (unfit, released) {
-            (Unfit::Invalid(error), _) => Err(error),
-            (Unfit::TooLarge, ReleaseOutcome::Purged) => Ok(CommitOutcome::TooLarge),
-            (Unfit::TooLarge, ReleaseOutcome::InDoubt) => Ok(CommitOutcome::InDoubt),
-        }
+        unfit.map(|()| match released {
+            ReleaseOutcome::Purged => CommitOutcome::TooLarge,
+            ReleaseOutcome::InDoubt => CommitOutcome::InDoubt,
+        })
     }
 
     /// [`commit`](Reservation::commit) with the version that the source gave the change. Stores

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::fresh::{Checked, Fresh, Unfit, check_version};
+use super::fresh::{Checked, Fresh, check_version};
 use super::retry::{Settled, token};
 use super::{Cache, Error};
 use crate::protocol::Token;
@@ -124,10 +124,8 @@ impl Cache {
         fresh: impl Into<Fresh>,
     ) -> Result<SetOutcome, Error> {
         let key = self.key(key.as_ref())?;
-        let Checked { value, ttl, .. } = match self.unconditional(fresh.into()) {
-            Ok(checked) => checked,
-            Err(Unfit::TooLarge) => return Ok(SetOutcome::TooLarge),
-            Err(Unfit::Invalid(error)) => return Err(error),
+        let Some(Checked { value, ttl, .. }) = self.unconditional(fresh.into())? else {
+            return Ok(SetOutcome::TooLarge);
         };
         let token = token();
         Ok(match self.settle(&key, &Change::Set { token, value, ttl }, Some(token)).await? {
@@ -165,10 +163,8 @@ impl Cache {
         fresh: impl Into<Fresh>,
     ) -> Result<ReplaceOutcome, Error> {
         let key = self.key(key.as_ref())?;
-        let Checked { value, ttl, .. } = match self.unconditional(fresh.into()) {
-            Ok(checked) => checked,
-            Err(Unfit::TooLarge) => return Ok(ReplaceOutcome::TooLarge),
-            Err(Unfit::Invalid(error)) => return Err(error),
+        let Some(Checked { value, ttl, .. }) = self.unconditional(fresh.into())? else {
+            return Ok(ReplaceOutcome::TooLarge);
         };
         let token = token();
         let change = Change::Replace { stamp, token, value, ttl };
@@ -198,10 +194,10 @@ impl Cache {
         }
     }
 
-    fn unconditional(&self, fresh: Fresh) -> Result<Checked, Unfit> {
+    fn unconditional(&self, fresh: Fresh) -> Result<Option<Checked>, Error> {
         if fresh.version.is_some() {
             let problem = "an unconditional write has none; it comes from get_or_fill or update";
-            return Err(Error::invalid("version", problem).into());
+            return Err(Error::invalid("version", problem));
         }
         self.fit(fresh)
     }

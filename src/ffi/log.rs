@@ -61,15 +61,15 @@ pub unsafe extern "C" fn gf_log_set(level: i32, write: gf_log_fn, user_data: *mu
             return Err(Failure::invalid("write", "this thread cannot wait for its own end"));
         }
         let mut writer = WRITER.lock();
-        let next = match write {
-            Some(write) if level > GF_LOG_OFF => Some(start(Host { write, user_data })?),
-            _ => None,
+        let (level, lines, next, go) = match write {
+            Some(write) if level > GF_LOG_OFF => {
+                let Next { lines, writer, go } = start(Host { write, user_data })?;
+                (level, Some(lines), Some(writer), Some(go))
+            }
+            _ => (GF_LOG_OFF, None, None, None),
         };
-        let (next, go, lines) = next.map_or((None, None, None), |Next { writer, go, lines }| {
-            (Some(writer), Some(go), Some(lines))
-        });
         // At once from one to the next, so that no line is lost between them.
-        LEVEL.store(if lines.is_some() { level } else { GF_LOG_OFF }, SeqCst);
+        LEVEL.store(level, SeqCst);
         *LINES.write() = lines;
         if let Some(last) = std::mem::replace(&mut *writer, next) {
             let _: thread::Result<()> = last.join();
@@ -83,7 +83,7 @@ pub unsafe extern "C" fn gf_log_set(level: i32, write: gf_log_fn, user_data: *mu
 
 /// A writer that waits for the end of the one before.
 struct Next {
-    writer: thread::JoinHandle<()>,
+    writer: JoinHandle<()>,
     /// Dropped when that has come.
     go: SyncSender<()>,
     lines: SyncSender<(i32, String)>,

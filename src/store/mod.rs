@@ -13,6 +13,7 @@ mod memory;
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -98,6 +99,26 @@ pub struct Snapshot {
     pub record: Record,
     /// When it was read; the record's deadlines are on the same clock.
     pub now: protocol::Time,
+}
+
+impl Snapshot {
+    /// What was left of each live reservation.
+    pub fn reserved_for(&self) -> impl Iterator<Item = Duration> {
+        let live = self.record.reservations.values().filter(|deadline| **deadline > self.now);
+        live.map(|deadline| deadline.remaining(self.now))
+    }
+
+    /// What was left of the lease, if it was live.
+    #[must_use]
+    pub fn leased_for(&self) -> Option<Duration> {
+        self.record.live_lease(self.now).map(|lease| lease.deadline.remaining(self.now))
+    }
+
+    /// When nothing will be known of the key, unless more is heard.
+    #[must_use]
+    pub fn expires_in(&self) -> Duration {
+        self.record.expires.remaining(self.now)
+    }
 }
 
 /// A place where the protocol's commands run.

@@ -149,12 +149,8 @@ static void inputs_are_copied(void) {
 }
 
 /* The batch was accepted, so the second use is a completion of its own. */
-static void one_handle_twice_in_a_batch(void) {
-  gf_cache *cache = opened("memory://");
-  gf_queue *queue = gf_queue_new();
-  gf_lease *held = lease(cache, "k");
-  gf_op ops[2] = {keyed(GF_OP_FILL, "", 0), keyed(GF_OP_FILL, "", 1)};
-  ops[0].lease = ops[1].lease = held;
+/* Two with one handle: the first stores, and the second is told that it was used up. */
+static void the_first_uses_it_up(gf_cache *cache, gf_queue *queue, const gf_op ops[2]) {
   SAME(gf_submit(cache, queue, ops, 2, sizeof *ops, NULL), GF_DONE);
   for (int taken = 0; taken < 2; taken++) {
     gf_result result;
@@ -163,6 +159,15 @@ static void one_handle_twice_in_a_batch(void) {
     SAME(result.status, result.user_data == 0 ? GF_STORED : GF_E_INVALID);
     gf_result_free(&result);
   }
+}
+
+static void one_handle_twice_in_a_batch(void) {
+  gf_cache *cache = opened("memory://");
+  gf_queue *queue = gf_queue_new();
+  gf_lease *held = lease(cache, "k");
+  gf_op ops[2] = {keyed(GF_OP_FILL, "", 0), keyed(GF_OP_FILL, "", 1)};
+  ops[0].lease = ops[1].lease = held;
+  the_first_uses_it_up(cache, queue, ops);
   gf_lease_free(held);
   gf_queue_free(queue);
   gf_free(cache);
@@ -176,14 +181,7 @@ static void a_renew_after_a_commit_of_the_same_batch(void) {
   SAME(gf_reserve(cache, text("k"), &reserved), GF_RESERVED);
   gf_op ops[2] = {keyed(GF_OP_COMMIT, "", 0), keyed(GF_OP_RENEW, "", 1)};
   ops[0].reservation = ops[1].reservation = reserved.reservation;
-  SAME(gf_submit(cache, queue, ops, 2, sizeof *ops, NULL), GF_DONE);
-  for (int taken = 0; taken < 2; taken++) {
-    gf_result result;
-    size_t count;
-    SAME(gf_queue_wait(queue, &result, 1, sizeof result, 20000, &count), GF_DONE);
-    SAME(result.status, result.user_data == 0 ? GF_STORED : GF_E_INVALID);
-    gf_result_free(&result);
-  }
+  the_first_uses_it_up(cache, queue, ops);
   gf_result_free(&reserved);
   gf_queue_free(queue);
   gf_free(cache);

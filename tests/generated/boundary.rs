@@ -102,21 +102,15 @@ pub fn last_operation_in_c() -> String {
 
 pub fn layout_in_csharp(structs: &[Struct]) -> String {
     let mut source = top("src/ffi")
-        + "using System.Runtime.InteropServices;\nusing Genfence.Native;\n\nnamespace Genfence.Tests;\n\n\
-           internal static class Layout\n{\n    public static List<nuint> Of(Func<Type, (nuint Size, nuint Alignment)> measure)\n    \
-           {\n        var numbers = new List<nuint>();\n        (nuint Size, nuint Alignment) whole;\n";
+        + "using Genfence.Native;\n\nnamespace Genfence.Tests;\n\n\
+           internal static class Layout\n{\n    public static List<nuint> Here =>\n    [\n";
     for Struct { name, fields } in structs {
+        let fields = fields.iter().map(|(field, _)| format!(", \"{}\"", field_name(field)));
+        let fields: String = fields.collect();
         let name = csharp_name(name);
-        source += &format!(
-            "        whole = measure(typeof({name}));\n        numbers.Add(whole.Size);\n        numbers.Add(whole.Alignment);\n"
-        );
-        for (field, _) in fields {
-            let field = field_name(field);
-            source +=
-                &format!("        numbers.Add((nuint)Marshal.OffsetOf<{name}>(\"{field}\"));\n");
-        }
+        source += &format!("        .. BoundaryTests.Measure<{name}>({}),\n", &fields[2..]);
     }
-    source + "        return numbers;\n    }\n}\n"
+    source + "    ];\n}\n"
 }
 
 pub fn in_csharp(structs: &[Struct]) -> String {

@@ -161,6 +161,10 @@ internal sealed partial class GenfenceDistributedCache(
         try
         {
             outcome = await cache.SetBytesAsync(key, bytes, left, token).ConfigureAwait(false);
+            if (outcome == SetOutcome.TooLarge)
+            {
+                throw TooLarge(bytes.Length);
+            }
         }
         catch (GenfenceInvalidException bad) when (bad.Field != "key")
         {
@@ -171,9 +175,6 @@ internal sealed partial class GenfenceDistributedCache(
         {
             case SetOutcome.Stored:
                 return;
-            case SetOutcome.TooLarge:
-                await cache.InvalidateAsync(key, null, token).ConfigureAwait(false);
-                throw TooLarge(bytes.Length);
             case SetOutcome.Busy:
                 throw new GenfenceException("the key is reserved by UpdateAsync or ReserveAsync, and a set stores nothing "
                     + "beside that: share no keys between the two");

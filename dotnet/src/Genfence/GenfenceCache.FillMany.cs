@@ -68,7 +68,6 @@ public sealed partial class GenfenceCache
         }
         finally
         {
-            FreeAll(looked.Results);
             foreach (var (_, lease) in looked.Leases)
             {
                 lease.Dispose();
@@ -141,24 +140,31 @@ public sealed partial class GenfenceCache
         List<string> missing,
         List<string> later)
     {
-        for (var i = 0; i < asked.Length; i++)
+        try
         {
-            switch (looked.Results[i].Status)
+            for (var i = 0; i < asked.Length; i++)
             {
-                case Status.Hit when TryRead(looked.Results[i], serializer, out var value):
-                    values[asked[i]] = value;
-                    break;
-                // What cannot be read, the lookup of the one key removes.
-                case Status.Hit or Status.Pending:
-                    later.Add(asked[i]);
-                    break;
-                case Status.Leased or Status.Bypass:
-                    missing.Add(asked[i]);
-                    break;
-                default:
-                    throw Results.Unknown(looked.Results[i].Status);
+                switch (looked.Results[i].Status)
+                {
+                    case Status.Hit when TryRead(looked.Results[i], serializer, out var value):
+                        values[asked[i]] = value;
+                        break;
+                    // What cannot be read, the lookup of the one key removes.
+                    case Status.Hit or Status.Pending:
+                        later.Add(asked[i]);
+                        break;
+                    case Status.Leased or Status.Bypass:
+                        missing.Add(asked[i]);
+                        break;
+                    default:
+                        throw Results.Unknown(looked.Results[i].Status);
+                }
             }
-            looked.Results[i].Free();
+        }
+        finally
+        {
+            // Values need not stay while the source is read.
+            FreeAll(looked.Results);
         }
     }
 

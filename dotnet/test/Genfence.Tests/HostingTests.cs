@@ -37,17 +37,21 @@ public sealed class HostingTests : IAsyncLifetime
         await Support.AssertNothingIsAliveAsync();
     }
 
+    private static ServiceProvider Configured(Dictionary<string, string?> settings)
+    {
+        var configuration = new ConfigurationBuilder().AddInMemoryCollection(settings).Build();
+        return new ServiceCollection().AddGenfence(configuration.GetSection("Cache")).BuildServiceProvider();
+    }
+
     [Fact]
     public async Task Options_of_a_configuration_reach_the_cache()
     {
-        var configuration = new ConfigurationBuilder().AddInMemoryCollection(new Dictionary<string, string?>
+        await using var provider = Configured(new()
         {
             ["Cache:Url"] = "memory://?prefix=users:",
             ["Cache:Name"] = "users",
             ["Cache:CloseTimeout"] = "00:00:01",
-        }).Build();
-        await using var provider = new ServiceCollection()
-            .AddGenfence(configuration.GetSection("Cache")).BuildServiceProvider();
+        });
         var cache = provider.GetRequiredService<GenfenceCache>();
         Assert.Same(cache, provider.GetRequiredService<GenfenceCache>());
         Assert.Equal("users", cache.Name);
@@ -57,7 +61,7 @@ public sealed class HostingTests : IAsyncLifetime
     [Fact]
     public async Task Every_kind_of_option_can_stand_in_a_configuration_and_empty_is_not_given()
     {
-        var configuration = new ConfigurationBuilder().AddInMemoryCollection(new Dictionary<string, string?>
+        await using var provider = Configured(new()
         {
             ["Cache:Url"] = "aerospike://127.0.0.1:1/test/cache?connect_timeout=100ms",
             ["Cache:Ttl"] = "00:01:00",
@@ -68,9 +72,7 @@ public sealed class HostingTests : IAsyncLifetime
             ["Cache:SeedsOnly"] = "true",
             ["Cache:TlsCa"] = "",
             ["Cache:AddressMap:10.0.0.1"] = "192.0.2.1",
-        }).Build();
-        await using var provider = new ServiceCollection()
-            .AddGenfence(configuration.GetSection("Cache")).BuildServiceProvider();
+        });
         var cache = provider.GetRequiredService<GenfenceCache>();
         // It has only begun to connect, and the option says that this is an error.
         await Assert.ThrowsAsync<GenfenceStoreException>(() => cache.LookupAsync("k").Within());
@@ -96,9 +98,7 @@ public sealed class HostingTests : IAsyncLifetime
     {
         var settings = new Dictionary<string, string?> { ["Cache:Url"] = "memory://" };
         settings[$"Cache:{name}"] = value;
-        var configuration = new ConfigurationBuilder().AddInMemoryCollection(settings).Build();
-        await using var provider = new ServiceCollection()
-            .AddGenfence(configuration.GetSection("Cache")).BuildServiceProvider();
+        await using var provider = Configured(settings);
         var refused = Assert.Throws<OptionsValidationException>(provider.GetRequiredService<GenfenceCache>);
         Assert.Contains(message, refused.Message, StringComparison.Ordinal);
         Assert.DoesNotContain("s3cret", refused.ToString(), StringComparison.Ordinal);

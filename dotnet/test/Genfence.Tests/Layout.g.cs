@@ -2,117 +2,22 @@
 // By cargo test --all-features --test generated, from src/ffi: change that.
 // </auto-generated>
 #nullable enable
-using System.Runtime.InteropServices;
 using Genfence.Native;
 
 namespace Genfence.Tests;
 
 internal static class Layout
 {
-    public static List<nuint> Of(Func<Type, (nuint Size, nuint Alignment)> measure)
-    {
-        var numbers = new List<nuint>();
-        (nuint Size, nuint Alignment) whole;
-        whole = measure(typeof(NativeSlice));
-        numbers.Add(whole.Size);
-        numbers.Add(whole.Alignment);
-        numbers.Add((nuint)Marshal.OffsetOf<NativeSlice>("Data"));
-        numbers.Add((nuint)Marshal.OffsetOf<NativeSlice>("Length"));
-        whole = measure(typeof(NativeBytes));
-        numbers.Add(whole.Size);
-        numbers.Add(whole.Alignment);
-        numbers.Add((nuint)Marshal.OffsetOf<NativeBytes>("Data"));
-        numbers.Add((nuint)Marshal.OffsetOf<NativeBytes>("Length"));
-        numbers.Add((nuint)Marshal.OffsetOf<NativeBytes>("Owner"));
-        whole = measure(typeof(NativeOptions));
-        numbers.Add(whole.Size);
-        numbers.Add(whole.Alignment);
-        numbers.Add((nuint)Marshal.OffsetOf<NativeOptions>("StructSize"));
-        numbers.Add((nuint)Marshal.OffsetOf<NativeOptions>("AbiMajor"));
-        numbers.Add((nuint)Marshal.OffsetOf<NativeOptions>("AbiMinor"));
-        numbers.Add((nuint)Marshal.OffsetOf<NativeOptions>("WorkerThreads"));
-        numbers.Add((nuint)Marshal.OffsetOf<NativeOptions>("Prefix"));
-        numbers.Add((nuint)Marshal.OffsetOf<NativeOptions>("Reserved"));
-        whole = measure(typeof(NativeEntry));
-        numbers.Add(whole.Size);
-        numbers.Add(whole.Alignment);
-        numbers.Add((nuint)Marshal.OffsetOf<NativeEntry>("Value"));
-        numbers.Add((nuint)Marshal.OffsetOf<NativeEntry>("Version"));
-        numbers.Add((nuint)Marshal.OffsetOf<NativeEntry>("TtlMs"));
-        numbers.Add((nuint)Marshal.OffsetOf<NativeEntry>("Flags"));
-        numbers.Add((nuint)Marshal.OffsetOf<NativeEntry>("Reserved"));
-        whole = measure(typeof(NativeOp));
-        numbers.Add(whole.Size);
-        numbers.Add(whole.Alignment);
-        numbers.Add((nuint)Marshal.OffsetOf<NativeOp>("Op"));
-        numbers.Add((nuint)Marshal.OffsetOf<NativeOp>("Flags"));
-        numbers.Add((nuint)Marshal.OffsetOf<NativeOp>("UserData"));
-        numbers.Add((nuint)Marshal.OffsetOf<NativeOp>("Key"));
-        numbers.Add((nuint)Marshal.OffsetOf<NativeOp>("Value"));
-        numbers.Add((nuint)Marshal.OffsetOf<NativeOp>("Version"));
-        numbers.Add((nuint)Marshal.OffsetOf<NativeOp>("TtlMs"));
-        numbers.Add((nuint)Marshal.OffsetOf<NativeOp>("Stamp"));
-        numbers.Add((nuint)Marshal.OffsetOf<NativeOp>("Lease"));
-        numbers.Add((nuint)Marshal.OffsetOf<NativeOp>("Reservation"));
-        numbers.Add((nuint)Marshal.OffsetOf<NativeOp>("Reserved"));
-        whole = measure(typeof(NativeResult));
-        numbers.Add(whole.Size);
-        numbers.Add(whole.Alignment);
-        numbers.Add((nuint)Marshal.OffsetOf<NativeResult>("UserData"));
-        numbers.Add((nuint)Marshal.OffsetOf<NativeResult>("Status"));
-        numbers.Add((nuint)Marshal.OffsetOf<NativeResult>("Detail"));
-        numbers.Add((nuint)Marshal.OffsetOf<NativeResult>("Flags"));
-        numbers.Add((nuint)Marshal.OffsetOf<NativeResult>("Reserved"));
-        numbers.Add((nuint)Marshal.OffsetOf<NativeResult>("Value"));
-        numbers.Add((nuint)Marshal.OffsetOf<NativeResult>("Version"));
-        numbers.Add((nuint)Marshal.OffsetOf<NativeResult>("Stamp"));
-        numbers.Add((nuint)Marshal.OffsetOf<NativeResult>("RemainingMs"));
-        numbers.Add((nuint)Marshal.OffsetOf<NativeResult>("Lease"));
-        numbers.Add((nuint)Marshal.OffsetOf<NativeResult>("Reservation"));
-        numbers.Add((nuint)Marshal.OffsetOf<NativeResult>("Error"));
-        whole = measure(typeof(NativeError));
-        numbers.Add(whole.Size);
-        numbers.Add(whole.Alignment);
-        numbers.Add((nuint)Marshal.OffsetOf<NativeError>("Status"));
-        numbers.Add((nuint)Marshal.OffsetOf<NativeError>("ServerCode"));
-        numbers.Add((nuint)Marshal.OffsetOf<NativeError>("Message"));
-        numbers.Add((nuint)Marshal.OffsetOf<NativeError>("Field"));
-        numbers.Add((nuint)Marshal.OffsetOf<NativeError>("Cause"));
-        numbers.Add((nuint)Marshal.OffsetOf<NativeError>("InDoubt"));
-        numbers.Add((nuint)Marshal.OffsetOf<NativeError>("MayRetry"));
-        numbers.Add((nuint)Marshal.OffsetOf<NativeError>("Reserved"));
-        whole = measure(typeof(NativeLive));
-        numbers.Add(whole.Size);
-        numbers.Add(whole.Alignment);
-        numbers.Add((nuint)Marshal.OffsetOf<NativeLive>("Caches"));
-        numbers.Add((nuint)Marshal.OffsetOf<NativeLive>("Queues"));
-        numbers.Add((nuint)Marshal.OffsetOf<NativeLive>("Leases"));
-        numbers.Add((nuint)Marshal.OffsetOf<NativeLive>("Reservations"));
-        numbers.Add((nuint)Marshal.OffsetOf<NativeLive>("Errors"));
-        numbers.Add((nuint)Marshal.OffsetOf<NativeLive>("Values"));
-        numbers.Add((nuint)Marshal.OffsetOf<NativeLive>("ValueBytes"));
-        numbers.Add((nuint)Marshal.OffsetOf<NativeLive>("Pending"));
-        whole = measure(typeof(NativeStats));
-        numbers.Add(whole.Size);
-        numbers.Add(whole.Alignment);
-        numbers.Add((nuint)Marshal.OffsetOf<NativeStats>("StructSize"));
-        numbers.Add((nuint)Marshal.OffsetOf<NativeStats>("Hits"));
-        numbers.Add((nuint)Marshal.OffsetOf<NativeStats>("Misses"));
-        numbers.Add((nuint)Marshal.OffsetOf<NativeStats>("Shared"));
-        numbers.Add((nuint)Marshal.OffsetOf<NativeStats>("Leases"));
-        numbers.Add((nuint)Marshal.OffsetOf<NativeStats>("Extensions"));
-        numbers.Add((nuint)Marshal.OffsetOf<NativeStats>("LeasesReturned"));
-        numbers.Add((nuint)Marshal.OffsetOf<NativeStats>("Bypasses"));
-        numbers.Add((nuint)Marshal.OffsetOf<NativeStats>("FillsStored"));
-        numbers.Add((nuint)Marshal.OffsetOf<NativeStats>("FillsRejected"));
-        numbers.Add((nuint)Marshal.OffsetOf<NativeStats>("Oversized"));
-        numbers.Add((nuint)Marshal.OffsetOf<NativeStats>("Reservations"));
-        numbers.Add((nuint)Marshal.OffsetOf<NativeStats>("ReservationsLeft"));
-        numbers.Add((nuint)Marshal.OffsetOf<NativeStats>("CommitsStored"));
-        numbers.Add((nuint)Marshal.OffsetOf<NativeStats>("Purges"));
-        numbers.Add((nuint)Marshal.OffsetOf<NativeStats>("InDoubt"));
-        numbers.Add((nuint)Marshal.OffsetOf<NativeStats>("Failures"));
-        numbers.Add((nuint)Marshal.OffsetOf<NativeStats>("Renewals"));
-        return numbers;
-    }
+    public static List<nuint> Here =>
+    [
+        .. BoundaryTests.Measure<NativeSlice>("Data", "Length"),
+        .. BoundaryTests.Measure<NativeBytes>("Data", "Length", "Owner"),
+        .. BoundaryTests.Measure<NativeOptions>("StructSize", "AbiMajor", "AbiMinor", "WorkerThreads", "Prefix", "Reserved"),
+        .. BoundaryTests.Measure<NativeEntry>("Value", "Version", "TtlMs", "Flags", "Reserved"),
+        .. BoundaryTests.Measure<NativeOp>("Op", "Flags", "UserData", "Key", "Value", "Version", "TtlMs", "Stamp", "Lease", "Reservation", "Reserved"),
+        .. BoundaryTests.Measure<NativeResult>("UserData", "Status", "Detail", "Flags", "Reserved", "Value", "Version", "Stamp", "RemainingMs", "Lease", "Reservation", "Error"),
+        .. BoundaryTests.Measure<NativeError>("Status", "ServerCode", "Message", "Field", "Cause", "InDoubt", "MayRetry", "Reserved"),
+        .. BoundaryTests.Measure<NativeLive>("Caches", "Queues", "Leases", "Reservations", "Errors", "Values", "ValueBytes", "Pending"),
+        .. BoundaryTests.Measure<NativeStats>("StructSize", "Hits", "Misses", "Shared", "Leases", "Extensions", "LeasesReturned", "Bypasses", "FillsStored", "FillsRejected", "Oversized", "Reservations", "ReservationsLeft", "CommitsStored", "Purges", "InDoubt", "Failures", "Renewals"),
+    ];
 }

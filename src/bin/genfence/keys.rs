@@ -3,7 +3,6 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use genfence::protocol::Time;
 use genfence::store::Snapshot;
 use genfence::{Cache, UnreachableRead};
 
@@ -95,13 +94,9 @@ impl Invalidate {
     }
 }
 
-fn fields(
-    Snapshot { record, now }: &Snapshot,
-    show_value: bool,
-) -> serde_json::Map<String, serde_json::Value> {
-    let left = |deadline: Time| {
-        humantime::format_duration(whole_millis(deadline.remaining(*now))).to_string()
-    };
+fn fields(snapshot: &Snapshot, show_value: bool) -> serde_json::Map<String, serde_json::Value> {
+    let record = &snapshot.record;
+    let shown = |left: Duration| humantime::format_duration(whole_millis(left)).to_string();
     let mut fields = serde_json::Map::new();
     let mut field = |name: &str, value: serde_json::Value| fields.insert(name.into(), value);
     match &record.stored {
@@ -118,20 +113,19 @@ fn fields(
     if let Some(floor) = record.floor {
         field("floor", floor.get().into());
     }
-    let (live, dead): (Vec<Time>, Vec<Time>) =
-        record.reservations.values().partition(|deadline| **deadline > *now);
-    let live: Vec<String> = live.into_iter().map(left).collect();
+    let live: Vec<String> = snapshot.reserved_for().map(shown).collect();
     if !live.is_empty() {
         field("reserved for", live.join(", ").into());
     }
-    if !dead.is_empty() {
-        field("dead", format!("{} reservations", dead.len()).into());
+    let dead = record.reservations.len() - live.len();
+    if dead > 0 {
+        field("dead", format!("{dead} reservations").into());
     }
-    if let Some(lease) = record.live_lease(*now) {
-        field("leased for", left(lease.deadline).into());
+    if let Some(left) = snapshot.leased_for() {
+        field("leased for", shown(left).into());
     }
     field("generation", record.generation.get().into());
-    field("expires in", left(record.expires).into());
+    field("expires in", shown(snapshot.expires_in()).into());
     fields
 }
 

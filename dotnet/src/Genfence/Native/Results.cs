@@ -50,8 +50,12 @@ internal static class Results
     }
 
     /// <summary>Whether a plain read found a value.</summary>
-    public static bool IsHit(in this NativeResult result) =>
-        result.Status == Status.Hit || (result.Status == Status.Miss ? false : throw Unknown(result.Status));
+    public static bool IsHit(in this NativeResult result) => result.Status switch
+    {
+        Status.Hit => true,
+        Status.Miss => false,
+        var other => throw Unknown(other),
+    };
 
     /// <summary>Of a library that is newer than this package.</summary>
     public static GenfenceException Unknown(int status) =>
