@@ -140,14 +140,7 @@ pub fn in_csharp(structs: &[Struct]) -> String {
     for operation in operations() {
         source += &format!("    {} = {},\n", operation.name, operation.number);
     }
-    let all = operations();
-    let keyed = all.iter().filter(|operation| operation.fields.contains(&"key"));
-    let keyed: Vec<String> = keyed.map(|operation| format!("Op.{}", operation.name)).collect();
-    source += &format!(
-        "}}\n\ninternal static class Operations\n{{\n    /// <summary>Whether it is about a key, or about a \
-         handle.</summary>\n    public static bool HasKey(this Op op) => op is\n        {};\n}}\n",
-        keyed.join("\n        or ")
-    );
+    source += "}\n";
     for Struct { name, fields } in structs {
         source += &format!("\ninternal unsafe struct {}\n{{\n", csharp_name(name));
         for (field, kind) in fields {

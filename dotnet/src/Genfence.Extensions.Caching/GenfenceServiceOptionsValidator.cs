@@ -1,3 +1,4 @@
+using Genfence.Native;
 using Microsoft.Extensions.Options;
 
 namespace Genfence.Extensions.Caching;
@@ -5,17 +6,22 @@ namespace Genfence.Extensions.Caching;
 /// <summary>Says at start what is wrong. The URL may hold a password, so it is not repeated.</summary>
 internal sealed class GenfenceServiceOptionsValidator : IValidateOptions<GenfenceServiceOptions>
 {
+    // What the rest of the options is checked with, where the URL is missing.
+    private const string AnyUrl = "memory://";
+
     public ValidateOptionsResult Validate(string? name, GenfenceServiceOptions options)
     {
         var wrong = new List<string>();
-        if (string.IsNullOrWhiteSpace(options.Url))
+        var url = options.Url;
+        if (string.IsNullOrWhiteSpace(url))
         {
             wrong.Add("Url: is missing; give memory:// or aerospike://host:port/namespace/set");
+            url = AnyUrl;
         }
-        else if (Wrong(options.Url, options) is { } problem)
-        {
-            wrong.Add(problem);
-        }
+        // Each for itself, so that all that is wrong is told at once.
+        Collect(wrong, url, options, options.Check);
+        Collect(wrong, url, options, () => Connection.Check(AnyUrl, options.WorkerThreads, default));
+        Collect(wrong, url, options, () => Connection.Check(options.In(url), 0, default));
         if (options.StartTimeout < TimeSpan.Zero || options.StartTimeout > TimeSpan.FromMinutes(10))
         {
             wrong.Add($"StartTimeout: {options.StartTimeout}, must be 0 to 10 min");
@@ -27,28 +33,27 @@ internal sealed class GenfenceServiceOptionsValidator : IValidateOptions<Genfenc
         return wrong.Count == 0 ? ValidateOptionsResult.Success : ValidateOptionsResult.Fail(wrong);
     }
 
-    private static string? Wrong(string url, GenfenceServiceOptions options)
+    private static void Collect(List<string> wrong, string url, GenfenceServiceOptions options, Action check)
     {
         try
         {
-            GenfenceCache.Check(url, new GenfenceOptions(options));
-            return null;
+            check();
         }
         catch (GenfenceInvalidException problem) when (problem.Field == "worker_threads")
         {
-            return problem.Message.Replace(problem.Field, nameof(options.WorkerThreads), StringComparison.Ordinal);
+            wrong.Add(problem.Message.Replace(problem.Field, nameof(options.WorkerThreads), StringComparison.Ordinal));
         }
         catch (GenfenceInvalidException problem) when (problem.Field == "url")
         {
-            return "Url" + problem.Message["url".Length..];
+            wrong.Add("Url" + problem.Message["url".Length..]);
         }
         catch (GenfenceInvalidException problem) when (!IsProperty(problem.Field) && !options.Sets(url, problem.Field))
         {
-            return $"Url: {problem.Message}";
+            wrong.Add($"Url: {problem.Message}");
         }
         catch (GenfenceException problem)
         {
-            return problem.Message;
+            wrong.Add(problem.Message);
         }
     }
 

@@ -41,8 +41,24 @@ public partial class BoundaryTests
     public void A_function_of_the_header_that_nobody_thought_of_is_noticed()
     {
         var header = File.ReadAllText(Support.Metadata("Header"));
-        var declared = Declaration().Matches(header).Select(match => match.Groups[1].Value).ToHashSet();
+        var declared = Declaration().Matches(header).Select(match => match.Groups[2].Value).ToHashSet();
         Assert.Equal(declared.Order(), Bound().Concat(s_unbound).Order());
+    }
+
+    [Fact]
+    public void A_parameter_that_changed_is_noticed()
+    {
+        var header = File.ReadAllText(Support.Metadata("Header"));
+        var declared = Declaration().Matches(header).ToDictionary(
+            match => match.Groups[2].Value,
+            match => (Kind(match.Groups[1].Value), string.Join(' ', match.Groups[3].Value.Split(',').Select(Kind))));
+        foreach (var method in Entries())
+        {
+            var parameters = method.GetParameters().Select(parameter => Kind(parameter.ParameterType)).DefaultIfEmpty("void");
+            Assert.Equal(
+                (method.Name, declared[method.Name]),
+                (method.Name, (Kind(method.ReturnType), string.Join(' ', parameters))));
+        }
     }
 
     [Fact]
@@ -117,12 +133,33 @@ public partial class BoundaryTests
         .. fields.Select(field => (nuint)Marshal.OffsetOf<T>(field)),
     ];
 
-    private static IEnumerable<string> Bound() =>
-        typeof(Methods).GetMethods(BindingFlags.Static | BindingFlags.Public)
-            .Select(method => method.Name)
-            .Where(name => name.StartsWith("gf_", StringComparison.Ordinal));
+    private static IEnumerable<string> Bound() => Entries().Select(method => method.Name);
 
-    [GeneratedRegex(@"^[\w \*]*?\b\*?(gf_\w+)\((?!\*)", RegexOptions.Multiline)]
+    private static IEnumerable<MethodInfo> Entries() =>
+        typeof(Methods).GetMethods(BindingFlags.Static | BindingFlags.Public)
+            .Where(method => method.Name.StartsWith("gf_", StringComparison.Ordinal));
+
+    /// <summary>How what is declared in C travels: a pointer is as good as another.</summary>
+    private static string Kind(string declared) =>
+        declared.Contains('*', StringComparison.Ordinal) || declared.Contains("gf_log_fn", StringComparison.Ordinal)
+            ? "pointer"
+            : declared.Trim().Split(' ')[0];
+
+    private static string Kind(Type type) =>
+        type.IsPointer || type.IsFunctionPointer || type == typeof(nint) || type.IsSubclassOf(typeof(SafeHandle))
+            ? "pointer"
+            : type switch
+            {
+                _ when type == typeof(void) => "void",
+                _ when type == typeof(int) => "int32_t",
+                _ when type == typeof(uint) => "uint32_t",
+                _ when type == typeof(long) => "int64_t",
+                _ when type == typeof(ulong) => "uint64_t",
+                _ when type == typeof(nuint) => "size_t",
+                _ => type.Name,
+            };
+
+    [GeneratedRegex(@"^(\w[\w \*]*?\b\*?)(gf_\w+)\(([^;]*)\);", RegexOptions.Multiline)]
     private static partial Regex Declaration();
 
 #pragma warning disable CS0169, CS0649, CA1823, IDE0051

@@ -105,6 +105,23 @@ public sealed class HostingTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task All_options_that_are_wrong_are_told_at_once()
+    {
+        await using var provider = Configured(new Dictionary<string, string?>
+        {
+            ["Cache:Url"] = " ",
+            ["Cache:Ttl"] = "00:00:00",
+            ["Cache:WorkerThreads"] = "-1",
+            ["Cache:CloseTimeout"] = "-00:00:01",
+            ["Cache:StartTimeout"] = "-00:00:02",
+        });
+        var refused = Assert.Throws<OptionsValidationException>(provider.GetRequiredService<GenfenceCache>);
+        Assert.Equal(
+            ["Url", "CloseTimeout", "WorkerThreads", "ttl", "StartTimeout"],
+            refused.Failures.Select(failure => failure[..failure.IndexOf(':', StringComparison.Ordinal)]));
+    }
+
+    [Fact]
     public async Task Get_or_create_loads_once_and_fills()
     {
         var loads = 0;

@@ -71,22 +71,6 @@ internal enum Op : uint
     Inspect = 19,
 }
 
-internal static class Operations
-{
-    /// <summary>Whether it is about a key, or about a handle.</summary>
-    public static bool HasKey(this Op op) => op is
-        Op.Get
-        or Op.Lookup
-        or Op.Reserve
-        or Op.Set
-        or Op.Replace
-        or Op.Invalidate
-        or Op.Touch
-        or Op.LookupMany
-        or Op.Load
-        or Op.Inspect;
-}
-
 internal unsafe struct NativeSlice
 {
     public byte* Data;

@@ -119,14 +119,14 @@ internal sealed unsafe class Connection
         {
             ThrowIfClosed();
         }
-        var size = request.HasKey ? request.Key.MaxBytes : 0;
+        var size = request.Key.MaxBytes;
         byte[]? rented = null;
         var key = size <= KeyOnStack ? stackalloc byte[KeyOnStack] : rented = ArrayPool<byte>.Shared.Rent(size);
         var operation = _pool.Rent();
         NativeResult result;
         try
         {
-            var length = request.HasKey ? request.Key.Write(key) : 0;
+            var length = request.Key.Write(key);
             fixed (byte* keyBytes = key)
             fixed (byte* valueBytes = request.Value.Span)
             {
@@ -180,7 +180,7 @@ internal sealed unsafe class Connection
                 {
                     operations[i] = _pool.Rent();
                     pins[i] = requests[i].Value.Pin();
-                    var length = requests[i].HasKey ? requests[i].Key.Write(keys.AsSpan(used)) : 0;
+                    var length = requests[i].Key.Write(keys.AsSpan(used));
                     natives[i] = Describe(
                         requests[i], operations[i].UserData, start + used, length, (byte*)pins[i].Pointer);
                     used += length;
@@ -225,7 +225,7 @@ internal sealed unsafe class Connection
         var bytes = 0;
         foreach (ref readonly var request in requests)
         {
-            bytes += request.HasKey ? request.Key.MaxBytes : 0;
+            bytes += request.Key.MaxBytes;
         }
         return bytes;
     }

@@ -4,6 +4,7 @@ namespace Genfence.Native;
 internal struct Request(Op op)
 {
     public Op Op = op;
+    /// <summary>None where it is about a handle.</summary>
     public CacheKey Key;
     public ReadOnlyMemory<byte> Value;
     public uint Flags;
@@ -12,8 +13,6 @@ internal struct Request(Op op)
     public ulong Stamp;
     public LeaseHandle? Lease;
     public ReservationHandle? Reservation;
-
-    public readonly bool HasKey => Op.HasKey();
 
     /// <summary>With a value, its version and its time to live; null bytes say that there is nothing.</summary>
     public readonly Request With(ReadOnlyMemory<byte>? value, long? version, TimeSpan? timeToLive)
