@@ -5,7 +5,8 @@
 //! Both do the same work in turns of a quarter of a second, in one process, on one server, so that
 //! what else the machine does befalls both; what is printed is the median of the turns' ratios, and
 //! the span of the middle half of them. CPU is that of this process. Without `AEROSPIKE_HOSTS` the
-//! server is the project's wire test server, in a process of its own.
+//! server is the project's wire test server, in a process of its own. A name picks one of the comparisons, and
+//! numbers after it other numbers of callers: `-- hit 64 128`. `GENFENCE_OPTIONS=merge=false` opens the cache so.
 
 use std::alloc::System;
 use std::io::{BufRead, BufReader};
@@ -58,7 +59,8 @@ impl Turn {
 impl Bench {
     async fn new(host: &str) -> Bench {
         let raw = Client::new(&ClientPolicy::default(), &host).await.expect("a server is there");
-        let url = format!("aerospike://{host}/test/{SET}?ttl={TTL}s");
+        let options = std::env::var("GENFENCE_OPTIONS").unwrap_or_default();
+        let url = format!("aerospike://{host}/test/{SET}?ttl={TTL}s&{options}");
         let cache = Cache::connect(&url).await.expect("a server is there");
         let mut write = WritePolicy { commit_level: CommitLevel::CommitAll, ..Default::default() };
         write.base_policy.max_retries = 0;
@@ -240,8 +242,16 @@ async fn main() {
         Some((_, address)) => address.clone(),
         None => std::env::var("AEROSPIKE_HOSTS").expect("it was there a moment ago"),
     };
-    let only = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
-    let wanted = |name: &str| only.as_ref().is_none_or(|only| name.contains(only.as_str()));
+    let arguments: Vec<String> =
+        std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let only = arguments.first();
+    let callers = |usual: &[usize]| match &*arguments {
+        [_, callers @ ..] if !callers.is_empty() => {
+            callers.iter().map(|callers| callers.parse().expect("a number of callers")).collect()
+        }
+        _ => usual.to_vec(),
+    };
+    let wanted = |name: &str| only.is_none_or(|only| name.contains(only.as_str()));
     println!(
         "on {}, {} B values; each ratio: median of {TURNS} pairs of turns (middle half)",
         if served.is_some() { "the wire test server" } else { &host },
@@ -255,7 +265,7 @@ async fn main() {
     let raw_get = |bench: Arc<Bench>| async move { bench.raw_get(bench.any()).await };
     let hit = |bench: Arc<Bench>| async move { bench.hit(bench.any()).await };
     if wanted("hit") {
-        for callers in [1, 32, 128] {
+        for callers in callers(&[1, 4, 8, 16, 32, 64, 128, 512]) {
             compare("hit / get", &bench, callers, raw_get, hit).await;
         }
         println!(
@@ -271,7 +281,7 @@ async fn main() {
     };
     let update = |bench: Arc<Bench>| async move { bench.reserve_and_commit(bench.any()).await };
     if wanted("reserve + commit") {
-        for callers in [32, 128] {
+        for callers in callers(&[1, 4, 8, 16, 32, 128, 512]) {
             compare("reserve + commit / put + put", &bench, callers, writes, update).await;
         }
     }
@@ -283,7 +293,7 @@ async fn main() {
     };
     let fill = |bench: Arc<Bench>| async move { bench.lease_and_fill(bench.fresh()).await };
     if wanted("lease + fill") {
-        for callers in [32, 128] {
+        for callers in callers(&[32, 128]) {
             compare("get + lease + fill / get + put + put", &bench, callers, miss, fill).await;
         }
     }

@@ -754,6 +754,22 @@ typedef struct gf_stats {
    Reservations whose time was asked for anew, and granted.
    */
   uint64_t renewals;
+  /*
+   Commands that went to the store with others, in one message.
+   */
+  uint64_t merged;
+  /*
+   The messages that those went in: `merged` by these is how many a message has.
+   */
+  uint64_t batches;
+  /*
+   Reads that were answered by another caller's, which had not been sent when they came.
+   */
+  uint64_t joined;
+  /*
+   How long commands waited for a message, in microseconds, all together.
+   */
+  uint64_t queued_micros;
 } gf_stats;
 
 /*

@@ -41,6 +41,14 @@ macro_rules! counters {
             failures: Counter "genfence.failures";
             /// Reservations whose time was asked for anew, and granted.
             renewals: Counter "genfence.renewals";
+            /// Commands that went to the store with others, in one message.
+            merged: Store "genfence.merged";
+            /// The messages that those went in: `merged` by these is how many a message has.
+            batches: Store "genfence.merged.batches";
+            /// Reads that were answered by another caller's, which had not been sent when they came.
+            joined: Store "genfence.merged.joined";
+            /// How long commands waited for a message, in microseconds, all together.
+            queued_micros: Store "genfence.merged.queued";
         }
     };
 }

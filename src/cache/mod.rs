@@ -244,7 +244,7 @@ impl Cache {
     /// What this cache has done since it was opened.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        self.0.counters.snapshot()
+        self.0.counters.snapshot(self.0.store.traffic())
     }
 
     /// Closes the cache and all its clones: every further call on them ends with

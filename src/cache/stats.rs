@@ -2,6 +2,7 @@ use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use super::counters::counters;
+use crate::store::Traffic;
 
 macro_rules! define_stats {
     ($($(#[$doc:meta])* $name:ident: $counter:ident $metric:literal;)*) => {
@@ -31,13 +32,27 @@ macro_rules! define_stats {
         }
 
         impl Counters {
-            pub fn snapshot(&self) -> Stats {
-                Stats { $($name: self.$name.sum(),)* }
+            /// With what the store counts.
+            pub fn snapshot(&self, store: Traffic) -> Stats {
+                let Traffic { merged, batches, joined, queued_micros } = store;
+                let counted = Stats { $($name: self.$name.sum(),)* };
+                Stats { merged, batches, joined, queued_micros, ..counted }
             }
         }
     };
 }
 counters!(define_stats);
+
+/// What the store counts.
+#[derive(Default)]
+pub(super) struct Store;
+
+impl Store {
+    #[expect(clippy::unused_self, reason = "as the others are asked")]
+    fn sum(&self) -> u64 {
+        0
+    }
+}
 
 #[derive(Default)]
 pub(super) struct Counter(AtomicU64);

@@ -82,6 +82,13 @@ macro_rules! access_settings {
             aerospike timeout: Span = "1s", "1ms" to "1m";
             /// The most connections to each node.
             aerospike max_connections: Count = "256", "1" to "4096";
+            /// Lets commands of concurrent callers travel together, in one message to each node: from a dozen callers on
+            /// it is faster, and takes less CPU. Nothing waits for others to come. Each command has its own answer and
+            /// its own error all the same.
+            aerospike merge: Switch = "true";
+            /// How many messages of such commands to each node may be under way at once, reads and writes each. 0: as many
+            /// as are seen to be best, which is tried from time to time.
+            aerospike merge_messages: Count = "0", "0" to "256";
             /// Connections to each node that are kept open also when nobody needs them, so that a burst need not wait
             /// for new ones.
             aerospike min_connections: Count = "0", "0" to max_connections;

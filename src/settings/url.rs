@@ -169,7 +169,7 @@ mod tests {
         assert_eq!(options.unreachable_reserve, UnreachableReserve::Proceed);
         let other = "aerospike://a/test/set?connect_timeout=2s&timeout=50ms&max_connections=7&max_errors=9\
             &auth=pki&tls=true&tls_ca=%2Fca&tls_certificate=/chain&tls_key=/key&tls_name=n\
-            &min_connections=3&idle_time=50s&alternate_services=true&seeds_only=true\
+            &min_connections=3&idle_time=50s&alternate_services=true&seeds_only=true&merge=false&merge_messages=7\
             &address_map=10.0.0.1=192.0.2.1,10.0.0.2=192.0.2.2&background_connect=true";
         let (_, Options { access, .. }) = parsed(other).unwrap();
         assert_eq!(access.connect_timeout, Duration::from_secs(2));
@@ -177,7 +177,12 @@ mod tests {
         assert_eq!((access.max_connections, access.max_errors), (7, 9));
         assert_eq!((access.auth, access.tls), (Auth::Pki, Some(true)));
         assert_eq!((access.min_connections, access.idle_time), (3, Duration::from_secs(50)));
-        assert!(access.alternate_services && access.seeds_only && access.background_connect);
+        assert!(
+            access.alternate_services
+                && access.seeds_only
+                && access.background_connect
+                && !access.merge
+        );
         assert_eq!(access.address_map["10.0.0.2"], "192.0.2.2");
         assert_eq!(access.tls_ca, Some("/ca".into()));
         assert_eq!(access.tls_certificate, Some("/chain".into()));

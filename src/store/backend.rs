@@ -7,7 +7,9 @@ use bytes::Bytes;
 
 #[cfg(feature = "aerospike")]
 use super::AerospikeStore;
-use super::{Answer, Change, Diagnosis, MemoryStore, Needs, Read, Snapshot, Store, StoreError};
+use super::{
+    Answer, Change, Diagnosis, MemoryStore, Needs, Read, Snapshot, Store, StoreError, Traffic,
+};
 use crate::protocol::{Claim, Grant};
 
 /// The store behind a cache. The stores of this crate are called directly, so that a hit costs no
@@ -78,6 +80,7 @@ pub(crate) trait BoxedStore: Send + Sync {
     fn claim<'a>(&'a self, key: &'a [u8], claim: &'a Claim) -> Reply<'a, Answer<Grant>>;
     fn change<'a>(&'a self, key: &'a [u8], change: &'a Change) -> Reply<'a, Answer<()>>;
     fn diagnose<'a>(&'a self, needs: &'a Needs) -> Reply<'a, Diagnosis>;
+    fn traffic(&self) -> Traffic;
 }
 
 type Replies<'a, T> = Pin<Box<dyn Future<Output = Vec<Result<T, StoreError>>> + Send + 'a>>;
@@ -106,6 +109,10 @@ impl<S: Store> BoxedStore for S {
 
     fn diagnose<'a>(&'a self, needs: &'a Needs) -> Reply<'a, Diagnosis> {
         Box::pin(Store::diagnose(self, needs))
+    }
+
+    fn traffic(&self) -> Traffic {
+        Store::traffic(self)
     }
 }
 
@@ -153,6 +160,15 @@ impl Store for Backend {
             #[cfg(feature = "aerospike")]
             Backend::Aerospike(store) => Store::change(&**store, key, change).await,
             Backend::Custom(store) => store.change(key, change).await,
+        }
+    }
+
+    fn traffic(&self) -> Traffic {
+        match self {
+            Backend::Memory(store) => Store::traffic(&**store),
+            #[cfg(feature = "aerospike")]
+            Backend::Aerospike(store) => Store::traffic(&**store),
+            Backend::Custom(store) => store.traffic(),
         }
     }
 

@@ -121,6 +121,27 @@ impl Snapshot {
     }
 }
 
+/// How the commands of concurrent callers travelled: counts, which only grow.
+///
+/// # Example
+/// ```
+/// use genfence::store::{MemoryStore, Store, Traffic};
+///
+/// assert_eq!(MemoryStore::new(8 << 20).traffic(), Traffic::default());
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Traffic {
+    /// Commands that went with others.
+    pub merged: u64,
+    /// The messages that they went in.
+    pub batches: u64,
+    /// Reads that were answered by another caller's, which had not been sent when they came.
+    pub joined: u64,
+    /// How long commands waited for a message, in microseconds, all together.
+    pub queued_micros: u64,
+}
+
 /// A place where the protocol's commands run.
 ///
 /// # Contract
@@ -205,6 +226,11 @@ pub trait Store: Send + Sync + 'static {
         change: &Change,
     ) -> impl Future<Output = Result<Answer<()>, StoreError>> + Send;
 
+    /// What was sent together, since the store was opened. A store that merges nothing has nothing to say.
+    fn traffic(&self) -> Traffic {
+        Traffic::default()
+    }
+
     /// Looks at what the store stands on, for an operator: its version, its settings, its health.
     /// A store that has nothing to say finds nothing.
     fn diagnose(
@@ -239,6 +265,10 @@ impl<S: Store> Store for Arc<S> {
 
     async fn change(&self, key: &[u8], change: &Change) -> Result<Answer<()>, StoreError> {
         S::change(self, key, change).await
+    }
+
+    fn traffic(&self) -> Traffic {
+        S::traffic(self)
     }
 
     async fn diagnose(&self, needs: &Needs) -> Result<Diagnosis, StoreError> {

@@ -11,10 +11,10 @@ use futures_util::FutureExt;
 use target::{Embedded, Target};
 
 /// Runs every case, and says all that failed.
-async fn conforms<T: Target>(name: &str, target: T) {
+async fn conforms<T: Target>(name: &str, target: &T) {
     let (cases, mut failed) = (cases::names(), Vec::new());
     for case in &cases {
-        let key = Key(&target, case.as_bytes().to_vec());
+        let key = Key(target, case.as_bytes().to_vec());
         if AssertUnwindSafe(self::cases::run(case, key)).catch_unwind().await.is_err() {
             failed.push(*case);
         }
@@ -25,18 +25,41 @@ async fn conforms<T: Target>(name: &str, target: T) {
 
 #[tokio::test]
 async fn the_embedded_store_conforms() {
-    conforms("memory://", Embedded::new()).await;
+    conforms("memory://", &Embedded::new()).await;
 }
 
 #[cfg(feature = "aerospike")]
 #[tokio::test]
 async fn the_aerospike_store_conforms_on_the_wire() {
-    conforms("the wire test server", target::Wire::start().await).await;
+    conforms("the wire test server", &target::Wire::start().await).await;
+}
+
+/// One message at a time.
+#[cfg(feature = "aerospike")]
+fn one(settings: genfence::store::AerospikeSettings) -> genfence::store::AerospikeSettings {
+    settings.merge_messages(1)
+}
+
+#[cfg(feature = "aerospike")]
+#[tokio::test]
+async fn commands_that_travel_together_conform_on_the_wire() {
+    let rows = target::Rows(target::Wire::start_with(one).await);
+    conforms("rows on the wire test server", &rows).await;
+    rows.went_together();
 }
 
 #[cfg(feature = "aerospike")]
 #[tokio::test]
 async fn a_real_server_conforms() {
-    let Some(server) = target::real("conformance").await else { return };
-    conforms("the real server", server).await;
+    let Some(server) = target::real("conformance", |settings| settings).await else { return };
+    conforms("the real server", &server).await;
+}
+
+#[cfg(feature = "aerospike")]
+#[tokio::test]
+async fn commands_that_travel_together_conform_on_a_real_server() {
+    let Some(server) = target::real("conformance-rows", one).await else { return };
+    let rows = target::Rows(server);
+    conforms("rows on the real server", &rows).await;
+    rows.went_together();
 }

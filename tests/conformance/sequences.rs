@@ -348,9 +348,16 @@ mod elsewhere {
     }
 
     #[tokio::test]
+    async fn rows_of_a_batch_answer_as_the_pure_transitions_do() {
+        let rows = target::Rows(Wire::start_with(crate::one).await);
+        sequences(&rows, 300).await;
+        rows.went_together();
+    }
+
+    #[tokio::test]
     async fn the_aerospike_store_answers_as_the_pure_transitions_do_on_a_real_server() {
         // Time passes as slowly as it does: few sequences, and most of them wait for seconds.
-        let Some(server) = target::real("sequences").await else { return };
+        let Some(server) = target::real("sequences", |settings| settings).await else { return };
         sequences(&server, 20).await;
     }
 }

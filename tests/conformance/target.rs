@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use genfence::protocol::{Claim, Grant, Refusal};
-use genfence::store::{Change, Clock, Hit, MemoryStore, Snapshot, Store};
+use genfence::protocol::{Claim, Grant, Refusal, Ttl};
+use genfence::store::{Change, Clock, Hit, MemoryStore, Read, Snapshot, Store};
 
 /// How long claims last: short, as on a real server it is waited for.
 pub const TIME: Duration = Duration::from_millis(40);
@@ -63,13 +63,19 @@ pub struct Wire {
 #[cfg(feature = "aerospike")]
 impl Wire {
     pub async fn start() -> Self {
+        Self::start_with(|settings| settings).await
+    }
+
+    pub async fn start_with(
+        set: impl FnOnce(genfence::store::AerospikeSettings) -> genfence::store::AerospikeSettings,
+    ) -> Self {
         let clock = genfence_wire::Clock::manual();
         let config = genfence_wire::Config::default();
         let server = genfence_wire::Server::start_with(config, clock, 0).await.unwrap();
         let address = server.address();
         let settings = genfence::store::AerospikeSettings::new("test", "cache")
             .host(address.ip().to_string(), address.port());
-        let store = genfence::store::AerospikeStore::connect(&settings).await.unwrap();
+        let store = genfence::store::AerospikeStore::connect(&set(settings)).await.unwrap();
         Wire { store, server }
     }
 }
@@ -82,6 +88,66 @@ impl Target for Wire {
 
     async fn pass(&self, span: Duration) {
         self.server.clock().advance(span);
+    }
+}
+
+/// Another target, on which each command is a row of a batch: it waits behind a message, and leaves with a third
+/// command. It wants a store that has one message under way at once.
+#[cfg(feature = "aerospike")]
+pub struct Rows<T>(pub T);
+
+#[cfg(feature = "aerospike")]
+impl<T: Target> Rows<T> {
+    /// Whether commands went as they should: with at least one other each.
+    pub fn went_together(&self) {
+        let traffic = self.store().traffic();
+        assert!(traffic.batches >= 50 && traffic.merged >= 2 * traffic.batches, "{traffic:?}");
+    }
+
+    async fn among_writes<R>(&self, command: impl Future<Output = R>) -> R {
+        let touch = Change::Touch { ttl: Ttl::from_secs(60).unwrap() };
+        let (before, answer, beside) = tokio::join!(
+            biased;
+            Box::pin(self.store().change(b"before", &touch)),
+            command,
+            Box::pin(self.store().change(b"beside", &touch))
+        );
+        assert_eq!(
+            (before.unwrap(), beside.unwrap()),
+            (Err(Refusal::Missing), Err(Refusal::Missing))
+        );
+        answer
+    }
+}
+
+#[cfg(feature = "aerospike")]
+impl<T: Target> Target for Rows<T> {
+    fn store(&self) -> &impl Store {
+        self.0.store()
+    }
+
+    async fn pass(&self, span: Duration) {
+        self.0.pass(span).await;
+    }
+
+    async fn get(&self, key: &[u8]) -> Option<Hit> {
+        let store = self.store();
+        let (_, read, beside) = tokio::join!(
+            biased;
+            Box::pin(store.get(b"before")),
+            Box::pin(store.get(key)),
+            Box::pin(store.get(b"beside"))
+        );
+        assert_eq!(beside.unwrap(), Read::Free);
+        read.unwrap().hit()
+    }
+
+    async fn claim(&self, key: &[u8], claim: &Claim) -> Result<Grant, Refusal> {
+        self.among_writes(Box::pin(self.store().claim(key, claim))).await.unwrap()
+    }
+
+    async fn change(&self, key: &[u8], change: &Change) -> Result<(), Refusal> {
+        self.among_writes(Box::pin(self.store().change(key, change))).await.unwrap()
     }
 }
 
@@ -101,7 +167,10 @@ impl<S: Store> Target for Waiting<S> {
 
 /// The server that `AEROSPIKE_HOSTS` names, and a set on it; `None` where it names none.
 #[cfg(feature = "aerospike")]
-pub async fn real(set: &str) -> Option<Waiting<genfence::store::AerospikeStore>> {
+pub async fn real(
+    set: &str,
+    options: impl FnOnce(genfence::store::AerospikeSettings) -> genfence::store::AerospikeSettings,
+) -> Option<Waiting<genfence::store::AerospikeStore>> {
     let Ok(hosts) = std::env::var("AEROSPIKE_HOSTS") else {
         println!("skipped: AEROSPIKE_HOSTS names no server");
         return None;
@@ -113,5 +182,5 @@ pub async fn real(set: &str) -> Option<Waiting<genfence::store::AerospikeStore>>
         let (name, port) = host.split_once(':').unwrap_or((host, "3000"));
         settings = settings.host(name, port.parse().expect("a port"));
     }
-    Some(Waiting(genfence::store::AerospikeStore::connect(&settings).await.unwrap()))
+    Some(Waiting(genfence::store::AerospikeStore::connect(&options(settings)).await.unwrap()))
 }

@@ -18,7 +18,6 @@ pub struct Counter {
 pub struct Operation {
     pub name: &'static str,
     pub number: u32,
-    pub fields: &'static [&'static str],
 }
 
 /// One setting.
@@ -68,7 +67,6 @@ pub fn operations() -> Vec<Operation> {
             vec![$(Operation {
                 name: stringify!($name),
                 number: $number,
-                fields: &[$(stringify!($field)),*],
             }),*]
         };
     }

@@ -24,6 +24,8 @@ mod keys;
 mod loads;
 #[cfg(feature = "aerospike")]
 mod login;
+#[cfg(feature = "aerospike")]
+mod merged;
 mod outcomes;
 #[cfg(feature = "aerospike")]
 mod result_codes;

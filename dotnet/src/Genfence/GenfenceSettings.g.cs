@@ -215,6 +215,20 @@ public abstract partial class GenfenceSettings
     public int? MaxConnections { get; set; }
 
     /// <summary>
+    /// Lets commands of concurrent callers travel together, in one message to each node: from a dozen callers on it is
+    /// faster, and takes less CPU. Nothing waits for others to come. Each command has its own answer and its own error
+    /// all the same. For <c>aerospike://</c> alone. Default: <c>true</c>.
+    /// </summary>
+    public bool? Merge { get; set; }
+
+    /// <summary>
+    /// How many messages of such commands to each node may be under way at once, reads and writes each. 0: as many as
+    /// are seen to be best, which is tried from time to time. For <c>aerospike://</c> alone. Bounds: <c>0</c> to
+    /// <c>256</c>. Default: <c>0</c>.
+    /// </summary>
+    public int? MergeMessages { get; set; }
+
+    /// <summary>
     /// Connections to each node that are kept open also when nobody needs them, so that a burst need not wait for new
     /// ones. For <c>aerospike://</c> alone. Bounds: <c>0</c> to <see cref="GenfenceSettings.MaxConnections"/>.
     /// Default: <c>0</c>.
@@ -294,6 +308,8 @@ public abstract partial class GenfenceSettings
         query.Add(Store.Aerospike, "connect_timeout", ConnectTimeout);
         query.Add(Store.Aerospike, "timeout", Timeout);
         query.Add(Store.Aerospike, "max_connections", MaxConnections);
+        query.Add(Store.Aerospike, "merge", Merge);
+        query.Add(Store.Aerospike, "merge_messages", MergeMessages);
         query.Add(Store.Aerospike, "min_connections", MinConnections);
         query.Add(Store.Aerospike, "idle_time", IdleTime);
         query.Add(Store.Aerospike, "max_errors", MaxErrors);
@@ -330,6 +346,8 @@ public abstract partial class GenfenceSettings
         ConnectTimeout = from.ConnectTimeout;
         Timeout = from.Timeout;
         MaxConnections = from.MaxConnections;
+        Merge = from.Merge;
+        MergeMessages = from.MergeMessages;
         MinConnections = from.MinConnections;
         IdleTime = from.IdleTime;
         MaxErrors = from.MaxErrors;

@@ -94,6 +94,26 @@ public readonly record struct GenfenceStats
     /// </summary>
     public long Renewals { get; init; }
 
+    /// <summary>
+    /// Commands that went to the store with others, in one message.
+    /// </summary>
+    public long Merged { get; init; }
+
+    /// <summary>
+    /// The messages that those went in: <c>merged</c> by these is how many a message has.
+    /// </summary>
+    public long Batches { get; init; }
+
+    /// <summary>
+    /// Reads that were answered by another caller's, which had not been sent when they came.
+    /// </summary>
+    public long Joined { get; init; }
+
+    /// <summary>
+    /// How long commands waited for a message, in microseconds, all together.
+    /// </summary>
+    public long QueuedMicros { get; init; }
+
     internal static GenfenceStats Of(in NativeStats stats) => new()
     {
         Hits = (long)stats.Hits,
@@ -113,5 +133,9 @@ public readonly record struct GenfenceStats
         InDoubt = (long)stats.InDoubt,
         Failures = (long)stats.Failures,
         Renewals = (long)stats.Renewals,
+        Merged = (long)stats.Merged,
+        Batches = (long)stats.Batches,
+        Joined = (long)stats.Joined,
+        QueuedMicros = (long)stats.QueuedMicros,
     };
 }

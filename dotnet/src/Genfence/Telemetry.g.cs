@@ -25,5 +25,9 @@ internal static partial class Telemetry
         Count("genfence.in_doubt", "Changes that the store did not answer.", stats => stats.InDoubt);
         Count("genfence.failures", "Commands that failed after all tries.", stats => stats.Failures);
         Count("genfence.renewals", "Reservations whose time was asked for anew, and granted.", stats => stats.Renewals);
+        Count("genfence.merged", "Commands that went to the store with others, in one message.", stats => stats.Merged);
+        Count("genfence.merged.batches", "The messages that those went in: `merged` by these is how many a message has.", stats => stats.Batches);
+        Count("genfence.merged.joined", "Reads that were answered by another caller's, which had not been sent when they came.", stats => stats.Joined);
+        Count("genfence.merged.queued", "How long commands waited for a message, in microseconds, all together.", stats => stats.QueuedMicros);
     }
 }

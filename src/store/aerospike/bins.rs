@@ -31,6 +31,10 @@ pub(super) const ALL: [&str; 9] = [
     LEASE_DEADLINE,
 ];
 
+/// What the answer to a claim is read from.
+pub(super) const OF_A_LEASE: &[&str] = &[FORMAT, LEASE_DEADLINE];
+pub(super) const OF_A_RESERVATION: &[&str] = &[FORMAT, RESERVATIONS, ALONE];
+
 /// The name of the record that has the format of the whole set. It is text, as no key of a cache is. The first
 /// program that writes a format above 1 puts it there before anything else; format 1 is the lack of it.
 pub(super) const SET_FORMAT: &str = "genfence format";
@@ -71,9 +75,20 @@ pub(super) fn value(value: &Value) -> Wire {
 
 /// Takes a record's bins apart. Each is of the kind that this library writes, or the record is
 /// somebody else's.
+#[derive(Clone)]
 pub(super) struct Reader(pub aerospike::Record);
 
 impl Reader {
+    /// Of a row of a batch, whose answer has each operation's: what was read of a bin is the last of its own.
+    pub fn of_row(mut record: aerospike::Record) -> Self {
+        for bin in record.bins.values_mut() {
+            if let Wire::MultiResult(answers) = bin {
+                *bin = answers.pop().unwrap_or(Wire::Nil);
+            }
+        }
+        Reader(record)
+    }
+
     /// Whether this library knows the format of a whole set, as a record of its own says it.
     pub fn is_of_known_set(&self) -> Result<(), StoreError> {
         known("the set", self.0.bins.get(FORMAT).unwrap_or(&Wire::Nil))

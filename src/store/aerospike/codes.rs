@@ -76,6 +76,13 @@ pub(super) fn failure(error: Error, write: bool) -> NotDone {
         ResultCode::OpNotApplicable => StoreError::refused(
             "the operation does not fit the record (26): the set holds somebody else's records",
         ),
+        // 150, 151, 152: of a batch, of which nothing was done. What goes by itself is not concerned.
+        ResultCode::BatchDisabled
+        | ResultCode::BatchMaxRequestsExceeded
+        | ResultCode::BatchQueuesFull => StoreError::unavailable(
+            "the server takes no batch now (150, 151, 152): see its batch-index-threads and batch-max-requests, or \
+             set merge=false",
+        ),
         // 80, 81: who asks may not.
         ResultCode::NotAuthenticated => {
             StoreError::refused("the server asks for a login (80): give user and password")

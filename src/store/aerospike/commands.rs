@@ -7,7 +7,7 @@
 
 use aerospike::expressions::Expression;
 use aerospike::operations::exp::{ExpWriteFlags, write_exp};
-use aerospike::operations::{Operation, get, put, touch};
+use aerospike::operations::{Operation, put};
 use aerospike::{
     Bin, Expiration, GenerationPolicy, RecordExistsAction, Value as Wire, WritePolicy,
 };
@@ -24,12 +24,18 @@ use crate::store::{Change, Value};
 pub(super) struct Plan {
     pub work: Work,
     pub policy: WritePolicy,
+    /// The bins that its answer must have.
+    pub answer: &'static [&'static str],
+    /// What it takes, beside a few hundred bytes.
+    pub bytes: usize,
 }
 
 /// What a command does once its policy lets it.
 pub(super) enum Work {
+    /// Its answer has no bins.
     Put(Vec<Bin>),
     Operate(Vec<Operation>),
+    Touch,
 }
 
 impl Plan {
@@ -38,21 +44,19 @@ impl Plan {
         let mut policy = policy.clone();
         policy.expiration =
             ttl.map_or(Expiration::DontUpdate, |ttl| Expiration::Seconds(ttl.as_secs()));
-        Plan { work, policy }
+        Plan { work, policy, answer: &[], bytes: 0 }
     }
 
     fn put(policy: &WritePolicy, ttl: Option<Ttl>, bins: Vec<Bin>) -> Self {
         Plan::new(policy, ttl, Work::Put(bins))
     }
 
-    /// Ends with a read of what is left: all the bins there are. Without it the client would have
-    /// the server answer each operation by itself.
     fn operate(
         policy: &WritePolicy,
         ttl: Option<Ttl>,
         operations: impl IntoIterator<Item = Operation>,
     ) -> Self {
-        Plan::new(policy, ttl, Work::Operate(operations.into_iter().chain([get()]).collect()))
+        Plan::new(policy, ttl, Work::Operate(operations.into_iter().collect()))
     }
 
     /// Only if this holds; a record that does not exist fulfils it.
@@ -64,6 +68,16 @@ impl Plan {
     /// Only if there is a record.
     fn update(mut self) -> Self {
         self.policy.record_exists_action = RecordExistsAction::UpdateOnly;
+        self
+    }
+
+    fn answer(mut self, bins: &'static [&'static str]) -> Self {
+        self.answer = bins;
+        self
+    }
+
+    fn carries(mut self, value: &Value) -> Self {
+        self.bytes = value.as_ref().map_or(0, bytes::Bytes::len);
         self
     }
 
@@ -85,13 +99,16 @@ pub(super) fn claim(claim: &Claim, policy: &WritePolicy) -> Plan {
                 put(&none(ALONE)),
                 written(),
             ];
-            Plan::operate(policy, Some(ttl), operations).filter(when::is_free(previous))
+            Plan::operate(policy, Some(ttl), operations)
+                .filter(when::is_free(previous))
+                .answer(bins::OF_A_LEASE)
         }
         Claim::Extend { token, deadline, time, ttl } => {
             let operations = [write(LEASE_DEADLINE, when::from_now(time))];
             Plan::operate(policy, Some(ttl), operations)
                 .filter(when::leases(token, deadline))
                 .update()
+                .answer(bins::OF_A_LEASE)
         }
         Claim::Reserve { token, ref previous, time, ttl } => {
             let operations = [
@@ -101,12 +118,14 @@ pub(super) fn claim(claim: &Claim, policy: &WritePolicy) -> Plan {
             ];
             let gone = NO_VALUE.into_iter().chain(NO_LEASE).map(|bin| put(&none(bin)));
             Plan::operate(policy, Some(ttl), operations.into_iter().chain(gone))
+                .answer(bins::OF_A_RESERVATION)
         }
         Claim::Renew { token, deadline, time, ttl } => {
             let operations = [write(RESERVATIONS, when::renewed(token, time))];
             Plan::operate(policy, Some(ttl), operations)
                 .filter(when::reserves_still(token, deadline))
                 .update()
+                .answer(bins::OF_A_RESERVATION)
         }
     }
 }
@@ -123,6 +142,7 @@ pub(super) fn change(change: &Change, policy: &WritePolicy) -> Plan {
                 .filter(condition)
                 .update()
                 .generation(generation)
+                .carries(value)
         }
         Change::Unlease { token } => Plan::put(policy, None, NO_LEASE.map(none).into())
             .filter(when::lease_is_of(token))
@@ -132,11 +152,13 @@ pub(super) fn change(change: &Change, policy: &WritePolicy) -> Plan {
                 .filter(when::reserves_alone(token, deadline))
                 .update()
                 .generation(generation)
+                .carries(value)
         }
         Change::CommitVersioned { token, deadline, ref value, version, ttl } => {
             Plan::put(policy, Some(ttl), stored(value, token, Some(version), &NO_WRITER))
                 .filter(when::reserves_as_last(token, deadline, version))
                 .update()
+                .carries(value)
         }
         Change::Release { token, version, ttl } => release(token, version, ttl, policy),
         Change::Abort { token, ref previous } => {
@@ -165,16 +187,17 @@ pub(super) fn change(change: &Change, policy: &WritePolicy) -> Plan {
             let others = NO_LEASE.into_iter().chain(NO_WRITER).collect::<Vec<_>>();
             let mut bins = stored(value, token, None, &others);
             bins.push(int(FORMAT, bins::FORMAT_NUMBER));
-            Plan::put(policy, Some(ttl), bins).filter(when::nobody_reserves())
+            Plan::put(policy, Some(ttl), bins).filter(when::nobody_reserves()).carries(value)
         }
         Change::Replace { stamp, token, ref value, ttl } => {
             Plan::put(policy, Some(ttl), stored(value, token, None, &[]))
                 .filter(when::holds_value_of(stamp))
                 .update()
+                .carries(value)
         }
-        Change::Touch { ttl } => Plan::new(policy, Some(ttl), Work::Operate(vec![touch()]))
-            .filter(when::is_stored())
-            .update(),
+        Change::Touch { ttl } => {
+            Plan::new(policy, Some(ttl), Work::Touch).filter(when::is_stored()).update()
+        }
     }
 }
 

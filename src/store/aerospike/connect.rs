@@ -2,9 +2,10 @@
 
 use std::future::pending;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
-use aerospike::policy::{AuthMode, ReadModeAp, ReadModeSc, ReadTouchTtl, Replica};
+use aerospike::policy::{AuthMode, BasePolicy, ReadModeAp, ReadModeSc, ReadTouchTtl, Replica};
 use aerospike::{
     BatchPolicy, BatchReadPolicy, Client, ClientPolicy, CommitLevel, Host, ReadPolicy, WritePolicy,
 };
@@ -13,6 +14,7 @@ use tokio::time::{sleep, timeout};
 
 use super::home::Home;
 use super::link::Link;
+use super::merge::{Merger, Nodes};
 use super::{AerospikeStore, Connected, trouble};
 use crate::settings::{
     Access, Auth, Invalid, access_settings, login_setter, setter, setters, within,
@@ -270,6 +272,13 @@ impl Connected {
 }
 
 impl Connected {
+    /// Follows its nodes from now on, in this runtime.
+    pub(super) fn shared(self) -> Arc<Self> {
+        let shared = Arc::new(self);
+        tokio::spawn(Nodes::follow(Arc::downgrade(&shared)));
+        shared
+    }
+
     fn new(client: Client, settings: &AerospikeSettings) -> Self {
         let (mut read, mut write) = policies(settings.access.timeout);
         let strong = client.is_strong_consistency(&settings.namespace) == Some(true);
@@ -279,14 +288,20 @@ impl Connected {
                 base.read_mode_sc = ReadModeSc::Linearize;
             }
         }
+        let merger = Merger::here(&settings.access);
+        let batch =
+            |base: &BasePolicy| BatchPolicy { base_policy: base.clone(), ..BatchPolicy::default() };
         Connected {
+            nodes: Nodes::new(&merger),
+            merger,
             patience: settings.access.connect_timeout,
             strong,
             client,
             namespace: settings.namespace.as_str().into(),
             set: settings.set.as_str().into(),
             look: WritePolicy { base_policy: read.base_policy.clone(), ..write.clone() },
-            batch: BatchPolicy { base_policy: read.base_policy.clone(), ..BatchPolicy::default() },
+            batch: batch(&read.base_policy),
+            batch_of_writes: batch(&write.base_policy),
             each: BatchReadPolicy {
                 read_touch_ttl: ReadTouchTtl::DontReset,
                 ..BatchReadPolicy::default()

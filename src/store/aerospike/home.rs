@@ -30,6 +30,8 @@ impl Home {
 
     /// Runs a command at home, directly where the caller is there. `write`: whether it may change anything.
     /// A panic of the client, at an answer that is malformed, is an error of this command.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "else a command is copied each time it is handed on")]
     pub fn run<T: Send + 'static>(
         &self,
         write: bool,
@@ -47,6 +49,8 @@ impl Home {
     }
 
     /// No `async fn`, which would hold the command twice.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "as above")]
     fn within<T: Send + 'static>(
         &self,
         bound: Duration,

@@ -36,7 +36,7 @@ impl Link {
     /// To a cluster that is connected to.
     pub fn to(connected: Connected) -> Arc<Self> {
         Arc::new(Link {
-            connected: OnceLock::from(Arc::new(connected)),
+            connected: OnceLock::from(connected.shared()),
             state: watch::Sender::new(State::Connected),
             patience: Duration::ZERO,
             connecting: OnceLock::new(),
@@ -116,7 +116,7 @@ async fn connect(link: Weak<Link>, settings: AerospikeSettings, seeds: Seeds) {
         let Some(link) = link.upgrade() else { return };
         match fit {
             Ok(connected) => {
-                link.connected.get_or_init(|| Arc::new(connected));
+                link.connected.get_or_init(|| connected.shared());
                 link.state.send_replace(State::Connected);
                 tracing::info!("connected to {}", settings.named());
                 return;

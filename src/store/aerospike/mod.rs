@@ -12,6 +12,7 @@ mod connect;
 mod diagnose;
 mod home;
 mod link;
+mod merge;
 mod template;
 #[cfg(feature = "tls")]
 mod tls;
@@ -29,17 +30,18 @@ use aerospike::{
 };
 use bytes::Bytes;
 
-use super::{Answer, Change, Diagnosis, Needs, Read, Snapshot, Store, StoreError};
+use super::{Answer, Change, Diagnosis, Needs, Read, Snapshot, Store, StoreError, Traffic};
 use crate::protocol::{Claim, Grant};
 use bins::{NOW, Reader};
 #[cfg(feature = "cli")]
 pub use cluster::Cluster;
 use codes::NotDone;
-use commands::{Plan, Work};
+use commands::Plan;
 pub use connect::AerospikeSettings;
 pub(crate) use connect::Seeds;
 use home::Home;
 use link::Link;
+use merge::{Get, Merger, Nodes, Run};
 
 /// A store on an Aerospike cluster.
 ///
@@ -84,14 +86,21 @@ struct Connected {
     /// For reads that are operations.
     look: WritePolicy,
     batch: BatchPolicy,
+    batch_of_writes: BatchPolicy,
     /// For each read of a batch.
     each: BatchReadPolicy,
+    merger: Merger,
+    nodes: Nodes,
 }
 
 impl Connected {
     fn key(&self, key: &[u8]) -> Result<Key, StoreError> {
         Key::new(&*self.namespace, &*self.set, aerospike::Value::Blob(key.to_vec()))
             .map_err(|error| StoreError::refused("the key is no key").because(error))
+    }
+
+    fn key_of(&self, digest: [u8; 20]) -> Key {
+        Key::with_digest(&*self.namespace, &*self.set, None, digest)
     }
 
     /// What an answer says does not count towards the circuit breaker: the client counts some (9, 11, 14, 18), so
@@ -106,20 +115,6 @@ impl Connected {
         let nodes = self.client.nodes();
         if let Some(node) = nodes.iter().find(|node| node.to_string() == told) {
             node.reset_error_rate();
-        }
-    }
-
-    /// Sends a command. A `put` that was applied answers nothing.
-    async fn send(
-        &self,
-        key: Key,
-        Plan { work, policy }: Plan,
-    ) -> aerospike::Result<Option<Answered>> {
-        match work {
-            Work::Put(bins) => self.client.put(&policy, &key, &bins).await.map(|()| None),
-            Work::Operate(operations) => {
-                self.client.operate(&policy, &key, &operations).await.map(Some)
-            }
         }
     }
 }
@@ -144,16 +139,27 @@ impl AerospikeStore {
         plan: impl FnOnce(&WritePolicy) -> Plan,
     ) -> Result<Answer<Option<Reader>>, StoreError> {
         let on = self.cluster_now().await?;
-        let (key, plan) = (on.key(key)?, plan(&on.write));
-        let send = async move { on.send(key, plan).await.inspect_err(|error| on.forgive(error)) };
-        let sent = self.home.run(true, send);
-        match sent.await? {
-            Ok(record) => Ok(Ok(record.map(Reader))),
+        let (key, plan) = (on.key(key)?, Box::new(plan(&on.write)));
+        // Boxed, as it is large, and would be copied into the future of each caller on the way out.
+        self.home.run(true, Box::pin(async move { on.run(key, Run(plan)).await })).await?
+    }
+
+    /// What the client says of a command that writes.
+    fn answered(
+        sent: aerospike::Result<Option<Reader>>,
+    ) -> Result<Answer<Option<Reader>>, StoreError> {
+        match sent {
+            Ok(record) => Ok(Ok(record)),
             Err(error) => match codes::failure(error, true) {
                 NotDone::Refused(refusal) => Ok(Err(refusal)),
                 NotDone::Error(error) => Err(error),
             },
         }
+    }
+
+    /// What the client says of a plain read.
+    fn read(read: aerospike::Result<Answered>) -> Result<Read, StoreError> {
+        Self::found(read)?.map_or(Ok(Read::Free), |mut record| record.read())
     }
 
     /// A read that finds nothing is an answer.
@@ -182,11 +188,7 @@ impl Store for AerospikeStore {
     async fn get(&self, key: &[u8]) -> Result<Read, StoreError> {
         let on = self.cluster_now().await?;
         let key = on.key(key)?;
-        let get = async move {
-            on.client.get(&on.read, &key, Bins::All).await.inspect_err(|error| on.forgive(error))
-        };
-        Self::found(self.home.run(false, get).await?)?
-            .map_or(Ok(Read::Free), |mut record| record.read())
+        self.home.run(false, async move { on.run(key, Get).await }).await?
     }
 
     async fn get_many(&self, keys: &[Bytes]) -> Vec<Result<Read, StoreError>> {
@@ -255,6 +257,10 @@ impl Store for AerospikeStore {
 
     async fn change(&self, key: &[u8], change: &Change) -> Result<Answer<()>, StoreError> {
         Ok(self.run(key, |policy| commands::change(change, policy)).await?.map(drop))
+    }
+
+    fn traffic(&self) -> Traffic {
+        self.link.now().map_or_else(Traffic::default, |on| on.merger.counts.traffic())
     }
 
     async fn diagnose(&self, needs: &Needs) -> Result<Diagnosis, StoreError> {

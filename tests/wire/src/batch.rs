@@ -46,12 +46,21 @@ impl Batch {
         Ok(Batch { respond_all_keys: flags & RESPOND_ALL_KEYS != 0, rows })
     }
 
-    /// Runs every row, one after the other, and answers all, or up to the first that failed. The
+    /// Runs every row that is not refused, one after the other, and answers all, or up to the first that failed. The
     /// last row of the answer is the end's mark; it then says what failed.
-    pub fn run(&self, store: &mut Store, now: u64, out: &mut Vec<u8>) {
+    pub fn run(
+        &self,
+        store: &mut Store,
+        now: u64,
+        refused: impl Fn(&Row) -> Option<Code>,
+        out: &mut Vec<u8>,
+    ) {
         let mut failed = Code::OK;
         for row in &self.rows {
-            let reply = command::run(store, &row.digest, &row.message, now);
+            let reply = match refused(row) {
+                Some(code) => code.into(),
+                None => command::run(store, &row.digest, &row.message, now),
+            };
             if failed == Code::OK {
                 reply.write(row.index, false, out);
             }

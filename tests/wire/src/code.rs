@@ -69,6 +69,8 @@ impl Code {
     pub const NOT_AUTHENTICATED: Code = Code(80);
     /// The user who has logged in may not do this.
     pub const ROLE_VIOLATION: Code = Code(81);
+    /// The server takes no batches.
+    pub const BATCH_DISABLED: Code = Code(150);
 
     /// Says on stderr what this server does not do, so that a test that strays from what it knows
     /// fails loudly, and answers with a parameter error as a real server does.

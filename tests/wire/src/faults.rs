@@ -25,6 +25,8 @@ pub enum Kind {
     Operate,
     /// Any of these on several keys.
     Batch,
+    /// One row of a batch. It can be refused (`Fail`), and nothing else.
+    Row,
 }
 
 /// What a rule can tell requests apart by.
@@ -114,7 +116,7 @@ impl Gate {
 type Predicate = Box<dyn Fn(&Request) -> bool + Send + Sync>;
 
 /// A fault and the requests it befalls: the next command, unless narrowed or widened. Info and admin
-/// are left alone unless they are named, since the client asks for them when it likes.
+/// are left alone unless they are named, since the client asks for them when it likes; so are rows of a batch.
 #[must_use]
 pub struct Rule {
     action: Action,
@@ -161,8 +163,8 @@ impl Rule {
     }
 
     fn means(&self, request: &Request) -> bool {
-        let of_the_client = matches!(request.kind, Kind::Info | Kind::Admin);
-        self.kind.map_or(!of_the_client, |kind| kind == request.kind)
+        let is_named = matches!(request.kind, Kind::Info | Kind::Admin | Kind::Row);
+        self.kind.map_or(!is_named, |kind| kind == request.kind)
             && self.predicates.iter().all(|is| is(request))
     }
 }

@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
-use crate::batch::Batch;
+use crate::batch::{Batch, Row};
 use crate::clock::Clock;
 use crate::code::Code;
 use crate::faults::{Action, Delivery, Fate, Faults, Kind, Request, Then};
@@ -312,7 +312,13 @@ impl Command {
             Command::Single(digest, message) => {
                 command::run(&mut store, digest, message, now).write(0, false, &mut out);
             }
-            Command::Batch(batch) => batch.run(&mut store, now, &mut out),
+            Command::Batch(batch) => {
+                let refused = |row: &Row| match shared.faults.take(&Request::of_row(row)) {
+                    Some(Action::Fail(code)) => Some(code),
+                    _ => None,
+                };
+                batch.run(&mut store, now, refused, &mut out);
+            }
             Command::Admin(_) => unreachable!("it was answered above"),
             Command::Refused(code) => return self.refuse(*code),
         }
@@ -347,6 +353,18 @@ fn framed(message_type: u8, body: &[u8]) -> Vec<u8> {
 }
 
 impl Request {
+    fn of_row(row: &Row) -> Request {
+        Request {
+            connection: 0,
+            kind: Kind::Row,
+            namespace: row.message.fields.namespace.clone(),
+            set: row.message.fields.set.clone(),
+            digests: vec![row.digest],
+            keys: row.message.fields.key.iter().cloned().collect(),
+            bins: row.message.ops.iter().map(|op| op.name.clone()).collect(),
+        }
+    }
+
     fn of(connection: u64, command: &Command) -> Request {
         let messages: Vec<(Digest, &Message)> = match command {
             Command::Single(digest, message) => vec![(*digest, message)],

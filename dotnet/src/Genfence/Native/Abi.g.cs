@@ -178,4 +178,8 @@ internal unsafe struct NativeStats
     public ulong InDoubt;
     public ulong Failures;
     public ulong Renewals;
+    public ulong Merged;
+    public ulong Batches;
+    public ulong Joined;
+    public ulong QueuedMicros;
 }

@@ -1,0 +1,104 @@
+//! A batch under way, and what becomes of its rows.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
+
+use aerospike::{BatchOperation, Error};
+use futures_util::FutureExt;
+use tokio::sync::oneshot::Sender;
+use tokio::task::yield_now;
+
+use super::lane::{Callers, Job};
+use super::{Turn, Way, Work};
+use crate::panics;
+use crate::store::StoreError;
+use crate::store::aerospike::Connected;
+
+/// Sends a batch, and tells each caller what came of it.
+pub(super) async fn travel<W: Work>(mut turn: Turn<W>, jobs: Vec<Job<W>>) {
+    let on = Arc::clone(&turn.on);
+    let (now, counts) = (Instant::now(), &on.merger.counts);
+    let mut rows = Vec::with_capacity(jobs.len());
+    let mut callers = Vec::with_capacity(jobs.len());
+    let told = jobs.iter().map(|job| job.waiters.len()).sum();
+    if told > 1 {
+        counts.batches.fetch_add(1, Relaxed);
+        counts.merged.fetch_add(told as u64, Relaxed);
+    }
+    for job in jobs {
+        counts.queued_micros.fetch_add(job.waited_micros(now), Relaxed);
+        callers.push((job.key.digest(), job.waiters));
+        rows.push(job.work.row(&on, job.key));
+    }
+    let sent = AssertUnwindSafe(on.client.batch(W::policy(&on), &mut rows)).catch_unwind().await;
+    turn.done(told);
+    match sent {
+        Ok(whole) => {
+            let whole = whole.err();
+            if let Some(error) = &whole {
+                on.forgive(error);
+            }
+            turn.lane.learn(share(&on, rows, callers, whole.as_ref()));
+        }
+        // At an answer that is malformed.
+        Err(panic) => {
+            let told = panics::told(&*panic).unwrap_or("a panic");
+            let failed =
+                StoreError::doubtful(format!("the client failed at the server's answer: {told}"));
+            for callers in callers {
+                tell(&on, callers, W::WRITES.then(|| W::failed(failed.clone())));
+            }
+        }
+    }
+    // Those who were told come again before it is looked who waits.
+    yield_now().await;
+    drop(turn);
+}
+
+/// Tells each row's callers, and what they were told weighs on average, where that is known.
+fn share<W: Work>(
+    on: &Connected,
+    rows: Vec<BatchOperation>,
+    callers: Vec<([u8; 20], Callers<W>)>,
+    whole: Option<&Error>,
+) -> Option<usize> {
+    let (mut weight, mut weighed) = (0, 0);
+    for (row, callers) in rows.into_iter().zip(callers) {
+        let mut row = row.into_batch_record();
+        let answer = match (row.record.take(), row.error().or(whole)) {
+            (Some(record), _) => W::answer(Ok(record)),
+            (None, Some(error)) => W::answer(Err(error.clone())),
+            // The client has something for each row.
+            (None, None) => Some(W::failed(StoreError::doubtful("the batch left no answer"))),
+        };
+        if let Some(bytes) = answer.as_ref().and_then(W::weight) {
+            weight += bytes;
+            weighed += 1;
+        }
+        tell(on, callers, answer);
+    }
+    weight.checked_div(weighed)
+}
+
+/// Each hears the same; without an answer it goes by itself.
+fn tell<W: Work>(
+    on: &Connected,
+    (digest, mut callers): ([u8; 20], Callers<W>),
+    answer: Option<W::Answer>,
+) {
+    let send = |caller: Sender<Way<W>>, answer| {
+        let _gone = caller.send(match answer {
+            Some(answer) => Way::Back(answer),
+            None => Way::Again(on.key_of(digest)),
+        });
+    };
+    let last = callers.pop();
+    for caller in callers {
+        send(caller, answer.clone());
+    }
+    if let Some(last) = last {
+        send(last, answer);
+    }
+}

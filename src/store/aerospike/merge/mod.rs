@@ -1,0 +1,189 @@
+//! Commands of concurrent callers that travel together.
+//!
+//! Few commands go at once, each in a message of its own, sent by its caller's task. Where there are more than that
+//! pays for, they gather while messages are under way, and leave as one batch when one of these is back: there is no
+//! timer, and nothing waits for others to come. How many messages may be under way adapts (`pace.rs`). A message that
+//! others wait for is sent by a task of its own, as a caller may be slow to look after its own, or go.
+//!
+//! Each node has a lane for what reads and one for what writes, so that neither a slow node nor a slow write keeps a
+//! read elsewhere waiting. A row of a batch has its own policy, its own answer and its own error, as if it had gone
+//! by itself. Reads of one key that wait are one read: whoever joins it began before it was sent.
+
+mod batch;
+mod lane;
+mod nodes;
+mod pace;
+mod work;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use aerospike::{BatchOperation, BatchPolicy, Key};
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+
+use super::Connected;
+use crate::settings::Access;
+use crate::store::{StoreError, Traffic};
+use lane::{Job, Lane, Step};
+pub(super) use nodes::Nodes;
+pub(super) use work::{Get, Run};
+
+/// What is merged.
+pub(super) trait Work: Send + Sized + 'static {
+    type Answer: Clone + Send + 'static;
+    /// Whether it may change anything.
+    const WRITES: bool;
+
+    /// The bytes that it sends beside its key.
+    fn bytes(&self) -> usize;
+    fn row(self, on: &Connected, key: Key) -> BatchOperation;
+    fn policy(on: &Connected) -> &BatchPolicy;
+    /// What became of a row; `None` if it is to go again, by itself, which no write does.
+    fn answer(row: aerospike::Result<aerospike::Record>) -> Option<Self::Answer>;
+    /// What the answer weighs, where that tells what the next will.
+    fn weight(answer: &Self::Answer) -> Option<usize>;
+    fn failed(error: StoreError) -> Self::Answer;
+    fn lane(lanes: &Lanes) -> &Arc<Lane<Self>>;
+    /// The same once more; no write is sent twice.
+    fn again() -> Option<Self>;
+    fn alone(self, on: &Connected, key: Key) -> impl Future<Output = Self::Answer> + Send;
+}
+
+/// The two lanes of a node.
+pub(super) struct Lanes {
+    reads: Arc<Lane<Get>>,
+    writes: Arc<Lane<Run>>,
+}
+
+/// What all lanes have in common.
+pub(super) struct Merger {
+    runtime: Handle,
+    is_on: bool,
+    /// How many messages may be under way, if somebody has said it.
+    messages: Option<usize>,
+    /// How long a command may wait for its turn.
+    patience: Duration,
+    pub counts: Counts,
+}
+
+/// See [`Traffic`].
+#[derive(Default)]
+pub(super) struct Counts {
+    merged: AtomicU64,
+    batches: AtomicU64,
+    joined: AtomicU64,
+    queued_micros: AtomicU64,
+}
+
+impl Counts {
+    pub fn traffic(&self) -> Traffic {
+        Traffic {
+            merged: self.merged.load(Relaxed),
+            batches: self.batches.load(Relaxed),
+            joined: self.joined.load(Relaxed),
+            queued_micros: self.queued_micros.load(Relaxed),
+        }
+    }
+}
+
+/// What a command waits for.
+pub(super) enum Way<W: Work> {
+    /// It went with others, and this came back.
+    Back(W::Answer),
+    /// It went with others, to no avail, and is to go by itself.
+    Again(Key),
+}
+
+/// A message under way. When it ends, what waited goes.
+pub(super) struct Turn<W: Work> {
+    on: Arc<Connected>,
+    lane: Arc<Lane<W>>,
+    commands: usize,
+}
+
+impl<W: Work> Turn<W> {
+    /// Its commands are answered; those who waited for them may come again before it ends.
+    fn done(&mut self, callers: usize) {
+        self.lane.done(std::mem::take(&mut self.commands), callers);
+    }
+}
+
+impl<W: Work> Drop for Turn<W> {
+    fn drop(&mut self) {
+        go(&self.on, &self.lane, self.lane.back(self.commands));
+    }
+}
+
+impl Merger {
+    /// In this runtime.
+    pub fn here(access: &Access) -> Self {
+        Merger {
+            runtime: Handle::current(),
+            is_on: access.merge,
+            messages: (access.merge_messages > 0).then_some(access.merge_messages),
+            patience: access.timeout,
+            counts: Counts::default(),
+        }
+    }
+
+    fn lanes(&self) -> Lanes {
+        Lanes {
+            reads: Lane::new(self.messages, self.patience),
+            writes: Lane::new(self.messages, self.patience),
+        }
+    }
+}
+
+impl Connected {
+    /// Runs a command, by itself or with others.
+    pub(super) async fn run<W: Work>(self: &Arc<Self>, key: Key, work: W) -> W::Answer {
+        if !self.merger.is_on {
+            return work.alone(self, key).await;
+        }
+        let lanes = self.nodes.of(&key);
+        let lane = W::lane(&lanes);
+        let _here = lane.here();
+        let way = match lane.arrive(key, work).await {
+            Ok(Step::Go(key, work)) => {
+                let answer = work.alone(self, key).await;
+                lane.went();
+                return answer;
+            }
+            Ok(Step::Joined(answer)) => {
+                self.merger.counts.joined.fetch_add(1, Relaxed);
+                wait(answer).await
+            }
+            Ok(Step::Queued(answer, ready)) => {
+                go(self, lane, ready);
+                wait(answer).await
+            }
+            Err(error) => Way::Back(W::failed(error)),
+        };
+        match way {
+            Way::Back(answer) => answer,
+            Way::Again(key) => match W::again() {
+                Some(work) => work.alone(self, key).await,
+                None => W::failed(StoreError::doubtful("the server gave this command no answer")),
+            },
+        }
+    }
+}
+
+/// Without an answer the batch was dropped, and that the runtime does when it ends.
+async fn wait<W: Work>(answer: oneshot::Receiver<Way<W>>) -> Way<W> {
+    answer.await.unwrap_or_else(|_| {
+        let ended = "the runtime that this cache was opened in has ended";
+        let lost = if W::WRITES { StoreError::doubtful } else { StoreError::unavailable };
+        Way::Back(W::failed(lost(ended)))
+    })
+}
+
+/// Sends what may go.
+fn go<W: Work>(on: &Arc<Connected>, lane: &Arc<Lane<W>>, ready: Vec<Vec<Job<W>>>) {
+    for jobs in ready {
+        let turn = Turn { on: Arc::clone(on), lane: Arc::clone(lane), commands: jobs.len() };
+        on.merger.runtime.spawn(batch::travel(turn, jobs));
+    }
+}

@@ -1,0 +1,227 @@
+//! How many messages to a node may be under way at once: as many as were seen to be best.
+//!
+//! With few messages each has many commands, which spares work on both sides; with many, each command waits less for
+//! its turn. What is better depends on the machines, the network and the load, so it is tried: a choice is on for a
+//! window of commands, and what counts is how long a command was there on average, waiting and under way. The choices
+//! are compared at like load, and one that was worse is tried ever more seldom.
+
+use std::time::{Duration, Instant};
+
+/// The most messages under way. The first is no bound, so that all commands go by themselves.
+const CHOICES: [Option<usize>; 3] = [None, Some(8), Some(2)];
+/// Above so many commands at once they do not, as each wants a connection.
+const MANY: f64 = 128.0;
+/// Below so many commands at once none gains by going with others.
+const FEW: f64 = 8.0;
+/// Loads that are told apart: each is twice the one before.
+const LOADS: usize = 12;
+/// The fewest commands that are a window, and for each that is there at once.
+const WINDOW: u64 = 256;
+const WINDOW_EACH: u64 = 8;
+/// When nothing happened for so long, nobody was here: the last one is not seen to leave.
+const GAP: Duration = Duration::from_millis(50);
+/// Windows until a choice is tried that was not yet, one that was about as good, and one that was worse time and again.
+const FIRST: u64 = 8;
+const SOON: u64 = 64;
+const LATE: u64 = 8192;
+
+pub(super) struct Pace {
+    /// What somebody has chosen.
+    fixed: Option<usize>,
+    choice: usize,
+    load: usize,
+    /// Callers that are here, when last looked.
+    callers: usize,
+    window: Window,
+    /// How many windows there were.
+    windows: u64,
+    seen: [[Seen; CHOICES.len()]; LOADS],
+}
+
+struct Window {
+    last: Instant,
+    /// While at least one command was there.
+    busy: Duration,
+    /// The time that all commands spent here.
+    spent: Duration,
+    done: u64,
+    /// A window after a change of the choice has commands of both, and does not count.
+    counts: bool,
+}
+
+/// What was seen of a choice.
+#[derive(Clone, Copy, Default)]
+struct Seen {
+    /// How long a command was there, in seconds; unknown before the first window.
+    stay: Option<f64>,
+    /// When it is to be tried again, and how long it was left alone before.
+    due: u64,
+    pause: u64,
+}
+
+impl Window {
+    fn at(now: Instant, counts: bool) -> Self {
+        Window { last: now, busy: Duration::ZERO, spent: Duration::ZERO, done: 0, counts }
+    }
+}
+
+impl Pace {
+    /// With so many messages, or with as many as are seen to be best.
+    pub fn new(fixed: Option<usize>, now: Instant) -> Self {
+        let seen = [[Seen::default(); CHOICES.len()]; LOADS];
+        Pace {
+            fixed,
+            choice: 0,
+            load: 0,
+            callers: 0,
+            window: Window::at(now, false),
+            windows: 0,
+            seen,
+        }
+    }
+
+    /// The most messages that may be under way; without one all commands go by themselves.
+    pub fn messages(&self) -> Option<usize> {
+        self.fixed.or(CHOICES[self.choice])
+    }
+
+    /// So many callers are here from now on.
+    pub fn pass(&mut self, callers: usize, now: Instant) {
+        let passed = now.saturating_duration_since(self.window.last);
+        if let (Ok(there @ 1..), true) = (u32::try_from(self.callers), passed < GAP) {
+            self.window.busy += passed;
+            self.window.spent += passed * there;
+        }
+        self.window.last = now;
+        self.callers = callers;
+    }
+
+    /// So many commands are done.
+    pub fn done(&mut self, commands: usize, callers: usize, now: Instant) {
+        self.pass(callers, now);
+        self.window.done += commands as u64;
+        if self.window.done >= WINDOW.max(WINDOW_EACH * callers as u64) {
+            self.close(now);
+        }
+    }
+
+    fn close(&mut self, now: Instant) {
+        self.windows += 1;
+        let Window { busy, spent, done, counts, .. } = self.window;
+        #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+        let stay = spent.as_secs_f64() / done as f64;
+        let commands = spent.as_secs_f64() / busy.as_secs_f64().max(1e-9);
+        if counts {
+            self.learn(stay);
+        }
+        // A choice is judged by the load that it was made for: a bad one makes a load of its own.
+        let was_best = Some(self.choice) == self.best();
+        if was_best || self.best().is_none() {
+            self.load = near(self.load, commands);
+        }
+        let choice = if commands < FEW { 0 } else { self.choose(commands > MANY) };
+        self.window = Window::at(now, choice == self.choice);
+        self.choice = choice;
+    }
+
+    fn learn(&mut self, stay: f64) {
+        let nothing_known = self.best().is_none();
+        let seen = &mut self.seen[self.load];
+        if nothing_known {
+            for (nth, seen) in (1..).zip(&mut *seen) {
+                seen.due = self.windows + FIRST * nth;
+            }
+        }
+        let known = seen[self.choice].stay.map_or(stay, |known| 0.75 * known + 0.25 * stay);
+        seen[self.choice].stay = Some(known);
+        let best = self.best().and_then(|best| self.seen[self.load][best].stay).unwrap_or(known);
+        let seen = &mut self.seen[self.load][self.choice];
+        // The more often it was worse, the longer it is left alone.
+        seen.pause = if known > 1.1 * best { (seen.pause * 4).clamp(SOON, LATE) } else { SOON };
+        seen.due = self.windows + seen.pause;
+    }
+
+    fn choose(&self, many: bool) -> usize {
+        let first = usize::from(many);
+        let Some(best) = self.best().filter(|best| *best >= first) else { return usual(self.load) };
+        let seen = &self.seen[self.load];
+        let due = |choice: &usize| *choice != best && seen[*choice].due <= self.windows;
+        (first..CHOICES.len()).find(due).unwrap_or(best)
+    }
+
+    /// Of those that were tried at this load.
+    fn best(&self) -> Option<usize> {
+        let stays = self.seen[self.load].iter().enumerate();
+        let known = stays.filter_map(|(choice, seen)| Some((choice, seen.stay?)));
+        known.min_by(|one, other| one.1.total_cmp(&other.1)).map(|(choice, _)| choice)
+    }
+}
+
+/// The load of so many commands at once; the one that there was, where they are not far from it.
+fn near(load: usize, commands: f64) -> usize {
+    let is_far = |middle: f64| commands < 0.6 * middle || commands > 1.7 * middle;
+    let there = (0..LOADS).zip(0_u32..).find(|(at, _)| *at == load);
+    let middle = there.map_or(1.0, |(at, _)| 1.5 * f64::from(1_u32 << at));
+    if !is_far(middle) {
+        return load;
+    }
+    (0..LOADS - 1).find(|at| commands < f64::from(2_u32 << at)).unwrap_or(LOADS - 1)
+}
+
+/// What is good on a machine that is busy, before anything is known.
+fn usual(load: usize) -> usize {
+    if load < 4 { 0 } else { CHOICES.len() - 1 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `callers` that come again as soon as they are answered, for so many messages; a message takes `each` for
+    /// being one and `row` for each command, of which `at_once` are worked on at the same time. How many messages may
+    /// be under way in the end, when nothing is tried.
+    fn settles(callers: usize, each: Duration, row: Duration, at_once: usize) -> Option<usize> {
+        let mut now = Instant::now();
+        let mut pace = Pace::new(None, now);
+        let mut choices = [0_u32; CHOICES.len()];
+        for _ in 0..200_000 {
+            let messages = pace.messages().unwrap_or(callers).min(callers);
+            choices[pace.choice] += 1;
+            // All messages have an equal share; a round is when all are back.
+            let commands = callers.div_ceil(messages);
+            let rounds = messages.div_ceil(at_once);
+            let took =
+                (each + row * u32::try_from(commands).unwrap()) * u32::try_from(rounds).unwrap();
+            pace.pass(callers, now);
+            now += took;
+            pace.done(callers, callers, now);
+        }
+        let most = (0..CHOICES.len()).max_by_key(|choice| choices[*choice]).unwrap();
+        assert!(choices[most] > 190_000, "it tries too often: {choices:?}");
+        CHOICES[most]
+    }
+
+    #[test]
+    fn where_messages_are_dear_few_are_sent_and_where_the_way_is_long_many() {
+        let (dear, cheap) = (Duration::from_micros(20), Duration::from_micros(1));
+        // One at a time is worked on, and being a message is what costs.
+        assert_eq!(settles(120, dear, cheap, 1), Some(2));
+        assert_eq!(settles(16, dear, cheap, 1), Some(2));
+        assert_eq!(settles(512, dear, cheap, 1), Some(2));
+        // All are worked on at once, and a row costs as much as a message.
+        assert_eq!(settles(64, cheap, dear, 64), None);
+        assert_eq!(settles(4, dear, cheap, 1), None, "few go by themselves");
+    }
+
+    #[test]
+    fn what_somebody_has_chosen_stays() {
+        let mut now = Instant::now();
+        let mut pace = Pace::new(Some(5), now);
+        for _ in 0..10_000 {
+            now += Duration::from_micros(10);
+            pace.pass(100, now);
+            pace.done(100, 100, now);
+            assert_eq!(pace.messages(), Some(5));
+        }
+    }
+}

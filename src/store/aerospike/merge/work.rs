@@ -1,0 +1,161 @@
+//! What goes: by itself, or as a row of a batch.
+
+use std::sync::Arc;
+
+use aerospike::operations::{Operation, get, get_bin, put, touch};
+use aerospike::{
+    BatchOperation, BatchPolicy, BatchWritePolicy, Bins, Error, ErrorKind, Key, Record,
+    Result as Sent, ResultCode,
+};
+
+use super::lane::Lane;
+use super::{Lanes, Work};
+use crate::store::aerospike::bins::Reader;
+use crate::store::aerospike::codes::root;
+use crate::store::aerospike::commands::{Plan, Work as Does};
+use crate::store::aerospike::{AerospikeStore, Connected};
+use crate::store::{Answer, Read, StoreError};
+
+/// A plain read.
+pub(in super::super) struct Get;
+
+/// A command that writes. Boxed, as it is large and handed on often.
+pub(in super::super) struct Run(pub Box<Plan>);
+
+impl Work for Get {
+    type Answer = Result<Read, StoreError>;
+    const WRITES: bool = false;
+
+    fn bytes(&self) -> usize {
+        0
+    }
+
+    fn row(self, on: &Connected, key: Key) -> BatchOperation {
+        BatchOperation::read(&on.each, key, Bins::All)
+    }
+
+    fn policy(on: &Connected) -> &BatchPolicy {
+        &on.batch
+    }
+
+    /// Where a single read is refused for the moment the client sends it a second time; of a row it does not.
+    fn answer(row: Sent<Record>) -> Option<Self::Answer> {
+        use ResultCode::{DeviceOverload, KeyBusy, PartitionUnavailable, Timeout};
+        let for_now = |error: &Error| {
+            let code = error.server_result_code();
+            matches!(code, Some(Timeout | PartitionUnavailable | KeyBusy | DeviceOverload))
+        };
+        let again = row.as_ref().is_err_and(|error| for_now(error) || is_of_the_batch(error));
+        (!again).then(|| AerospikeStore::read(row))
+    }
+
+    fn weight(answer: &Self::Answer) -> Option<usize> {
+        match answer {
+            Ok(Read::Hit(hit)) => Some(hit.value.as_ref().map_or(0, bytes::Bytes::len)),
+            _ => None,
+        }
+    }
+
+    fn failed(error: StoreError) -> Self::Answer {
+        Err(error)
+    }
+
+    fn lane(lanes: &Lanes) -> &Arc<Lane<Self>> {
+        &lanes.reads
+    }
+
+    fn again() -> Option<Self> {
+        Some(Get)
+    }
+
+    async fn alone(self, on: &Connected, key: Key) -> Self::Answer {
+        let read = on.client.get(&on.read, &key, Bins::All).await;
+        AerospikeStore::read(read.inspect_err(|error| on.forgive(error)))
+    }
+}
+
+impl Work for Run {
+    type Answer = Result<Answer<Option<Reader>>, StoreError>;
+    const WRITES: bool = true;
+
+    fn bytes(&self) -> usize {
+        self.0.bytes
+    }
+
+    /// In a batch a server refuses to write and to read all bins, so those that are wanted are named.
+    fn row(self, _: &Connected, key: Key) -> BatchOperation {
+        let Plan { work, policy, answer, .. } = *self.0;
+        let mut operations = match work {
+            Does::Put(bins) => bins.iter().map(put).collect(),
+            Does::Operate(operations) => operations,
+            Does::Touch => vec![touch()],
+        };
+        operations.extend(answer.iter().map(|bin| get_bin(*bin)));
+        let policy = BatchWritePolicy {
+            record_exists_action: policy.record_exists_action,
+            generation_policy: policy.generation_policy,
+            commit_level: policy.commit_level,
+            generation: policy.generation,
+            expiration: policy.expiration,
+            durable_delete: policy.durable_delete,
+            filter_expression: policy.base_policy.filter_expression,
+            ..BatchWritePolicy::default()
+        };
+        BatchOperation::write(&policy, key, operations)
+    }
+
+    fn policy(on: &Connected) -> &BatchPolicy {
+        &on.batch_of_writes
+    }
+
+    fn answer(row: Sent<Record>) -> Option<Self::Answer> {
+        Some(AerospikeStore::answered(row.map(|record| Some(Reader::of_row(record)))))
+    }
+
+    fn weight(_: &Self::Answer) -> Option<usize> {
+        None
+    }
+
+    fn failed(error: StoreError) -> Self::Answer {
+        Err(error)
+    }
+
+    fn lane(lanes: &Lanes) -> &Arc<Lane<Self>> {
+        &lanes.writes
+    }
+
+    fn again() -> Option<Self> {
+        None
+    }
+
+    async fn alone(self, on: &Connected, key: Key) -> Self::Answer {
+        AerospikeStore::answered(self.0.send(on, &key).await)
+    }
+}
+
+impl Plan {
+    async fn send(self: Box<Self>, on: &Connected, key: &Key) -> Sent<Option<Reader>> {
+        let Plan { work, policy, .. } = *self;
+        let operations: Vec<Operation> = match work {
+            // One that was applied answers nothing.
+            Does::Put(bins) => {
+                let sent = on.client.put(&policy, key, &bins).await.map(|()| None);
+                return sent.inspect_err(|error| on.forgive(error));
+            }
+            // Ends with a read of what is left: all the bins there are. Without it the client would have the
+            // server answer each operation by itself.
+            Does::Operate(operations) => operations.into_iter().chain([get()]).collect(),
+            Does::Touch => vec![touch()],
+        };
+        let sent = on.client.operate(&policy, key, &operations).await;
+        sent.inspect_err(|error| on.forgive(error)).map(|record| Some(Reader(record)))
+    }
+}
+
+/// Whether the server takes no batch now, or the batch as a whole brought nothing that can be read.
+fn is_of_the_batch(error: &Error) -> bool {
+    use ResultCode::{BatchDisabled, BatchMaxRequestsExceeded, BatchQueuesFull};
+    let code = error.server_result_code();
+    matches!(code, Some(BatchDisabled | BatchMaxRequestsExceeded | BatchQueuesFull))
+        || matches!(root(error).kind(), ErrorKind::BadResponse)
+}
