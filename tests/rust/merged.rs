@@ -186,12 +186,26 @@ async fn each_write_of_a_batch_without_an_answer_is_in_doubt_and_each_read_is_re
 #[tokio::test]
 async fn a_server_that_takes_no_batch_is_asked_one_by_one() {
     let (server, cache) = one_at_a_time("").await;
+    let keys = ["first", "a", "b", "c"];
+    for key in keys {
+        put(&cache, key, key).await;
+    }
     let gate = hold(&server, Kind::Read);
     server.faults().add(Rule::new(Action::Fail(Code::BATCH_DISABLED)).on(Kind::Batch).always());
-    let mut reads = begin(["first", "a", "b", "c"].map(|key| cache.get(key)));
+    let mut reads = begin(keys.map(|key| cache.get(key)));
     reach(&gate, &mut reads).await;
     gate.open();
-    assert!(reads.await.into_iter().all(|read| read.unwrap().is_none()));
+    assert!(reads.await.into_iter().all(|read| read.unwrap().is_some()));
+
+    // Of the writes nothing was done, and that is what they hear.
+    let gate = hold(&server, Kind::Write);
+    let mut writes = begin(keys.map(|key| set(&cache, key, "new")));
+    reach(&gate, &mut writes).await;
+    gate.open();
+    for refused in writes.await.drain(1..) {
+        let refused = refused.unwrap_err().to_string();
+        assert!(refused.contains("takes no batch now"), "{refused}");
+    }
 }
 
 #[tokio::test]

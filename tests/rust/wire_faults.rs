@@ -161,11 +161,22 @@ async fn a_packet_that_is_applied_after_all_is_over_stores_nothing_old() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn thousands_of_faults_at_random_serve_nothing_stale() {
+    faults_at_random("merge=false", 0.006).await;
+}
+
+/// A message has several commands, so there are fewer, and more of them go wrong.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_faults_at_random_serve_nothing_stale_where_commands_travel_together() {
+    let merged = faults_at_random("merge_messages=2", 0.015).await;
+    assert!(merged > 1000, "{merged} commands went with others");
+}
+
+async fn faults_at_random(way: &str, share: f64) -> u64 {
     const CALLERS: u64 = 48;
     const CALLS: u64 = 400;
     const KEYS: u64 = 24;
     let server = start(Clock::system()).await;
-    let cache = connect(&server, &options()).await.unwrap();
+    let cache = connect(&server, &format!("{}&{way}", options())).await.unwrap();
     let sources: Arc<Vec<Counter>> = Arc::new((0..KEYS).map(|_| Counter::default()).collect());
     let faults: Vec<_> = actions()
         .into_iter()
@@ -173,7 +184,7 @@ async fn thousands_of_faults_at_random_serve_nothing_stale() {
         .map(|action| {
             let unlucky = Rule::new(action)
                 .always()
-                .when(|request| request.kind != Kind::Info && rand::rng().random_bool(0.006));
+                .when(move |request| request.kind != Kind::Info && rand::rng().random_bool(share));
             server.faults().add(unlucky)
         })
         .collect();
@@ -207,6 +218,7 @@ async fn thousands_of_faults_at_random_serve_nothing_stale() {
     assert!(injected > 1000, "{injected} faults");
     let stats = cache.stats();
     assert!(stats.hits > 0 && stats.commits_stored > 0 && stats.fills_stored > 0);
+    stats.merged
 }
 
 /// The circuit breaker: a server that answers nothing costs the first reads their time-outs, and the

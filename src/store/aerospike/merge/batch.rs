@@ -11,6 +11,7 @@ use tokio::sync::oneshot::Sender;
 use tokio::task::yield_now;
 
 use super::lane::{Callers, Job};
+use super::work::is_of_the_batch;
 use super::{Turn, Way, Work};
 use crate::panics;
 use crate::store::StoreError;
@@ -65,13 +66,19 @@ fn share<W: Work>(
     whole: Option<&Error>,
 ) -> Option<usize> {
     let (mut weight, mut weighed) = (0, 0);
+    // A server that refuses a batch tells it of one row, and of the others nothing.
+    let refusal =
+        rows.iter().filter_map(BatchOperation::error).find(|error| is_of_the_batch(error));
+    let refusal = refusal.cloned();
+    let whole = whole.or(refusal.as_ref());
     for (row, callers) in rows.into_iter().zip(callers) {
         let mut row = row.into_batch_record();
         let answer = match (row.record.take(), row.error().or(whole)) {
             (Some(record), _) => W::answer(Ok(record)),
             (None, Some(error)) => W::answer(Err(error.clone())),
-            // The client has something for each row.
-            (None, None) => Some(W::failed(StoreError::doubtful("the batch left no answer"))),
+            (None, None) => {
+                W::WRITES.then(|| W::failed(StoreError::doubtful("the batch left no answer")))
+            }
         };
         if let Some(bytes) = answer.as_ref().and_then(W::weight) {
             weight += bytes;

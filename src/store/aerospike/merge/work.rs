@@ -153,7 +153,7 @@ impl Plan {
 }
 
 /// Whether the server takes no batch now, or the batch as a whole brought nothing that can be read.
-fn is_of_the_batch(error: &Error) -> bool {
+pub(super) fn is_of_the_batch(error: &Error) -> bool {
     use ResultCode::{BatchDisabled, BatchMaxRequestsExceeded, BatchQueuesFull};
     let code = error.server_result_code();
     matches!(code, Some(BatchDisabled | BatchMaxRequestsExceeded | BatchQueuesFull))
