@@ -105,7 +105,7 @@ fn header() {
     let mut builder = cbindgen::Builder::new().with_config(config);
     for file in [
         "numbers", "abi", "error", "handles", "results", "live", "cache", "calls", "queue",
-        "submit", "stats", "log",
+        "submit", "peek", "stats", "log",
     ] {
         let file = PathBuf::from(&root).join("src/ffi").join(file).with_extension("rs");
         builder = builder.with_src(file);

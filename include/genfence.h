@@ -1275,6 +1275,20 @@ int32_t gf_start(const struct gf_cache *cache,
                  size_t result_size);
 
 /*
+ Looks whether the value of a key is at hand in the embedded store (`memory://`). GF_HIT: `result` has it, is to be
+ freed, and it counts as a hit. GF_MISS says nothing, not even that the arguments are right, and nothing was
+ written: ask with gf_start or a call that waits. Any thread; it neither blocks nor fails.
+
+ SAFETY:
+ `cache` is NULL or alive; `key` is readable; `result` is NULL or has `result_size` bytes (sizeof(gf_result)) and may
+ be written.
+ */
+int32_t gf_peek(const struct gf_cache *cache,
+                struct gf_slice key,
+                struct gf_result *result,
+                size_t result_size);
+
+/*
  Counts. Any thread. Returns GF_DONE, GF_E_INVALID for NULL, GF_E_ABI where `struct_size` is not one
  that this library knows.
 

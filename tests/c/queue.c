@@ -260,6 +260,10 @@ static void started(void) {
   gf_result result, none;
   size_t count;
   gf_op op = keyed(GF_OP_LOOKUP, "k", 7);
+  gf_stats stats = {.struct_size = sizeof stats};
+  SAME(gf_peek(cache, text("k"), &result, sizeof result), GF_MISS);
+  SAME(gf_stats_read(cache, &stats), GF_DONE);
+  SAME(stats.hits + stats.misses, 0);
   SAME(gf_start(cache, queue, &op, sizeof op, &result, sizeof result), GF_LEASED);
   SAME(result.user_data, 7);
   gf_lease *held = result.lease;
@@ -283,10 +287,23 @@ static void started(void) {
   CHECK(holds(&result, "v"));
   gf_result_free(&result);
 
+  /* A look is a hit, and counts as one; under a reservation there is nothing to be seen. */
+  SAME(gf_stats_read(cache, &stats), GF_DONE);
+  uint64_t hits = stats.hits, misses = stats.misses;
+  SAME(gf_peek(cache, text("k"), &result, sizeof result), GF_HIT);
+  SAME(result.status, GF_HIT);
+  CHECK(holds(&result, "v"));
+  gf_result_free(&result);
+  SAME(gf_peek(cache, text("none"), &result, sizeof result), GF_MISS);
+  SAME(gf_stats_read(cache, &stats), GF_DONE);
+  SAME(stats.hits, hits + 1);
+  SAME(stats.misses, misses);
+
   op.op = GF_OP_RESERVE;
   SAME(gf_start(cache, queue, &op, sizeof op, &result, sizeof result), GF_RESERVED);
   gf_op commit = keyed(GF_OP_COMMIT, "", 9);
   commit.reservation = result.reservation, commit.value = text("w");
+  SAME(gf_peek(cache, text("k"), &none, sizeof none), GF_MISS);
   SAME(gf_start(cache, queue, &commit, sizeof commit, &none, sizeof none), GF_STORED);
   gf_result_free(&result);
   SAME(pending(), 0);

@@ -39,7 +39,7 @@ public sealed partial class GenfenceCache
         CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(factory);
-        return LoadForAllAsync(key, new PlainLoader<T>(factory), serializer ?? Serializer<T>(), 0, cancellationToken);
+        return GetOrLoadAsync(key, new PlainLoader<T>(factory), serializer ?? Serializer<T>(), 0, cancellationToken);
     }
 
     /// <inheritdoc cref="GetOrFillAsync{T}(CacheKey, Func{CancellationToken, ValueTask{T}}, IGenfenceSerializer{T}, CancellationToken)"/>
@@ -59,7 +59,7 @@ public sealed partial class GenfenceCache
     {
         ArgumentNullException.ThrowIfNull(factory);
         var loader = new StateLoader<TState, T>(state, factory);
-        return LoadForAllAsync(key, loader, serializer ?? Serializer<T>(), 0, cancellationToken);
+        return GetOrLoadAsync(key, loader, serializer ?? Serializer<T>(), 0, cancellationToken);
     }
 
     /// <inheritdoc cref="GetOrFillAsync{T}(CacheKey, Func{CancellationToken, ValueTask{T}}, IGenfenceSerializer{T}, CancellationToken)"/>
@@ -76,7 +76,7 @@ public sealed partial class GenfenceCache
         CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(factory);
-        return LoadForAllAsync(key, new FreshLoader<T>(factory), serializer ?? Serializer<T>(), 0, cancellationToken);
+        return GetOrLoadAsync(key, new FreshLoader<T>(factory), serializer ?? Serializer<T>(), 0, cancellationToken);
     }
 
     /// <inheritdoc cref="GetOrFillAsync{T}(CacheKey, Func{CancellationToken, ValueTask{T}}, IGenfenceSerializer{T}, CancellationToken)"/>
@@ -97,7 +97,7 @@ public sealed partial class GenfenceCache
     {
         ArgumentNullException.ThrowIfNull(factory);
         var loader = new FreshStateLoader<TState, T>(state, factory);
-        return LoadForAllAsync(key, loader, serializer ?? Serializer<T>(), 0, cancellationToken);
+        return GetOrLoadAsync(key, loader, serializer ?? Serializer<T>(), 0, cancellationToken);
     }
 
     /// <summary>
@@ -111,7 +111,7 @@ public sealed partial class GenfenceCache
         IGenfenceSerializer<T>? serializer,
         bool isUnread,
         CancellationToken cancellationToken) =>
-        LoadForAllAsync(
+        GetOrLoadAsync(
             key,
             new StateLoader<TState, T>(state, factory),
             serializer ?? Serializer<T>(),

@@ -14,6 +14,13 @@ public sealed partial class GenfenceCache
     /// <param name="serializer">Of the value.</param>
     /// <param name="flags">Of the load, and of what is loaded.</param>
     /// <param name="cancellation">Of this caller.</param>
+    private ValueTask<T?> GetOrLoadAsync<TLoader, T>(
+        CacheKey key, TLoader loader, IGenfenceSerializer<T> serializer, uint flags, CancellationToken cancellation)
+        where TLoader : struct, ILoader<T> =>
+        (flags & Flags.Unread) == 0 && TryHit(key, serializer, cancellation, out var value)
+            ? new(value)
+            : LoadForAllAsync(key, loader, serializer, flags, cancellation);
+
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     private async ValueTask<T?> LoadForAllAsync<TLoader, T>(
         CacheKey key, TLoader loader, IGenfenceSerializer<T> serializer, uint flags, CancellationToken cancellation)

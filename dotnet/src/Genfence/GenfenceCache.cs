@@ -143,13 +143,24 @@ public sealed partial class GenfenceCache : IAsyncDisposable, IDisposable
     /// Whether there was a value; not, where the source is known to have nothing (<see cref="GetAsync"/> tells
     /// them apart).
     /// </returns>
-    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
-    public async ValueTask<bool> TryGetAsync(
+    public ValueTask<bool> TryGetAsync(
         CacheKey key, IBufferWriter<byte> target, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(target);
-        var found = await Connection.Submit(new Request(Op.Get) { Key = key }, cancellationToken)
-            .ConfigureAwait(false);
+        return Connection.TryHit(key, cancellationToken, out var hit)
+            ? new(WriteAndFree(ref hit, target))
+            : TryGetSlowlyAsync(key, target, cancellationToken);
+    }
+
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
+    private async ValueTask<bool> TryGetSlowlyAsync(CacheKey key, IBufferWriter<byte> target, CancellationToken cancellation)
+    {
+        var found = await Connection.Submit(new Request(Op.Get) { Key = key }, cancellation).ConfigureAwait(false);
+        return WriteAndFree(ref found, target);
+    }
+
+    private static bool WriteAndFree(ref NativeResult found, IBufferWriter<byte> target)
+    {
         try
         {
             found.ThrowIfFailed();
@@ -200,12 +211,32 @@ public sealed partial class GenfenceCache : IAsyncDisposable, IDisposable
     /// </returns>
     public ValueTask<(bool Found, T? Value)> TryGetAsync<T>(
         CacheKey key, IGenfenceSerializer<T>? serializer = null, CancellationToken cancellationToken = default) =>
-        TryReadAsync(new Request(Op.Get) { Key = key }, serializer ?? Serializer<T>(), cancellationToken);
+        TryHit(key, serializer ??= Serializer<T>(), cancellationToken, out var value)
+            ? new((true, value))
+            : TryReadAsync(new Request(Op.Get) { Key = key }, serializer, cancellationToken);
 
     /// <summary>As <c>TryGetAsync</c>, except that a store that gives no answer is an exception in any case.</summary>
     internal ValueTask<(bool Found, T? Value)> TryGetStrictlyAsync<T>(
         CacheKey key, IGenfenceSerializer<T> serializer, CancellationToken cancellationToken) =>
         TryReadAsync(new Request(Op.Get) { Key = key, Flags = Flags.Strict }, serializer, cancellationToken);
+
+    /// <summary>The value, if it is had without waiting, and can be read.</summary>
+    private bool TryHit<T>(in CacheKey key, IGenfenceSerializer<T> serializer, CancellationToken cancellation, out T? value)
+    {
+        value = default;
+        if (!Connection.TryHit(key, cancellation, out var hit))
+        {
+            return false;
+        }
+        try
+        {
+            return TryRead(hit, serializer, out value);
+        }
+        finally
+        {
+            hit.Free();
+        }
+    }
 
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     private async ValueTask<(bool Found, T? Value)> TryReadAsync<T>(

@@ -141,6 +141,7 @@ public sealed partial class Reservation : IDisposable
         }
     }
 
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     private async ValueTask<int> UseAsync(Request request, CancellationToken cancellation)
     {
         ThrowIfDisposed();

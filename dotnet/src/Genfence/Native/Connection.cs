@@ -1,5 +1,6 @@
 using System.Buffers;
 using System.Diagnostics;
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 
 namespace Genfence.Native;
@@ -23,12 +24,14 @@ internal sealed unsafe class Connection
     private readonly OperationPool _pool = new();
     private readonly TaskCompletionSource _drained = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly object _gate = new();
+    private readonly bool _isEmbedded;
     private int _closing;
     private int _updates;
 
-    private Connection(nint cache)
+    private Connection(nint cache, bool isEmbedded)
     {
         _cache = new CacheHandle(cache);
+        _isEmbedded = isEmbedded;
         _queue = new QueueHandle(Methods.gf_queue_new());
         new Thread(TakeCompletions) { IsBackground = true, Name = "genfence completions" }.Start();
     }
@@ -42,7 +45,7 @@ internal sealed unsafe class Connection
     {
         nint cache = 0;
         With(url, workerThreads, prefix, Methods.gf_open, &cache);
-        return new Connection(cache);
+        return new Connection(cache, url.StartsWith("memory://", StringComparison.Ordinal));
     }
 
     /// <summary>Checks what can be checked without connecting.</summary>
@@ -102,6 +105,34 @@ internal sealed unsafe class Connection
             throw new GenfenceException(
                 $"the native library speaks version {major} of its interface, and this program "
                 + $"{Methods.AbiMajor}: deploy the one that came with this package");
+        }
+    }
+
+    /// <summary>
+    /// Looks whether there is a value that is had without waiting: a hit of the embedded store. The result is the
+    /// caller's to free. If not, nothing is known, and nothing was counted.
+    /// </summary>
+    [SkipLocalsInit]
+    public bool TryHit(in CacheKey key, CancellationToken cancellation, out NativeResult hit)
+    {
+        Unsafe.SkipInit(out hit);
+        var size = key.MaxBytes;
+        if (!_isEmbedded || size > KeyOnStack || cancellation.IsCancellationRequested || IsClosed)
+        {
+            return false;
+        }
+        var bytes = stackalloc byte[KeyOnStack];
+        var slice = new NativeSlice { Data = bytes, Length = (nuint)key.Write(new Span<byte>(bytes, KeyOnStack)) };
+        try
+        {
+            fixed (NativeResult* result = &hit)
+            {
+                return Methods.gf_peek(_cache, slice, result, (nuint)sizeof(NativeResult)) == Status.Hit;
+            }
+        }
+        catch (ObjectDisposedException)
+        {
+            return false;
         }
     }
 

@@ -78,6 +78,10 @@ internal static unsafe partial class Methods
         CacheHandle cache, NativeOp* op, nuint opSize, NativeResult* result, nuint resultSize);
 
     [LibraryImport(Library)]
+    public static partial int gf_peek(
+        CacheHandle cache, NativeSlice key, NativeResult* result, nuint resultSize);
+
+    [LibraryImport(Library)]
     public static partial int gf_queue_wait(
         QueueHandle queue, NativeResult* results, nuint capacity, nuint resultSize, long timeoutMs,
         nuint* count);

@@ -18,6 +18,8 @@ const LOADS: usize = 12;
 /// The fewest commands that are a window, and for each that is there at once.
 const WINDOW: u64 = 256;
 const WINDOW_EACH: u64 = 8;
+/// The load from which on 8 messages have more than a few commands each: 32.
+const HALVES: usize = 5;
 /// When nothing happened for so long, nobody was here: the last one is not seen to leave.
 const GAP: Duration = Duration::from_millis(50);
 /// Windows until a choice is tried that was not yet, one that was about as good, and one that was worse time and again.
@@ -143,17 +145,20 @@ impl Pace {
 
     fn choose(&self, many: bool) -> usize {
         let first = usize::from(many);
+        let worth = |choice: &usize| self.load >= HALVES || CHOICES[*choice] != Some(8);
         let Some(best) = self.best().filter(|best| *best >= first) else { return usual(self.load) };
         let seen = &self.seen[self.load];
         let due = |choice: &usize| *choice != best && seen[*choice].due <= self.windows;
-        (first..CHOICES.len()).find(due).unwrap_or(best)
+        (first..CHOICES.len()).filter(worth).find(due).unwrap_or(best)
     }
 
     /// Of those that were tried at this load.
     fn best(&self) -> Option<usize> {
         let stays = self.seen[self.load].iter().enumerate();
         let known = stays.filter_map(|(choice, seen)| Some((choice, seen.stay?)));
-        known.min_by(|one, other| one.1.total_cmp(&other.1)).map(|(choice, _)| choice)
+        let (_, least) = known.clone().min_by(|one, other| one.1.total_cmp(&other.1))?;
+        // Of those that are as good, that with the fewest messages, which take the least CPU.
+        known.filter(|(_, stay)| *stay <= 1.05 * least).last().map(|(choice, _)| choice)
     }
 }
 
