@@ -156,6 +156,7 @@ public partial class BoundaryTests
                 _ when type == typeof(long) => "int64_t",
                 _ when type == typeof(ulong) => "uint64_t",
                 _ when type == typeof(nuint) => "size_t",
+                _ when type == typeof(NativeSlice) => "struct",
                 _ => type.Name,
             };
 

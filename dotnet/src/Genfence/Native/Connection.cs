@@ -122,15 +122,16 @@ internal sealed unsafe class Connection
             return false;
         }
         var bytes = stackalloc byte[KeyOnStack];
-        var slice = new NativeSlice { Data = bytes, Length = (nuint)key.Write(new Span<byte>(bytes, KeyOnStack)) };
         try
         {
+            var slice = new NativeSlice { Data = bytes, Length = (nuint)key.Write(new Span<byte>(bytes, KeyOnStack)) };
             fixed (NativeResult* result = &hit)
             {
                 return Methods.gf_peek(_cache, slice, result, (nuint)sizeof(NativeResult)) == Status.Hit;
             }
         }
-        catch (ObjectDisposedException)
+        // Whoever asks in earnest hears of it.
+        catch (Exception problem) when (problem is ObjectDisposedException or GenfenceInvalidException)
         {
             return false;
         }
