@@ -155,10 +155,10 @@ impl Pace {
     /// Of those that were tried at this load.
     fn best(&self) -> Option<usize> {
         let stays = self.seen[self.load].iter().enumerate();
-        let known = stays.filter_map(|(choice, seen)| Some((choice, seen.stay?)));
+        let mut known = stays.filter_map(|(choice, seen)| Some((choice, seen.stay?)));
         let (_, least) = known.clone().min_by(|one, other| one.1.total_cmp(&other.1))?;
         // Of those that are as good, that with the fewest messages, which take the least CPU.
-        known.filter(|(_, stay)| *stay <= 1.05 * least).last().map(|(choice, _)| choice)
+        known.rfind(|(_, stay)| *stay <= 1.05 * least).map(|(choice, _)| choice)
     }
 }
 
