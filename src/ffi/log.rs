@@ -71,6 +71,8 @@ pub unsafe extern "C" fn gf_log_set(level: i32, write: gf_log_fn, user_data: *mu
         // At once from one to the next, so that no line is lost between them.
         LEVEL.store(level, SeqCst);
         *LINES.write() = lines;
+        // A place that logs for the first time while a subscriber is being set takes it that there is none, for good.
+        tracing::callsite::rebuild_interest_cache();
         if let Some(last) = std::mem::replace(&mut *writer, next) {
             let _: thread::Result<()> = last.join();
         }
