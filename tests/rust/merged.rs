@@ -230,7 +230,7 @@ async fn a_caller_that_is_gone_when_its_turn_comes_keeps_no_other_waiting() {
     let gate = hold(&server, Kind::Write);
     let mut first = begin([set(&cache, "first", "v")]);
     reach(&gate, &mut first).await;
-    // The turn is handed to it while it is not looked at, and it goes without having taken it.
+    // It is sent while nobody looks after it, and its caller goes before the answer is there.
     let gone = begin([set(&cache, "gone", "v")]);
     gate.open();
     first.await;

@@ -99,6 +99,13 @@ pub(super) fn failure(error: Error, write: bool) -> NotDone {
     NotDone::Error(told.answered(u8::from(code).into()).because(error))
 }
 
+/// Whether the server refused for the moment, as one that is busy does (9, 11, 14, 18).
+pub(super) fn is_for_the_moment(error: &Error) -> bool {
+    use ResultCode::{DeviceOverload, KeyBusy, PartitionUnavailable, Timeout};
+    let code = error.server_result_code();
+    matches!(code, Some(Timeout | PartitionUnavailable | KeyBusy | DeviceOverload))
+}
+
 /// The error at the end of the chain: what it began with.
 pub(super) fn root(error: &Error) -> &Error {
     error.cause().map_or(error, root)

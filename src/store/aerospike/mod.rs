@@ -26,7 +26,7 @@ use aerospike::operations::exp::{ExpReadFlags, read_exp};
 use aerospike::operations::{Operation, get_bin};
 use aerospike::{
     BatchOperation, BatchPolicy, BatchReadPolicy, Bins, Client, Key, ReadPolicy,
-    Record as Answered, ResultCode, WritePolicy,
+    Record as Answered, WritePolicy,
 };
 use bytes::Bytes;
 
@@ -106,12 +106,7 @@ impl Connected {
     /// What an answer says does not count towards the circuit breaker: the client counts some (9, 11, 14, 18), so
     /// that one busy key would close off its whole node.
     fn forgive(&self, error: &aerospike::Error) {
-        use ResultCode::{DeviceOverload, KeyBusy, PartitionUnavailable, Timeout};
-        let counted = matches!(
-            error.server_result_code(),
-            Some(Timeout | PartitionUnavailable | KeyBusy | DeviceOverload)
-        );
-        let Some(told) = error.node().filter(|_| counted) else { return };
+        let Some(told) = error.node().filter(|_| codes::is_for_the_moment(error)) else { return };
         let nodes = self.client.nodes();
         if let Some(node) = nodes.iter().find(|node| node.to_string() == told) {
             node.reset_error_rate();

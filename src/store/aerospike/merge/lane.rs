@@ -153,9 +153,9 @@ impl<W: Work> Lane<W> {
     }
 
     /// A caller is there until it drops this.
-    pub fn here(self: &Arc<Self>) -> Here<W> {
+    pub fn here(&self) -> Here<'_, W> {
         self.callers.fetch_add(1, Relaxed);
-        Here(Arc::clone(self))
+        Here(self)
     }
 
     /// A command is done that went by itself.
@@ -197,9 +197,9 @@ impl<W: Work> Lane<W> {
 }
 
 /// A caller that is there.
-pub(in super::super) struct Here<W: Work>(Arc<Lane<W>>);
+pub(in super::super) struct Here<'l, W: Work>(&'l Lane<W>);
 
-impl<W: Work> Drop for Here<W> {
+impl<W: Work> Drop for Here<'_, W> {
     fn drop(&mut self) {
         self.0.callers.fetch_sub(1, Relaxed);
     }

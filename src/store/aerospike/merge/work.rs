@@ -11,7 +11,7 @@ use aerospike::{
 use super::lane::Lane;
 use super::{Lanes, Work};
 use crate::store::aerospike::bins::Reader;
-use crate::store::aerospike::codes::root;
+use crate::store::aerospike::codes::{is_for_the_moment, root};
 use crate::store::aerospike::commands::{Plan, Work as Does};
 use crate::store::aerospike::{AerospikeStore, Connected};
 use crate::store::{Answer, Read, StoreError};
@@ -40,12 +40,8 @@ impl Work for Get {
 
     /// Where a single read is refused for the moment the client sends it a second time; of a row it does not.
     fn answer(row: Sent<Record>) -> Option<Self::Answer> {
-        use ResultCode::{DeviceOverload, KeyBusy, PartitionUnavailable, Timeout};
-        let for_now = |error: &Error| {
-            let code = error.server_result_code();
-            matches!(code, Some(Timeout | PartitionUnavailable | KeyBusy | DeviceOverload))
-        };
-        let again = row.as_ref().is_err_and(|error| for_now(error) || is_of_the_batch(error));
+        let again =
+            row.as_ref().is_err_and(|error| is_for_the_moment(error) || is_of_the_batch(error));
         (!again).then(|| AerospikeStore::read(row))
     }
 
