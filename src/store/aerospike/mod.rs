@@ -158,16 +158,27 @@ impl AerospikeStore {
     }
 
     /// A read that finds nothing is an answer.
-    fn found(
-        read: aerospike::Result<impl Into<Option<Answered>>>,
-    ) -> Result<Option<Reader>, StoreError> {
+    fn found(read: aerospike::Result<Answered>) -> Result<Option<Reader>, StoreError> {
         match read {
-            Ok(record) => Ok(record.into().map(Reader)),
+            Ok(record) => Ok(Some(Reader(record))),
             Err(error) => match codes::failure(error, false) {
                 NotDone::Refused(_) => Ok(None),
                 NotDone::Error(error) => Err(error),
             },
         }
+    }
+}
+
+/// What came of a row of a batch: its own answer, or what befell the whole. `None` where neither is known.
+fn outcome(
+    row: BatchOperation,
+    whole: Option<&aerospike::Error>,
+) -> Option<aerospike::Result<Answered>> {
+    let mut row = row.into_batch_record();
+    match (row.record.take(), row.error().or(whole)) {
+        (Some(record), _) => Some(Ok(record)),
+        (None, Some(error)) => Some(Err(error.clone())),
+        (None, None) => None,
     }
 }
 
@@ -210,16 +221,7 @@ impl Store for AerospikeStore {
             Ok(answered) => answered,
             Err(error) => return vec![Err(error); keys.len()],
         };
-        let row = |read: BatchOperation| {
-            let row = read.into_batch_record();
-            let error = match (&row.record, row.error(), &whole) {
-                (Some(_), _, _) => None,
-                (None, Some(error), _) | (None, None, Err(error)) => Some(error.clone()),
-                (None, None, Ok(())) => return Ok(Read::Free),
-            };
-            let found = Self::found(error.map_or_else(|| Ok(row.record), Err))?;
-            found.map_or(Ok(Read::Free), |mut record| record.read())
-        };
+        let row = |read| outcome(read, whole.as_ref().err()).map_or(Ok(Read::Free), Self::read);
         reads.into_iter().map(row).collect()
     }
 

@@ -15,7 +15,7 @@ use super::work::is_of_the_batch;
 use super::{Turn, Way, Work};
 use crate::panics;
 use crate::store::StoreError;
-use crate::store::aerospike::Connected;
+use crate::store::aerospike::{Connected, outcome};
 
 /// Sends a batch, and tells each caller what came of it.
 pub(super) async fn travel<W: Work>(mut turn: Turn<W>, jobs: Vec<Job<W>>) {
@@ -72,13 +72,9 @@ fn share<W: Work>(
     let refusal = refusal.cloned();
     let whole = whole.or(refusal.as_ref());
     for (row, callers) in rows.into_iter().zip(callers) {
-        let mut row = row.into_batch_record();
-        let answer = match (row.record.take(), row.error().or(whole)) {
-            (Some(record), _) => W::answer(Ok(record)),
-            (None, Some(error)) => W::answer(Err(error.clone())),
-            (None, None) => {
-                W::WRITES.then(|| W::failed(StoreError::doubtful("the batch left no answer")))
-            }
+        let answer = match outcome(row, whole) {
+            Some(outcome) => W::answer(outcome),
+            None => W::WRITES.then(|| W::failed(StoreError::doubtful("the batch left no answer"))),
         };
         if let Some(bytes) = answer.as_ref().and_then(W::weight) {
             weight += bytes;
