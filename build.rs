@@ -97,15 +97,26 @@ fn header() {
          #define GF_VERSION_MAJOR {}\n#define GF_VERSION_MINOR {}\n#define GF_VERSION_PATCH {}\n\n\
          /* Options as they are by default: gf_options options = GF_OPTIONS_INIT; */\n\
          #define GF_OPTIONS_INIT \\\n  \
-         {{sizeof(gf_options), GF_ABI_MAJOR, GF_ABI_MINOR, 0, {{NULL, 0}}, {{0, 0, 0, 0, 0, 0}}}}",
+         {{sizeof(gf_options), GF_ABI_MAJOR, GF_ABI_MINOR, 0, {{NULL, 0}}, NULL, {{0, 0, 0, 0, 0}}}}",
         part(),
         part(),
         part()
     ));
     let mut builder = cbindgen::Builder::new().with_config(config);
     for file in [
-        "numbers", "abi", "error", "handles", "results", "live", "cache", "calls", "queue",
-        "submit", "peek", "stats", "log",
+        "numbers",
+        "abi",
+        "error",
+        "handles",
+        "results",
+        "live",
+        "cache",
+        "calls",
+        "queue/calls",
+        "submit",
+        "peek",
+        "stats",
+        "log",
     ] {
         let file = PathBuf::from(&root).join("src/ffi").join(file).with_extension("rs");
         builder = builder.with_src(file);

@@ -65,7 +65,7 @@
 
 /* Options as they are by default: gf_options options = GF_OPTIONS_INIT; */
 #define GF_OPTIONS_INIT \
-  {sizeof(gf_options), GF_ABI_MAJOR, GF_ABI_MINOR, 0, {NULL, 0}, {0, 0, 0, 0, 0, 0}}
+  {sizeof(gf_options), GF_ABI_MAJOR, GF_ABI_MINOR, 0, {NULL, 0}, NULL, {0, 0, 0, 0, 0}}
 
 /*
  The major version of this interface: it changes when a program must be compiled anew.
@@ -587,7 +587,7 @@ typedef struct gf_options {
    */
   uint32_t abi_minor;
   /*
-   Threads of this library's own, for all caches of the process: what the first gf_open says.
+   Threads of this library's own, for all caches of the process: what the first gf_open without a driver says.
    0: one for every two processors, at most 8. At most 256.
    */
   int32_t worker_threads;
@@ -597,9 +597,14 @@ typedef struct gf_options {
    */
   struct gf_slice prefix;
   /*
+   A queue of gf_queue_new_driving, whose waiting threads do all the work of this cache: connections, time-outs,
+   what goes on in the background. NULL: threads of the library's own do.
+   */
+  const struct gf_queue *driver;
+  /*
    Zero.
    */
-  uint64_t reserved[6];
+  uint64_t reserved[5];
 } gf_options;
 
 /*
@@ -1191,6 +1196,44 @@ int32_t gf_ready(const struct gf_cache *cache,
  A new queue, owned by the caller. Never NULL.
  */
 struct gf_queue *gf_queue_new(void);
+
+/*
+ A new queue that drives, owned by the caller: the caches that are opened with it (gf_options.driver) have no
+ threads. Whoever waits in gf_queue_wait does their work meanwhile: reads answers, keeps connections, ends what takes
+ too long. So an answer costs no hand-over between threads; commands still leave on the thread that submits them.
+
+ What such a thread owes: to come back, soon. While no thread waits nothing completes, no time-out passes, and
+ nothing goes on in the background. Nothing is lost: what has arrived is read by the next who waits, leases and
+ reservations end by the clock as if the process had paused, and the server's side has its own bounds. Calls that
+ wait (gf_get, gf_call, gf_open, gf_close) drive by themselves, and keep their bounds. With a timeout of 0 gf_queue_wait
+ does what is ready, and waits for nothing.
+
+ Freed after its caches: what a cache gives back in the background after that is not sent, and expires.
+
+ Returns GF_DONE and sets `queue`; or GF_E_INVALID, where the system has no descriptors left, too, and then `error`, if
+ it is not NULL, is set to a gf_error that the caller frees.
+
+ SAFETY:
+ `queue` may be written; `error` is NULL or may be written.
+ */
+int32_t gf_queue_new_driving(struct gf_queue **queue,
+                             struct gf_error **error);
+
+/*
+ A descriptor for an event loop (poll, epoll, kqueue, libuv, libevent): readable while gf_queue_wait has something to
+ give out, and for good once the queue is closed and empty. Read nothing from it, and do not close it: it is the
+ queue's, until gf_queue_free. When it is readable, call gf_queue_wait with a timeout of 0. Any thread; the same one
+ each time. A queue that drives has none, as nothing comes to it by itself.
+
+ Returns GF_DONE and sets `descriptor`; or an error, and then `error`, if it is not NULL, is set to a gf_error that the
+ caller frees: GF_E_INVALID, where the system has none left, too.
+
+ SAFETY:
+ `queue` is alive; `descriptor` may be written; `error` is NULL or may be written.
+ */
+int32_t gf_queue_fd(const struct gf_queue *queue,
+                    int32_t *descriptor,
+                    struct gf_error **error);
 
 /*
  Closes a queue: nothing more can be submitted to it. What was accepted still completes, and

@@ -5,6 +5,7 @@ use libc::{c_char, size_t};
 use super::error::gf_error;
 use super::handles::{gf_lease, gf_reservation};
 pub use super::numbers::*;
+use super::queue::gf_queue;
 
 /// Bytes that belong to the caller, and need only be there until the call returns. NULL goes with a
 /// length of 0 only.
@@ -41,14 +42,17 @@ pub struct gf_options {
     pub abi_major: u32,
     /// GF_ABI_MINOR, as the program was compiled.
     pub abi_minor: u32,
-    /// Threads of this library's own, for all caches of the process: what the first gf_open says.
+    /// Threads of this library's own, for all caches of the process: what the first gf_open without a driver says.
     /// 0: one for every two processors, at most 8. At most 256.
     pub worker_threads: i32,
     /// What every key begins with, where it is no UTF-8 and so cannot stand in the URL. Empty: as
     /// the URL says.
     pub prefix: gf_slice,
+    /// A queue of gf_queue_new_driving, whose waiting threads do all the work of this cache: connections, time-outs,
+    /// what goes on in the background. NULL: threads of the library's own do.
+    pub driver: *const gf_queue,
     /// Zero.
-    pub reserved: [u64; 6],
+    pub reserved: [u64; 5],
 }
 
 /// A value to be stored.
@@ -143,7 +147,8 @@ impl gf_options {
             abi_minor: GF_ABI_MINOR,
             worker_threads: 0,
             prefix: gf_slice::EMPTY,
-            reserved: [0; 6],
+            driver: std::ptr::null(),
+            reserved: [0; 5],
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Opening and closing a cache, and what it says of itself.
 
 use std::mem::{offset_of, size_of};
+use std::sync::Arc;
 use std::time::Duration;
 
 use libc::c_char;
@@ -10,7 +11,7 @@ use super::error::{Failure, gf_error};
 use super::fields::bytes_of;
 use super::guard::{self, guarded};
 use super::handles::gf_cache;
-use super::runtime;
+use super::runtime::{self, Runtime};
 use crate::{Builder, Cache};
 
 /// Fills options with what they are by default, and with the size and the version of this library. A
@@ -52,8 +53,12 @@ pub unsafe extern "C" fn gf_open(
         let (url, options) = unsafe { (text_of(url)?, read(options)?) };
         // SAFETY: by the function's own contract.
         let builder = unsafe { builder(&options) }?;
-        let runtime = runtime::get_or_start(options.worker_threads)?;
-        let opened = runtime::wait(runtime, true, Box::pin(builder.connect(url)))?;
+        // SAFETY: by the function's own contract.
+        let runtime = match unsafe { driver(&options) }? {
+            Some(runtime) => runtime,
+            None => runtime::pool(options.worker_threads)?,
+        };
+        let opened = runtime::wait(&runtime, true, Box::pin(builder.connect(url)))?;
         Ok(gf_cache::new(opened, runtime))
     });
     // SAFETY: each is NULL or may be written.
@@ -94,6 +99,25 @@ unsafe fn builder(options: &gf_options) -> Result<Builder, Failure> {
     let prefix = unsafe { bytes_of("prefix", options.prefix) }?;
     let builder = Cache::builder();
     Ok(if prefix.is_empty() { builder } else { builder.prefix(prefix) })
+}
+
+/// # Safety
+/// The driver is NULL or alive.
+unsafe fn driver(options: &gf_options) -> Result<Option<Arc<Runtime>>, Failure> {
+    // SAFETY: by the function's own contract.
+    let Some(queue) = (unsafe { options.driver.as_ref() }) else { return Ok(None) };
+    let runtime = queue.0.runtime().ok_or_else(|| {
+        Failure::invalid(
+            "driver",
+            "is a queue that does not drive: take one of gf_queue_new_driving",
+        )
+    })?;
+    if options.worker_threads != 0 {
+        let given = options.worker_threads;
+        let problem = format!("{given}, must be 0 where a driver is given, as it has no threads");
+        return Err(Failure::invalid("worker_threads", problem));
+    }
+    Ok(Some(Arc::clone(runtime)))
 }
 
 /// # Safety
@@ -146,7 +170,7 @@ unsafe fn read(given: *const gf_options) -> Result<gf_options, Failure> {
         let given = options.worker_threads;
         return Err(Failure::invalid("worker_threads", format!("{given}, must be 0 to 256")));
     }
-    if options.reserved != [0; 6] {
+    if options.reserved != [0; 5] {
         return Err(Failure::invalid("reserved", "must be 0"));
     }
     Ok(options)
@@ -169,7 +193,7 @@ pub unsafe extern "C" fn gf_close(cache: *const gf_cache, within_ms: u64) -> i32
         let cache = unsafe { cache.as_ref() };
         let cache = cache.ok_or_else(|| Failure::invalid("cache", "is NULL"))?;
         let within = Duration::from_millis(within_ms);
-        Ok(runtime::wait(cache.runtime, cache.is_networked(), async {
+        Ok(runtime::wait(&cache.runtime, cache.is_networked(), async {
             let start = std::time::Instant::now();
             let ended = cache.cache.close(within).await;
             cache.submitted.close();

@@ -25,7 +25,7 @@ unsafe fn call(cache: *const gf_cache, op: &gf_op, out: *mut gf_result) -> i32 {
             let begun = op.take()?.at_once(&cache.cache);
             Ok(begun.unwrap_or_else(|op| {
                 let run = op.run(cache.cache.clone());
-                runtime::wait(cache.runtime, cache.is_networked(), run)
+                runtime::wait(&cache.runtime, cache.is_networked(), run)
             }))
         })
     }
@@ -156,7 +156,7 @@ pub unsafe extern "C" fn gf_lookup_many(
         let keys = keys.iter().map(|key| unsafe { bytes_of("keys", *key) });
         let keys: Vec<&[u8]> = keys.collect::<Result<_, _>>()?;
         let looked_up =
-            runtime::wait(cache.runtime, cache.is_networked(), cache.cache.lookup_many(&keys))?;
+            runtime::wait(&cache.runtime, cache.is_networked(), cache.cache.lookup_many(&keys))?;
         Ok(looked_up.into_iter().map(op::found_or_pending).collect::<Vec<gf_result>>())
     });
     let (status, mut filled) = match looked_up {

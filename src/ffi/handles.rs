@@ -4,19 +4,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::error::Failure;
 use super::live::{self, Kind};
+use super::runtime::Runtime;
 use crate::cache::{Held, Load};
 use crate::{Cache, Reservation};
 
 /// An open cache. All calls may be made from many threads at once, but for gf_free.
 pub struct gf_cache {
     pub(super) cache: Cache,
-    pub(super) runtime: &'static Handle,
+    pub(super) runtime: Arc<Runtime>,
     /// Operations that were submitted and have not completed.
     pub(super) submitted: TaskTracker,
     /// Ends them, when closing takes too long.
@@ -24,7 +24,7 @@ pub struct gf_cache {
 }
 
 impl gf_cache {
-    pub(super) fn new(cache: Cache, runtime: &'static Handle) -> *mut gf_cache {
+    pub(super) fn new(cache: Cache, runtime: Arc<Runtime>) -> *mut gf_cache {
         live::add(Kind::Cache, 1);
         let (submitted, cut) = (TaskTracker::new(), CancellationToken::new());
         Box::into_raw(Box::new(gf_cache { cache, runtime, submitted, cut }))

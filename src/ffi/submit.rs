@@ -203,7 +203,7 @@ fn begin(cache: &gf_cache, queue: &Arc<Queue>, op: &gf_op) -> Option<Completion>
         };
         let mut run = op.run(cache.cache.clone());
         if cache.cache.is_embedded()
-            && let Some(result) = runtime::at_once(cache.runtime, run.as_mut())
+            && let Some(result) = runtime::at_once(&cache.runtime, run.as_mut())
         {
             return Ok(Begun::Done(Completion(result)));
         }
@@ -259,11 +259,11 @@ fn spawn<R>(
             None => drop(tickets),
         }
     });
-    let runtime = cache.runtime;
+    let runtime = cache.runtime.handle().clone();
     let go_on = move |woken: Runnable| drop(runtime.spawn(async move { woken.run() }));
     let (first, task) = async_task::spawn(task, go_on);
     task.detach();
-    let _inside = runtime.enter();
+    let _inside = cache.runtime.enter();
     // A panic completes it, as the tickets are dropped.
     let run = || guarded(|| Ok(first.run()));
     let _polled = if cache.is_networked() { sigpipe::held_back(run) } else { run() };

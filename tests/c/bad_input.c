@@ -133,7 +133,7 @@ static void other_fields(void) {
 
 /* A closed cache refuses everything that begins there. */
 static void closed(void) {
-  gf_cache *shut = opened("memory://");
+  gf_cache *shut = opened_on(through, "memory://");
   SAME(gf_close(shut, 0), GF_DONE);
   uint32_t ops[] = {GF_OP_GET, GF_OP_LOOKUP, GF_OP_RESERVE, GF_OP_SET, GF_OP_REPLACE,
                     GF_OP_INVALIDATE, GF_OP_TOUCH, GF_OP_DIAGNOSE,
@@ -150,7 +150,7 @@ static void closed(void) {
 }
 
 static void operations(void) {
-  cache = opened("memory://?reservation_time=10s");
+  cache = opened_on(through, "memory://?reservation_time=10s");
   keys();
   values();
   late();
@@ -178,7 +178,7 @@ static void null_cache(void) {
 
 /* The sizes of what a program was compiled with, and no operation at all. */
 static void calls(void) {
-  cache = opened("memory://");
+  cache = opened_on(through, "memory://");
   gf_op op = keyed(GF_OP_GET, "k");
   gf_result result;
   SAME(gf_call(cache, &op, sizeof op - 1, &result, sizeof result), GF_E_ABI);
@@ -197,14 +197,14 @@ static void calls(void) {
 }
 
 static void reserved_places(void) {
-  cache = opened("memory://");
+  cache = opened_on(through, "memory://");
   gf_entry fresh = entry("v");
   gf_result result;
   fresh.reserved = 1;
   SAME(gf_set(cache, text("k"), fresh, &result), GF_E_INVALID);
   REFUSED(result.error, GF_E_INVALID, "reserved");
   gf_result_free(&result);
-  if (through != NULL) {
+  if (way != CALLED) {
     for (int i = 0; i < 2; i++) {
       gf_op op = keyed(GF_OP_GET, "k");
       op.reserved[i] = 1;
@@ -257,7 +257,7 @@ static void urls(void) {
 }
 
 static void lookups_of_many(void) {
-  cache = opened("memory://");
+  cache = opened_on(through, "memory://");
   gf_slice keys[3] = {text("a"), {NULL, 3}, text("b")};
   gf_result results[3], untouched;
   memset(&untouched, 0x5a, sizeof untouched);
@@ -285,7 +285,7 @@ static void lookups_of_many(void) {
 }
 
 static void submits(void) {
-  cache = opened("memory://");
+  cache = opened_on(through, "memory://");
   gf_queue *queue = gf_queue_new();
   gf_op ops[3] = {keyed(GF_OP_GET, "a"), keyed(GF_OP_GET, ""), keyed(GF_OP_GET, "b")};
   gf_error *error = NULL;
@@ -366,7 +366,7 @@ static void panics(void) {
   CHECK(strstr(result.error->message, "on purpose") != NULL);
   gf_result_free(&result);
   SAME(gf_test_panic(NULL), GF_E_PANIC);
-  cache = opened("memory://");
+  cache = opened_on(through, "memory://");
   gf_queue *queue = gf_queue_new();
   SAME(gf_test_submit_panic(cache, queue, 77), GF_DONE);
   SAME(gf_queue_wait(queue, &result, 1, sizeof result, 20000, &count), GF_DONE);

@@ -1,4 +1,4 @@
-/* Connections that break under large values: broken ADDRESS PROCESS. Such a write goes past send(), so it
+/* Connections that break under large values: broken DRIVES ADDRESS PROCESS. Such a write goes past send(), so it
    raises SIGPIPE, whose default is to end this process. */
 #include "check.h"
 
@@ -48,16 +48,17 @@ static void sets(pid_t server) {
 }
 
 int main(int count, char **arguments) {
-  CHECK(count == 3);
+  CHECK(count == 4);
+  drives = atoi(arguments[1]);
   char url[200];
   snprintf(url, sizeof url, "aerospike://%s/test/c?timeout=5s&attempts=2&max_errors=0&connect_timeout=10s",
-           arguments[1]);
+           arguments[2]);
   large = calloc(SIZE, 1);
   CHECK(large != NULL);
-  cache = opened(url);
-  queue = gf_queue_new();
+  queue = queue_new();
+  cache = opened_on(queue, url);
   sets(0);
-  sets((pid_t)atoi(arguments[2]));
+  sets((pid_t)atoi(arguments[3]));
   for (int round = 0; round < 5; round++) {
     sets(0);
     pause_ms(20);

@@ -46,16 +46,30 @@ static inline int holds(const gf_result *result, const char *bytes) {
          memcmp(result->value.data, bytes, result->value.len) == 0;
 }
 
-static inline gf_cache *opened(const char *url) {
+/* Whether the queues that a test makes drive: the caches opened on them have no threads. */
+static int drives;
+
+static inline gf_queue *queue_new(void) {
+  gf_queue *queue = NULL;
+  if (!drives) return gf_queue_new();
+  SAME(gf_queue_new_driving(&queue, NULL), GF_DONE);
+  return queue;
+}
+
+static inline gf_cache *opened_on(const gf_queue *queue, const char *url) {
   gf_cache *cache = NULL;
   gf_error *error = NULL;
-  if (gf_open(url, NULL, &cache, &error) != GF_DONE) {
+  gf_options options = GF_OPTIONS_INIT;
+  options.driver = drives ? queue : NULL;
+  if (gf_open(url, &options, &cache, &error) != GF_DONE) {
     fprintf(stderr, "%s: %s\n", url, error->message);
     exit(1);
   }
   CHECK(cache != NULL && error == NULL);
   return cache;
 }
+
+static inline gf_cache *opened(const char *url) { return opened_on(NULL, url); }
 
 /* An error says what it is, names this field in its message, and is freed. */
 #define REFUSED(error, expected_status, expected_field)                             \

@@ -62,7 +62,16 @@ static void options(void) {
   refused(&given, GF_E_INVALID, "worker_threads");
   given = fresh, given.worker_threads = -1;
   refused(&given, GF_E_INVALID, "worker_threads");
-  for (int i = 0; i < 6; i++) {
+  gf_queue *sleeps = gf_queue_new(), *driving = NULL;
+  given = fresh, given.driver = sleeps;
+  refused(&given, GF_E_INVALID, "driver");
+  SAME(gf_queue_new_driving(NULL, NULL), GF_E_INVALID);
+  SAME(gf_queue_new_driving(&driving, NULL), GF_DONE);
+  given = fresh, given.driver = driving, given.worker_threads = 1;
+  refused(&given, GF_E_INVALID, "worker_threads");
+  gf_queue_free(sleeps);
+  gf_queue_free(driving);
+  for (int i = 0; i < 5; i++) {
     given = fresh, given.reserved[i] = 1;
     refused(&given, GF_E_INVALID, "reserved");
   }

@@ -303,7 +303,7 @@ static void diagnosed(void) {
 }
 
 static void every_outcome(void) {
-  cache = opened("memory://?ttl=5m&wait=10s");
+  cache = opened_on(through, "memory://?ttl=5m&wait=10s");
   fills();
   loads();
   versions();
@@ -317,7 +317,7 @@ static void every_outcome(void) {
 }
 
 static void a_slow_fill_is_bypassed(void) {
-  cache = opened("memory://?wait=20ms");
+  cache = opened_on(through, "memory://?wait=20ms");
   gf_lease *held = lease(cache, "slow");
   bypassed("slow", GF_BYPASS_SLOW);
   gf_lease_free(held);
@@ -325,7 +325,7 @@ static void a_slow_fill_is_bypassed(void) {
 }
 
 static void a_late_renew_has_lost(void) {
-  cache = opened("memory://?reservation_time=100ms&reservation_margin=10ms");
+  cache = opened_on(through, "memory://?reservation_time=100ms&reservation_margin=10ms");
   gf_reservation *late = reserve(cache, "late");
   sleep_ms(150);
   SAME(gf_remaining_ms(late), 0);
@@ -339,7 +339,7 @@ static void a_late_renew_has_lost(void) {
 }
 
 static void many(void) {
-  cache = opened("memory://?ttl=5m");
+  cache = opened_on(through, "memory://?ttl=5m");
   gf_result results[5], result;
   SAME(gf_set(cache, text("hit"), entry("v"), &result), GF_STORED);
   gf_lease *held = lease(cache, "led");
@@ -371,7 +371,7 @@ static void many(void) {
 static void counted(void) {
   struct { gf_stats stats; uint64_t behind; } room;
   gf_stats *stats = &room.stats;
-  cache = opened("memory://");
+  cache = opened_on(through, "memory://");
   gf_lease *held = lease(cache, "k");
   SAME(gf_fill(cache, held, entry("v"), NULL), GF_STORED);
   SAME(gf_get(cache, text("k"), NULL), GF_HIT);

@@ -1,9 +1,11 @@
 /* Exactly one completion for each accepted operation, none for a refused one; every waiter comes back. */
 #include "check.h"
 
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
+#include <time.h>
 
 static gf_op keyed(uint32_t what, const char *key, uint64_t user_data) {
   gf_op op;
@@ -31,7 +33,7 @@ static void submit_flights(const gf_cache *cache, const gf_queue *queue, const c
 }
 
 /* Takes all, in small batches, and counts each number once. */
-static void all_complete(const gf_queue *queue, int expected_count, int32_t expected) {
+static void all_complete_then(const gf_queue *queue, int expected_count, int32_t expected, int32_t then) {
   int seen[FLIGHTS] = {0};
   for (int taken = 0; taken < expected_count;) {
     gf_result results[7];
@@ -48,7 +50,11 @@ static void all_complete(const gf_queue *queue, int expected_count, int32_t expe
   }
   gf_result more;
   size_t count;
-  SAME(gf_queue_wait(queue, &more, 1, sizeof more, 0, &count), GF_TIMED_OUT);
+  SAME(gf_queue_wait(queue, &more, 1, sizeof more, 0, &count), then);
+}
+
+static void all_complete(const gf_queue *queue, int expected_count, int32_t expected) {
+  all_complete_then(queue, expected_count, expected, GF_TIMED_OUT);
 }
 
 static int64_t pending(void) {
@@ -58,8 +64,8 @@ static int64_t pending(void) {
 }
 
 static void batch(void) {
-  gf_cache *cache = opened("memory://?wait=1m");
-  gf_queue *queue = gf_queue_new();
+  gf_queue *queue = queue_new();
+  gf_cache *cache = opened_on(queue, "memory://?wait=1m");
   gf_lease *held = lease(cache, "k");
   submit_flights(cache, queue, "k");
   gf_result none;
@@ -86,8 +92,8 @@ static gf_result one(const gf_queue *queue, int32_t expected) {
 
 /* Of three who load, the first fails before the others asked: the second loads, and its failure is the third's too. */
 static void a_load_that_fails_is_shared(void) {
-  gf_cache *cache = opened("memory://");
-  gf_queue *queue = gf_queue_new();
+  gf_queue *queue = queue_new();
+  gf_cache *cache = opened_on(queue, "memory://");
   gf_result first, failed;
   SAME(gf_load(cache, text("k"), &first), GF_LEASED);
   SAME(gf_lease_is_awaited(first.lease), 0);
@@ -110,8 +116,8 @@ static void a_load_that_fails_is_shared(void) {
 
 /* What the operations point to may be gone when submit returns. */
 static void inputs_are_copied(void) {
-  gf_cache *cache = opened("memory://");
-  gf_queue *queue = gf_queue_new();
+  gf_queue *queue = queue_new();
+  gf_cache *cache = opened_on(queue, "memory://");
   gf_result result;
   size_t count;
   char *key = malloc(3), *value = malloc(5);
@@ -162,8 +168,8 @@ static void the_first_uses_it_up(gf_cache *cache, gf_queue *queue, const gf_op o
 }
 
 static void one_handle_twice_in_a_batch(void) {
-  gf_cache *cache = opened("memory://");
-  gf_queue *queue = gf_queue_new();
+  gf_queue *queue = queue_new();
+  gf_cache *cache = opened_on(queue, "memory://");
   gf_lease *held = lease(cache, "k");
   gf_op ops[2] = {keyed(GF_OP_FILL, "", 0), keyed(GF_OP_FILL, "", 1)};
   ops[0].lease = ops[1].lease = held;
@@ -175,8 +181,8 @@ static void one_handle_twice_in_a_batch(void) {
 
 /* What a batch uses up is used up for the rest of it. */
 static void a_renew_after_a_commit_of_the_same_batch(void) {
-  gf_cache *cache = opened("memory://");
-  gf_queue *queue = gf_queue_new();
+  gf_queue *queue = queue_new();
+  gf_cache *cache = opened_on(queue, "memory://");
   gf_result reserved;
   SAME(gf_reserve(cache, text("k"), &reserved), GF_RESERVED);
   gf_op ops[2] = {keyed(GF_OP_COMMIT, "", 0), keyed(GF_OP_RENEW, "", 1)};
@@ -188,8 +194,8 @@ static void a_renew_after_a_commit_of_the_same_batch(void) {
 }
 
 static void a_close_completes_what_is_in_flight(void) {
-  gf_cache *cache = opened("memory://?wait=1m");
-  gf_queue *queue = gf_queue_new();
+  gf_queue *queue = queue_new();
+  gf_cache *cache = opened_on(queue, "memory://?wait=1m");
   gf_lease *held = lease(cache, "k");
   submit_flights(cache, queue, "k");
   SAME(gf_close(cache, 10), GF_TIMED_OUT);
@@ -211,8 +217,8 @@ static void a_close_completes_what_is_in_flight(void) {
 }
 
 static void freed_in_flight(void) {
-  gf_cache *cache = opened("memory://?wait=1m");
-  gf_queue *queue = gf_queue_new();
+  gf_queue *queue = queue_new();
+  gf_cache *cache = opened_on(queue, "memory://?wait=1m");
   gf_lease *held = lease(cache, "k");
   submit_flights(cache, queue, "k");
   gf_free(cache);
@@ -223,8 +229,8 @@ static void freed_in_flight(void) {
 
 /* Leases, values and errors in a queue that nobody empties. */
 static void a_queue_freed_with_completions_left(void) {
-  gf_cache *cache = opened("memory://?wait=1m");
-  gf_queue *queue = gf_queue_new();
+  gf_queue *queue = queue_new();
+  gf_cache *cache = opened_on(queue, "memory://?wait=1m");
   gf_result found;
   SAME(gf_set(cache, text("hit"), entry("v"), NULL), GF_STORED);
   gf_op ops[3] = {keyed(GF_OP_GET, "hit", 0), keyed(GF_OP_LOOKUP, "leased", 1),
@@ -239,8 +245,8 @@ static void a_queue_freed_with_completions_left(void) {
   nothing_left();
 
   /* What completes after the queue was freed is given back at once. */
-  cache = opened("memory://?wait=1m");
-  queue = gf_queue_new();
+  queue = queue_new();
+  cache = opened_on(queue, "memory://?wait=1m");
   gf_lease *held = lease(cache, "k");
   gf_op next = keyed(GF_OP_LOOKUP, "k", 1), other = keyed(GF_OP_LOOKUP, "k", 2);
   SAME(gf_submit(cache, queue, &next, 1, sizeof next, NULL), GF_DONE);
@@ -255,8 +261,8 @@ static void a_queue_freed_with_completions_left(void) {
 
 /* What need not wait is done at once, and leaves nothing in the queue; what must wait completes there. */
 static void started(void) {
-  gf_cache *cache = opened("memory://?wait=1m");
-  gf_queue *queue = gf_queue_new();
+  gf_queue *queue = queue_new();
+  gf_cache *cache = opened_on(queue, "memory://?wait=1m");
   gf_result result, none;
   size_t count;
   gf_op op = keyed(GF_OP_LOOKUP, "k", 7);
@@ -320,8 +326,8 @@ static void started(void) {
 
 /* Lookups of a batch that are read together wait for nobody, and each completes by itself. */
 static void looked_up_together(void) {
-  gf_cache *cache = opened("memory://?wait=1m");
-  gf_queue *queue = gf_queue_new();
+  gf_queue *queue = queue_new();
+  gf_cache *cache = opened_on(queue, "memory://?wait=1m");
   gf_lease *held = lease(cache, "held by another");
   SAME(gf_set(cache, text("there"), entry("v"), NULL), GF_STORED);
   const char *keys[] = {"held by another", "there", "missing", "missing"};
@@ -374,8 +380,8 @@ static void *waits(void *argument) {
 static void every_waiter_of_a_closed_queue_returns(void) {
   for (int round = 0; round < 20; round++) {
     enum { WAITERS = 4 };
-    gf_cache *cache = opened("memory://?wait=1m");
-    gf_queue *queue = gf_queue_new();
+    gf_queue *queue = queue_new();
+    gf_cache *cache = opened_on(queue, "memory://?wait=1m");
     gf_lease *held = lease(cache, "k");
     gf_op op = keyed(GF_OP_LOOKUP, "k", 1);
     atomic_int taken = 0;
@@ -394,6 +400,105 @@ static void every_waiter_of_a_closed_queue_returns(void) {
     gf_queue_free(queue);
     gf_free(cache);
   }
+}
+
+static int is_readable(int32_t descriptor) {
+  struct pollfd one = {descriptor, POLLIN, 0};
+  return poll(&one, 1, 0) == 1 && (one.revents & POLLIN) != 0;
+}
+
+/* An event loop sees when there is something, and when there is nothing left. */
+static void a_descriptor_tells_what_there_is(void) {
+  gf_queue *queue = queue_new();
+  gf_cache *cache = opened_on(queue, "memory://?wait=1m");
+  int32_t descriptor = 7, again;
+  gf_error *error = NULL;
+  if (drives) {
+    SAME(gf_queue_fd(queue, &descriptor, &error), GF_E_INVALID);
+    SAME(descriptor, -1);
+    REFUSED(error, GF_E_INVALID, "queue");
+    gf_error_free(error);
+    gf_queue_free(queue);
+    gf_free(cache);
+    return;
+  }
+  SAME(gf_queue_fd(queue, NULL, NULL), GF_E_INVALID);
+  SAME(gf_queue_fd(NULL, &descriptor, NULL), GF_E_INVALID);
+  SAME(gf_queue_fd(queue, &descriptor, NULL), GF_DONE);
+  SAME(gf_queue_fd(queue, &again, NULL), GF_DONE);
+  SAME(again, descriptor);
+  CHECK(!is_readable(descriptor));
+  gf_lease *held = lease(cache, "k");
+  submit_flights(cache, queue, "k");
+  CHECK(!is_readable(descriptor));
+  SAME(gf_fill(cache, held, entry("v"), NULL), GF_STORED);
+  struct pollfd one = {descriptor, POLLIN, 0};
+  for (int taken = 0; taken < FLIGHTS;) {
+    gf_result results[7];
+    size_t count;
+    SAME(poll(&one, 1, 20000), 1);
+    SAME(gf_queue_wait(queue, results, 7, sizeof *results, 0, &count), GF_DONE);
+    gf_results_free(results, count);
+    taken += (int)count;
+  }
+  CHECK(!is_readable(descriptor));
+  submit_flights(cache, queue, "k"); /* hits: there at once */
+  CHECK(is_readable(descriptor));
+  all_complete(queue, FLIGHTS, GF_HIT);
+  CHECK(!is_readable(descriptor));
+  gf_queue_close(queue); /* the loop learns that it is over */
+  CHECK(is_readable(descriptor));
+  gf_result none;
+  size_t count;
+  SAME(gf_queue_wait(queue, &none, 1, sizeof none, 0, &count), GF_E_SHUT_DOWN);
+  CHECK(is_readable(descriptor));
+  gf_lease_free(held);
+  gf_queue_free(queue);
+  gf_free(cache);
+
+  /* It is over when the last of what was accepted has completed, and not before. */
+  queue = queue_new();
+  cache = opened_on(queue, "memory://?wait=1m");
+  SAME(gf_queue_fd(queue, &descriptor, NULL), GF_DONE);
+  held = lease(cache, "k");
+  submit_flights(cache, queue, "k");
+  gf_queue_close(queue);
+  CHECK(!is_readable(descriptor));
+  gf_free(cache);
+  all_complete_then(queue, FLIGHTS, GF_E_SHUT_DOWN, GF_E_SHUT_DOWN);
+  CHECK(is_readable(descriptor));
+  gf_lease_free(held);
+  gf_queue_free(queue);
+}
+
+/* Nothing goes on while nobody waits, and nothing is lost by it. */
+static void what_nobody_drives_stands_still(void) {
+  if (!drives) return;
+  gf_queue *queue = queue_new();
+  gf_cache *cache = opened_on(queue, "memory://?wait=30ms");
+  gf_lease *held = lease(cache, "k");
+  submit_flights(cache, queue, "k");
+  struct timespec longer = {0, 200000000};
+  nanosleep(&longer, NULL);
+  gf_result result;
+  size_t count;
+  /* Their time is over, and nobody has looked. A turn without waiting does what is ready. */
+  int32_t status = GF_TIMED_OUT;
+  for (int turns = 0; status == GF_TIMED_OUT && turns < 100; turns++)
+    status = gf_queue_wait(queue, &result, 1, sizeof result, 0, &count);
+  SAME(status, GF_DONE);
+  SAME(result.status, GF_BYPASS);
+  all_complete(queue, FLIGHTS - 1, GF_BYPASS);
+  /* Who calls drives for all. */
+  gf_lease *other = lease(cache, "other");
+  submit_flights(cache, queue, "other");
+  SAME(gf_lookup(cache, text("other"), &result), GF_BYPASS);
+  SAME(gf_queue_wait(queue, &result, 1, sizeof result, 0, &count), GF_DONE);
+  SAME(result.status, GF_BYPASS);
+  gf_lease_free(held);
+  gf_lease_free(other);
+  gf_free(cache);
+  gf_queue_free(queue);
 }
 
 /* A caller who asks for a key that another thread fills gets what that one read. */
@@ -431,11 +536,14 @@ int main(void) {
                            looked_up_together,
                            a_close_completes_what_is_in_flight, freed_in_flight,
                            a_queue_freed_with_completions_left,
-                           every_waiter_of_a_closed_queue_returns,
+                           every_waiter_of_a_closed_queue_returns, a_descriptor_tells_what_there_is,
+                           what_nobody_drives_stands_still,
                            a_lookup_waits_for_another_threads_fill};
-  for (size_t i = 0; i < sizeof tests / sizeof *tests; i++) {
-    tests[i]();
-    nothing_left();
+  for (drives = 0; drives <= 1; drives++) {
+    for (size_t i = 0; i < sizeof tests / sizeof *tests; i++) {
+      tests[i]();
+      nothing_left();
+    }
   }
   return 0;
 }

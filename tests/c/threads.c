@@ -75,8 +75,8 @@ static void *waits(void *argument) {
 
 static void run(int close_meanwhile) {
   pthread_t submitters[SUBMITTERS], waiters[WAITERS];
-  cache = opened("memory://?ttl=5m");
-  queue = gf_queue_new();
+  queue = queue_new();
+  cache = opened_on(queue, "memory://?ttl=5m");
   completed = calloc(SUBMITTERS * each, sizeof *completed);
   accepted = calloc(SUBMITTERS * each, sizeof *accepted);
   total = refusals = 0;
@@ -109,7 +109,9 @@ static void run(int close_meanwhile) {
 
 int main(int count, char **arguments) {
   if (count > 1) each = strtoull(arguments[1], NULL, 10);
-  run(0);
-  run(1);
+  for (drives = 0; drives <= 1; drives++) {
+    run(0);
+    run(1);
+  }
   return 0;
 }

@@ -1,5 +1,5 @@
 /* A store that answers later: every outcome of a network, and that each call ends within its bound.
-   `wire ADDRESS PID`: the wire test server's; the last test kills it. */
+   `wire DRIVES ADDRESS PID`: whether the queue drives; the wire test server's; the last test kills it. */
 #include "ways.h"
 
 #include <pthread.h>
@@ -21,9 +21,9 @@ static double seconds(void) {
 
 /* The life of a value, by calls, by the queue, and started. */
 static void life(void) {
-  const char *keys[WAYS] = {"called", "submitted", "started"}; /* a floor stays with its key */
-  const char *key = keys[way];
-  cache = opened(url);
+  char key[32]; /* a floor stays with its key */
+  snprintf(key, sizeof key, "%d %d", drives, way);
+  cache = opened_on(through, url);
   SAME(status_of(cache, keyed(GF_OP_INVALIDATE, key)), GF_DONE);
   gf_lease *held = lease(cache, key);
   SAME(status_of(cache, versioned(leased(held, "one"), 1)), GF_STORED);
@@ -112,8 +112,8 @@ static void all_complete(const gf_queue *queue, int32_t only) {
 /* How calls in flight end: `end` is called while none of them can have been answered. */
 static void in_flight(void (*end)(void), int32_t only) {
   gf_result leased, reserved;
-  cache = opened(url);
-  gf_queue *queue = gf_queue_new();
+  gf_queue *queue = queue_new();
+  cache = opened_on(queue, url);
   SAME(gf_invalidate(cache, text("in flight"), 0, 0, NULL), GF_DONE);
   SAME(gf_lookup(cache, text("in flight"), &leased), GF_LEASED);
   SAME(gf_reserve(cache, text("of a writer"), &reserved), GF_RESERVED);
@@ -195,13 +195,14 @@ static void nobody_listens_in_the_background(void) {
 }
 
 int main(int count, char **arguments) {
-  CHECK(count == 3);
+  CHECK(count == 4);
   snprintf(url, sizeof url, "aerospike://%s/test/c?wait=10s&timeout=200ms&attempts=2&connect_timeout=10s",
-           arguments[1]);
-  server = (pid_t)atoi(arguments[2]);
+           arguments[2]);
+  server = (pid_t)atoi(arguments[3]);
   nobody_listens();
   nobody_listens_in_the_background();
   all_ways(life);
+  drives = atoi(arguments[1]);
   in_flight(closes, GF_E_SHUT_DOWN);
   tell(SIGCONT);
   in_flight(waits, 0);

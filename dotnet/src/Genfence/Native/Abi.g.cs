@@ -91,7 +91,8 @@ internal unsafe struct NativeOptions
     public uint AbiMinor;
     public int WorkerThreads;
     public NativeSlice Prefix;
-    public fixed ulong Reserved[6];
+    public nint Driver;
+    public fixed ulong Reserved[5];
 }
 
 internal unsafe struct NativeEntry
