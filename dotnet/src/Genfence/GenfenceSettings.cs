@@ -14,8 +14,9 @@ public abstract partial class GenfenceSettings
     public string Name { get; set; } = "default";
 
     /// <summary>
-    /// Threads of the native library's own, for all caches of the process: what the first one says. 0: one for every
-    /// two processors, at most 8. Bounds: 0 to 256.
+    /// Threads of the native library's own. 0, the default: none; the cache's one thread does all that comes from the
+    /// network, at the least cost. More, for what one thread cannot do: for all caches of the process, as many as the first
+    /// says that has some. Bounds: 0 to 256.
     /// </summary>
     public int WorkerThreads { get; set; }
 

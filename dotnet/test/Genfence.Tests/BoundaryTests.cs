@@ -17,6 +17,8 @@ public partial class BoundaryTests
         "gf_load_failed", "gf_ready", "gf_inspect",
         // Results are freed one by one, as they are handed over.
         "gf_results_free",
+        // For event loops.
+        "gf_queue_fd",
     ];
 
     [Fact]

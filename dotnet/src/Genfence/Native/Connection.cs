@@ -6,8 +6,8 @@ using System.Runtime.InteropServices;
 namespace Genfence.Native;
 
 /// <summary>
-/// An open cache, its queue, and the one thread that takes completions out of it. Knows bytes and
-/// statuses only.
+/// An open cache, its queue, and the one thread that takes completions out of it, and does the native library's work
+/// meanwhile. Knows bytes and statuses only.
 /// </summary>
 #pragma warning disable CA1001 // CloseAsync disposes.
 internal sealed unsafe class Connection
@@ -28,11 +28,11 @@ internal sealed unsafe class Connection
     private int _closing;
     private int _updates;
 
-    private Connection(nint cache, bool isEmbedded)
+    private Connection(nint cache, QueueHandle queue, bool isEmbedded)
     {
         _cache = new CacheHandle(cache);
         _isEmbedded = isEmbedded;
-        _queue = new QueueHandle(Methods.gf_queue_new());
+        _queue = queue;
         new Thread(TakeCompletions) { IsBackground = true, Name = "genfence completions" }.Start();
     }
 
@@ -44,17 +44,37 @@ internal sealed unsafe class Connection
     public static Connection Open(string url, int workerThreads, ReadOnlySpan<byte> prefix)
     {
         nint cache = 0;
-        With(url, workerThreads, prefix, Methods.gf_open, &cache);
-        return new Connection(cache, url.StartsWith("memory://", StringComparison.Ordinal));
+        CheckLibrary();
+        // Without threads of the library's own the one that takes completions does all of its work.
+        var queue = new QueueHandle(workerThreads == 0 ? NewDriving() : Methods.gf_queue_new());
+        try
+        {
+            With(url, workerThreads, prefix, workerThreads == 0 ? queue : null, Methods.gf_open, &cache);
+        }
+        catch
+        {
+            queue.Dispose();
+            throw;
+        }
+        return new Connection(cache, queue, url.StartsWith("memory://", StringComparison.Ordinal));
+    }
+
+    private static nint NewDriving()
+    {
+        nint queue;
+        NativeError* error = null;
+        var status = Methods.gf_queue_new_driving(&queue, &error);
+        return status == Status.Done ? queue : throw GenfenceException.Take(status, ref error);
     }
 
     /// <summary>Checks what can be checked without connecting.</summary>
     public static void Check(string url, int workerThreads, ReadOnlySpan<byte> prefix) =>
-        With(url, workerThreads, prefix, (text, options, _, error) => Methods.gf_check_url(text, options, error), null);
+        With(url, workerThreads, prefix, null, (text, options, _, error) => Methods.gf_check_url(text, options, error), null);
 
     private delegate int Call(byte* url, NativeOptions* options, nint* cache, NativeError** error);
 
-    private static void With(string url, int workerThreads, ReadOnlySpan<byte> prefix, Call call, nint* cache)
+    private static void With(
+        string url, int workerThreads, ReadOnlySpan<byte> prefix, QueueHandle? driver, Call call, nint* cache)
     {
         CheckLibrary();
         if (url.Contains('\0', StringComparison.Ordinal))
@@ -66,6 +86,8 @@ internal sealed unsafe class Connection
         options.AbiMajor = Methods.AbiMajor;
         options.AbiMinor = Methods.AbiMinor;
         options.WorkerThreads = workerThreads;
+        // Nobody else has the handle yet.
+        options.Driver = driver?.DangerousGetHandle() ?? 0;
         var text = Marshal.StringToCoTaskMemUTF8(url);
         NativeError* error = null;
         try
@@ -414,8 +436,8 @@ internal sealed unsafe class Connection
         NativeMemory.Free(batch);
         // The queue is closed and empty, so the cache is closed, too.
         Debug.Assert(IsClosed);
-        _queue.Dispose();
         _cache.Dispose();
+        _queue.Dispose();
         _drained.SetResult();
     }
 

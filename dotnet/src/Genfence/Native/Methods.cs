@@ -59,6 +59,9 @@ internal static unsafe partial class Methods
     public static partial nint gf_queue_new();
 
     [LibraryImport(Library)]
+    public static partial int gf_queue_new_driving(nint* queue, NativeError** error);
+
+    [LibraryImport(Library)]
     public static partial void gf_queue_close(QueueHandle queue);
 
     [LibraryImport(Library)]
