@@ -15,6 +15,7 @@ mod nodes;
 mod pace;
 mod work;
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
@@ -140,14 +141,14 @@ impl Connected {
     /// Runs a command, by itself or with others.
     pub(super) async fn run<W: Work>(self: &Arc<Self>, key: Key, work: W) -> W::Answer {
         if !self.merger.is_on {
-            return work.alone(self, key).await;
+            return self.alone(key, work).await;
         }
         let lanes = self.nodes.of(&key);
         let lane = W::lane(&lanes);
         let _here = lane.here();
         let way = match lane.arrive(key, work).await {
             Ok(Step::Go(key, work)) => {
-                let answer = work.alone(self, key).await;
+                let answer = self.alone(key, work).await;
                 lane.went();
                 return answer;
             }
@@ -164,10 +165,21 @@ impl Connected {
         match way {
             Way::Back(answer) => answer,
             Way::Again(key) => match W::again() {
-                Some(work) => work.alone(self, key).await,
+                Some(work) => self.alone(key, work).await,
                 None => W::failed(StoreError::doubtful("the server gave this command no answer")),
             },
         }
+    }
+}
+
+impl Connected {
+    /// Boxed, as the client's command is several thousand bytes, which one that goes with others need not carry.
+    fn alone<W: Work>(
+        &self,
+        key: Key,
+        work: W,
+    ) -> Pin<Box<impl Future<Output = W::Answer> + Send>> {
+        Box::pin(work.alone(self, key))
     }
 }
 
