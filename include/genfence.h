@@ -1319,15 +1319,18 @@ int32_t gf_start(const struct gf_cache *cache,
 
 /*
  Looks whether the value of a key is at hand in the embedded store (`memory://`). GF_HIT: `result` has it, is to be
- freed, and it counts as a hit. GF_MISS says nothing, not even that the arguments are right, and nothing was
+ freed, and it counts as a hit; a value of at most `room_len` bytes is copied to `room`, where `result` says it is, and
+ then there is nothing to be freed. GF_MISS says nothing, not even that the arguments are right, and nothing was
  written: ask with gf_start or a call that waits. Any thread; it neither blocks nor fails.
 
  SAFETY:
- `cache` is NULL or alive; `key` is readable; `result` is NULL or has `result_size` bytes (sizeof(gf_result)) and may
+ `cache` is NULL or alive; `key` is readable; `room` is NULL or has `room_len` bytes that may be written; `result` is NULL or has `result_size` bytes (sizeof(gf_result)) and may
  be written.
  */
 int32_t gf_peek(const struct gf_cache *cache,
                 struct gf_slice key,
+                uint8_t *room,
+                size_t room_len,
                 struct gf_result *result,
                 size_t result_size);
 

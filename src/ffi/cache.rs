@@ -199,7 +199,7 @@ pub unsafe extern "C" fn gf_close(cache: *const gf_cache, within_ms: u64) -> i32
             cache.submitted.close();
             let left = within.saturating_sub(start.elapsed());
             let done = tokio::time::timeout(left, cache.submitted.wait()).await.is_ok();
-            cache.cut.cancel();
+            cache.cut();
             cache.submitted.wait().await;
             ended && done
         }))

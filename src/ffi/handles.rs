@@ -1,6 +1,10 @@
 //! What has state across the boundary: a cache, a lease, a reservation.
 
 use std::sync::Arc;
+use std::sync::atomic::{
+    AtomicBool,
+    Ordering::{Acquire, SeqCst},
+};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -21,13 +25,26 @@ pub struct gf_cache {
     pub(super) submitted: TaskTracker,
     /// Ends them, when closing takes too long.
     pub(super) cut: CancellationToken,
+    /// The same, for who only looks: the token takes a lock.
+    closed: AtomicBool,
 }
 
 impl gf_cache {
     pub(super) fn new(cache: Cache, runtime: Arc<Runtime>) -> *mut gf_cache {
         live::add(Kind::Cache, 1);
         let (submitted, cut) = (TaskTracker::new(), CancellationToken::new());
-        Box::into_raw(Box::new(gf_cache { cache, runtime, submitted, cut }))
+        let closed = AtomicBool::new(false);
+        Box::into_raw(Box::new(gf_cache { cache, runtime, submitted, cut, closed }))
+    }
+
+    /// Nothing begins any more, and what is under way ends.
+    pub(super) fn cut(&self) {
+        self.closed.store(true, SeqCst);
+        self.cut.cancel();
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed.load(Acquire)
     }
 
     /// Whether its commands go through connections.

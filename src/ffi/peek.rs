@@ -10,16 +10,19 @@ use super::guard::guarded;
 use super::handles::gf_cache;
 
 /// Looks whether the value of a key is at hand in the embedded store (`memory://`). GF_HIT: `result` has it, is to be
-/// freed, and it counts as a hit. GF_MISS says nothing, not even that the arguments are right, and nothing was
+/// freed, and it counts as a hit; a value of at most `room_len` bytes is copied to `room`, where `result` says it is, and
+/// then there is nothing to be freed. GF_MISS says nothing, not even that the arguments are right, and nothing was
 /// written: ask with gf_start or a call that waits. Any thread; it neither blocks nor fails.
 ///
 /// # Safety
-/// `cache` is NULL or alive; `key` is readable; `result` is NULL or has `result_size` bytes (sizeof(gf_result)) and may
+/// `cache` is NULL or alive; `key` is readable; `room` is NULL or has `room_len` bytes that may be written; `result` is NULL or has `result_size` bytes (sizeof(gf_result)) and may
 /// be written.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn gf_peek(
     cache: *const gf_cache,
     key: gf_slice,
+    room: *mut u8,
+    room_len: size_t,
     result: *mut gf_result,
     result_size: size_t,
 ) -> i32 {
@@ -29,8 +32,18 @@ pub unsafe extern "C" fn gf_peek(
     let hit = guarded(|| {
         // SAFETY: by the function's own contract.
         let (cache, key) = unsafe { (cache.as_ref(), bytes_of("key", key)?) };
-        let open = cache.filter(|cache| !cache.cut.is_cancelled());
-        Ok(open.and_then(|cache| cache.cache.hit_at_once(key)).map(gf_result::hit))
+        let open = cache.filter(|cache| !cache.is_closed());
+        let Some(hit) = open.and_then(|cache| cache.cache.hit_at_once(key)) else {
+            return Ok(None);
+        };
+        Ok(Some(gf_result::hit_as(hit, |value| {
+            if room.is_null() || value.len() > room_len {
+                return gf_bytes::new(value);
+            }
+            // SAFETY: there is room, by the caller's word.
+            unsafe { std::ptr::copy_nonoverlapping(value.as_ptr(), room, value.len()) };
+            gf_bytes { data: room, len: value.len(), owner: std::ptr::null_mut() }
+        })))
     });
     match hit {
         Ok(Some(hit)) => {

@@ -34,9 +34,14 @@ impl Drop for gf_owner {
 
 impl gf_result {
     pub(super) fn hit(hit: Hit) -> Self {
+        gf_result::hit_as(hit, gf_bytes::new)
+    }
+
+    /// Whose value is given out in a way of its own.
+    pub(super) fn hit_as(hit: Hit, give: impl FnOnce(Bytes) -> gf_bytes) -> Self {
         let mut result = gf_result::new(GF_HIT);
         match hit.value {
-            Some(bytes) => result.value = gf_bytes::new(bytes),
+            Some(bytes) => result.value = give(bytes),
             None => result.flags |= GF_FLAG_NOTHING,
         }
         result.stamp = hit.stamp.bits();

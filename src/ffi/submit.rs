@@ -150,7 +150,7 @@ unsafe fn both<'h>(
     if op_size != expected {
         return Err(Failure::abi(format!("op_size: {op_size}, this library has {expected}")));
     }
-    if cache.cut.is_cancelled() { Err(crate::Error::ShutDown.into()) } else { Ok((cache, queue)) }
+    if cache.is_closed() { Err(crate::Error::ShutDown.into()) } else { Ok((cache, queue)) }
 }
 
 fn start(cache: &gf_cache, queue: &Arc<Queue>, op: &gf_op) -> Result<gf_result, Failure> {

@@ -315,11 +315,11 @@ static void submits(void) {
   gf_result untouched;
   memset(&result, 0x5a, sizeof result);
   untouched = result;
-  SAME(gf_peek(NULL, ops[0].key, &result, sizeof result), GF_MISS);
-  SAME(gf_peek(cache, ops[0].key, NULL, sizeof result), GF_MISS);
-  SAME(gf_peek(cache, ops[0].key, &result, sizeof result - 8), GF_MISS);
-  SAME(gf_peek(cache, (gf_slice){NULL, 1}, &result, sizeof result), GF_MISS);
-  SAME(gf_peek(cache, (gf_slice){NULL, 0}, &result, sizeof result), GF_MISS);
+  SAME(gf_peek(NULL, ops[0].key, NULL, 0, &result, sizeof result), GF_MISS);
+  SAME(gf_peek(cache, ops[0].key, NULL, 0, NULL, sizeof result), GF_MISS);
+  SAME(gf_peek(cache, ops[0].key, NULL, 0, &result, sizeof result - 8), GF_MISS);
+  SAME(gf_peek(cache, (gf_slice){NULL, 1}, NULL, 0, &result, sizeof result), GF_MISS);
+  SAME(gf_peek(cache, (gf_slice){NULL, 0}, NULL, 0, &result, sizeof result), GF_MISS);
   CHECK(memcmp(&result, &untouched, sizeof result) == 0);
   SAME(gf_start(cache, queue, &ops[0], sizeof *ops, NULL, sizeof result), GF_E_INVALID);
   SAME(gf_start(cache, queue, &ops[0], sizeof *ops, &result, sizeof result - 8), GF_E_ABI);

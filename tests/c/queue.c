@@ -267,7 +267,7 @@ static void started(void) {
   size_t count;
   gf_op op = keyed(GF_OP_LOOKUP, "k", 7);
   gf_stats stats = {.struct_size = sizeof stats};
-  SAME(gf_peek(cache, text("k"), &result, sizeof result), GF_MISS);
+  SAME(gf_peek(cache, text("k"), NULL, 0, &result, sizeof result), GF_MISS);
   SAME(gf_stats_read(cache, &stats), GF_DONE);
   SAME(stats.hits + stats.misses, 0);
   SAME(gf_start(cache, queue, &op, sizeof op, &result, sizeof result), GF_LEASED);
@@ -296,20 +296,31 @@ static void started(void) {
   /* A look is a hit, and counts as one; under a reservation there is nothing to be seen. */
   SAME(gf_stats_read(cache, &stats), GF_DONE);
   uint64_t hits = stats.hits, misses = stats.misses;
-  SAME(gf_peek(cache, text("k"), &result, sizeof result), GF_HIT);
+  SAME(gf_peek(cache, text("k"), NULL, 0, &result, sizeof result), GF_HIT);
   SAME(result.status, GF_HIT);
   CHECK(holds(&result, "v"));
   gf_result_free(&result);
-  SAME(gf_peek(cache, text("none"), &result, sizeof result), GF_MISS);
+  /* A value that has room is put there, and nothing is to be freed. */
+  uint8_t room[3] = {1, 2, 3};
+  SAME(gf_peek(cache, text("k"), room, 1, &result, sizeof result), GF_HIT);
+  CHECK(holds(&result, "v") && result.value.data == room && result.value.owner == NULL);
+  CHECK(room[1] == 2);
+  gf_live live;
+  gf_live_count(&live);
+  SAME(live.values, 0);
+  SAME(gf_peek(cache, text("k"), room, 0, &result, sizeof result), GF_HIT);
+  CHECK(holds(&result, "v") && result.value.data != room);
+  gf_result_free(&result);
+  SAME(gf_peek(cache, text("none"), NULL, 0, &result, sizeof result), GF_MISS);
   SAME(gf_stats_read(cache, &stats), GF_DONE);
-  SAME(stats.hits, hits + 1);
+  SAME(stats.hits, hits + 3);
   SAME(stats.misses, misses);
 
   op.op = GF_OP_RESERVE;
   SAME(gf_start(cache, queue, &op, sizeof op, &result, sizeof result), GF_RESERVED);
   gf_op commit = keyed(GF_OP_COMMIT, "", 9);
   commit.reservation = result.reservation, commit.value = text("w");
-  SAME(gf_peek(cache, text("k"), &none, sizeof none), GF_MISS);
+  SAME(gf_peek(cache, text("k"), NULL, 0, &none, sizeof none), GF_MISS);
   SAME(gf_start(cache, queue, &commit, sizeof commit, &none, sizeof none), GF_STORED);
   gf_result_free(&result);
   SAME(pending(), 0);

@@ -147,9 +147,18 @@ public sealed partial class GenfenceCache : IAsyncDisposable, IDisposable
         CacheKey key, IBufferWriter<byte> target, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(target);
-        return Connection.TryHit(key, cancellationToken, out var hit)
-            ? new(WriteAndFree(ref hit, target))
+        return TryHit(key, target, cancellationToken, out var found)
+            ? new(found)
             : TryGetSlowlyAsync(key, target, cancellationToken);
+    }
+
+    [SkipLocalsInit]
+    private unsafe bool TryHit(in CacheKey key, IBufferWriter<byte> target, CancellationToken cancellation, out bool found)
+    {
+        var room = stackalloc byte[Connection.ValueOnStack];
+        var isHit = Connection.TryHit(key, room, Connection.ValueOnStack, cancellation, out var hit);
+        found = isHit && WriteAndFree(ref hit, target);
+        return isHit;
     }
 
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
@@ -221,10 +230,13 @@ public sealed partial class GenfenceCache : IAsyncDisposable, IDisposable
         TryReadAsync(new Request(Op.Get) { Key = key, Flags = Flags.Strict }, serializer, cancellationToken);
 
     /// <summary>The value, if it is had without waiting, and can be read.</summary>
-    private bool TryHit<T>(in CacheKey key, IGenfenceSerializer<T> serializer, CancellationToken cancellation, out T? value)
+    [SkipLocalsInit]
+    private unsafe bool TryHit<T>(
+        in CacheKey key, IGenfenceSerializer<T> serializer, CancellationToken cancellation, out T? value)
     {
         value = default;
-        if (!Connection.TryHit(key, cancellation, out var hit))
+        var room = stackalloc byte[Connection.ValueOnStack];
+        if (!Connection.TryHit(key, room, Connection.ValueOnStack, cancellation, out var hit))
         {
             return false;
         }

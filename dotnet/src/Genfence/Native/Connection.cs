@@ -16,6 +16,9 @@ internal sealed unsafe class Connection
     private const int BatchSize = 256;
     private const int KeyOnStack = 256;
 
+    /// <summary>The values that are read on the stack: larger ones are copied once less.</summary>
+    public const int ValueOnStack = 512;
+
     /// <summary>Names no slot: nobody waits for the completion.</summary>
     private const ulong Nobody = ulong.MaxValue;
 
@@ -132,14 +135,14 @@ internal sealed unsafe class Connection
 
     /// <summary>
     /// Looks whether there is a value that is had without waiting: a hit of the embedded store. The result is the
-    /// caller's to free. If not, nothing is known, and nothing was counted.
+    /// caller's to free; its value is in the room, on the caller's stack, if there is enough. If not, nothing is known,
+    /// and nothing was counted.
     /// </summary>
     [SkipLocalsInit]
-    public bool TryHit(in CacheKey key, CancellationToken cancellation, out NativeResult hit)
+    public bool TryHit(in CacheKey key, byte* room, int size, CancellationToken cancellation, out NativeResult hit)
     {
         Unsafe.SkipInit(out hit);
-        var size = key.MaxBytes;
-        if (!_isEmbedded || size > KeyOnStack || cancellation.IsCancellationRequested || IsClosed)
+        if (!_isEmbedded || key.MaxBytes > KeyOnStack || cancellation.IsCancellationRequested || IsClosed)
         {
             return false;
         }
@@ -149,7 +152,7 @@ internal sealed unsafe class Connection
             var slice = new NativeSlice { Data = bytes, Length = (nuint)key.Write(new Span<byte>(bytes, KeyOnStack)) };
             fixed (NativeResult* result = &hit)
             {
-                return Methods.gf_peek(_cache, slice, result, (nuint)sizeof(NativeResult)) == Status.Hit;
+                return Methods.gf_peek(_cache, slice, room, (nuint)size, result, (nuint)sizeof(NativeResult)) == Status.Hit;
             }
         }
         // Whoever asks in earnest hears of it.

@@ -82,7 +82,7 @@ internal static unsafe partial class Methods
 
     [LibraryImport(Library)]
     public static partial int gf_peek(
-        CacheHandle cache, NativeSlice key, NativeResult* result, nuint resultSize);
+        CacheHandle cache, NativeSlice key, byte* room, nuint roomLength, NativeResult* result, nuint resultSize);
 
     [LibraryImport(Library)]
     public static partial int gf_queue_wait(
