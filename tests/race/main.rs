@@ -1,5 +1,7 @@
-//! `genfence race`: the tool runs, its measure finds the others stale, and genfence is not.
+//! `genfence race` and `genfence bench`: the tool runs, its measure finds the others stale, and genfence is not.
 
+#[cfg(all(unix, feature = "aerospike"))]
+mod bench;
 #[cfg(all(unix, feature = "aerospike"))]
 mod postgres;
 #[cfg(all(unix, feature = "aerospike"))]

@@ -15,18 +15,18 @@ use super::postgres::Postgres;
 use super::{STRATEGIES, outcomes, text};
 
 /// Far longer than the race's own bounds, so what takes longer hangs.
-const BOUND: Duration = Duration::from_secs(120);
+pub const BOUND: Duration = Duration::from_secs(120);
 /// A busy machine may keep a writer waiting between its last look at the clock and its COMMIT.
 const OPTIONS: &str = "reservation_time=1s&reservation_margin=900ms";
 
 /// What is raced on.
-enum Cluster {
+pub enum Cluster {
     Wire(Server),
     Real(String),
 }
 
 impl Cluster {
-    async fn start() -> Self {
+    pub async fn start() -> Self {
         match std::env::var("AEROSPIKE_HOSTS") {
             Ok(hosts) => Cluster::Real(hosts),
             Err(_) => Cluster::Wire(Server::start().await.unwrap()),
@@ -34,7 +34,7 @@ impl Cluster {
     }
 
     /// What the tool may say of it.
-    fn shown(&self) -> String {
+    pub fn shown(&self) -> String {
         let hosts = match self {
             Cluster::Wire(server) => &server.address().to_string(),
             Cluster::Real(hosts) => hosts,
@@ -42,12 +42,12 @@ impl Cluster {
         format!("aerospike://{hosts}/test/race")
     }
 
-    fn url(&self) -> String {
+    pub fn url(&self) -> String {
         format!("{}?{OPTIONS}", self.shown())
     }
 
     /// How many records there are, where that can be told.
-    fn records(&self) -> usize {
+    pub fn records(&self) -> usize {
         match self {
             Cluster::Wire(server) => server.records().len(),
             Cluster::Real(_) => 0,
@@ -66,13 +66,13 @@ fn race(args: &[&str]) -> Child {
         .unwrap()
 }
 
-async fn interrupt(race: &Child) {
+pub async fn interrupt(race: &Child) {
     let pid = race.id().unwrap().to_string();
     assert!(Command::new("kill").args(["-INT", &pid]).status().await.unwrap().success());
 }
 
 /// How a race ended, which never shows a password.
-async fn ended(race: Child) -> Output {
+pub async fn ended(race: Child) -> Output {
     let output = timeout(BOUND, race.wait_with_output()).await.expect("the race hangs").unwrap();
     for said in [&output.stdout, &output.stderr] {
         assert!(!text(said).contains("secret"), "{}", text(said));

@@ -1,7 +1,10 @@
 //! `genfence`: the command-line tool beside the library of that name.
 
+mod bench;
 mod doctor;
+mod interrupt;
 mod keys;
+mod picture;
 mod race;
 mod wait;
 
@@ -19,6 +22,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Race(race::Args),
+    Bench(bench::Args),
     Doctor(doctor::Args),
     Inspect(keys::Inspect),
     Invalidate(keys::Invalidate),
@@ -33,6 +37,7 @@ const FAILED: u8 = 2;
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Race(args) => race::run(&args),
+        Command::Bench(args) => bench::run(&args),
         Command::Doctor(args) => args.run(),
         Command::Inspect(args) => args.run(),
         Command::Invalidate(args) => args.run(),
@@ -41,4 +46,13 @@ fn main() -> ExitCode {
         eprintln!("error: {error}");
         ExitCode::from(FAILED)
     })
+}
+
+/// A URL that was found to be right, without user, password and options.
+fn without_login(url: &str) -> String {
+    let (place, _) = url.split_once('?').unwrap_or((url, ""));
+    match (place.split_once("://"), place.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, after))) => format!("{scheme}://{after}"),
+        _ => place.into(),
+    }
 }

@@ -1,40 +1,15 @@
 //! The chart: stale hits and hit rate, side by side, on a ground of its own.
 
-use std::fs::{self, OpenOptions};
 use std::path::Path;
 
-use plotters::coord::Shift;
 use plotters::prelude::*;
-use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::report::{Course, Outcome};
 use super::{Args, Failure};
+use crate::picture::{AXIS, Area, FAINT, GROUND, INK, OTHERS, OURS, centred, title, unwritable};
 
 const SIZE: (u32, u32) = (960, 452);
 const HEADER: u32 = 88;
-const GROUND: RGBColor = RGBColor(252, 252, 250);
-const INK: RGBColor = RGBColor(40, 44, 52);
-const FAINT: RGBColor = RGBColor(110, 116, 128);
-const AXIS: RGBColor = RGBColor(200, 204, 210);
-const OTHERS: RGBColor = RGBColor(193, 85, 77);
-const OURS: RGBColor = RGBColor(31, 122, 140);
-
-type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
-
-/// Fails now rather than after the race if the file cannot be written. Leaves no trace.
-pub fn check(path: &Path) -> Result<(), Failure> {
-    let is_new = !path.exists();
-    OpenOptions::new()
-        .append(true)
-        .create(true)
-        .open(path)
-        .and_then(|_| if is_new { fs::remove_file(path) } else { Ok(()) })
-        .map_err(|problem| unwritable(path, &problem))
-}
-
-fn unwritable(path: &Path, problem: &dyn std::error::Error) -> Failure {
-    format!("--svg: cannot write {}: {problem}", path.display()).into()
-}
 
 /// Draws what was measured.
 pub fn draw(
@@ -46,43 +21,21 @@ pub fn draw(
     let whole = SVGBackend::new(path, SIZE).into_drawing_area();
     whole.fill(&GROUND)?;
     let (header, panels) = whole.split_vertically(HEADER);
-    title(&header, args, course)?;
-    let (left, right) = panels.split_horizontally(SIZE.0 / 2);
-    panel(&left, "Stale hits", outcomes, Outcome::stale_rate)?;
-    panel(&right, "Hit rate", outcomes, Outcome::hit_rate)?;
-    whole.present().map_err(|problem| unwritable(path, &problem))
-}
-
-fn title(area: &Area<'_>, args: &Args, course: &Course) -> Result<(), Failure> {
     let Args { keys, readers, writers, seconds, .. } = args;
     let load = format!(
         "{keys} keys, {readers} readers, {writers} writers, a crash after 2 % of the writes, \
          evictions; {seconds} s each"
     );
-    let middle = i32::try_from(SIZE.0 / 2)?;
-    let course = shortened(&course.to_string());
-    let text = [
+    let above = [
         ("Same source, same load, four strategies", 22, 14, INK),
         (&*load, 14, 44, FAINT),
-        (&*course, 14, 64, FAINT),
+        (&*course.to_string(), 14, 64, FAINT),
     ];
-    for (text, size, top, colour) in text {
-        area.draw(&Text::new(text, (middle, top), centred(size, colour)))?;
-    }
-    Ok(())
-}
-
-/// What fits into the picture's width: a cluster may have many hosts.
-fn shortened(text: &str) -> String {
-    const LETTERS: usize = 130;
-    let mut letters = text.chars();
-    let start: String = letters.by_ref().take(LETTERS).collect();
-    if letters.next().is_some() { start + "…" } else { start }
-}
-
-/// Text whose upper middle is where it is drawn.
-fn centred<'a>(size: u32, colour: RGBColor) -> TextStyle<'a> {
-    ("sans-serif", size).into_font().color(&colour).pos(Pos::new(HPos::Center, VPos::Top))
+    title(&header, &above)?;
+    let (left, right) = panels.split_horizontally(SIZE.0 / 2);
+    panel(&left, "Stale hits", outcomes, Outcome::stale_rate)?;
+    panel(&right, "Hit rate", outcomes, Outcome::hit_rate)?;
+    whole.present().map_err(|problem| unwritable(path, &problem))
 }
 
 /// A bar per strategy, its value written above it and its name below.

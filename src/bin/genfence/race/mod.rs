@@ -3,7 +3,6 @@
 
 mod chart;
 mod dice;
-mod interrupt;
 mod load;
 mod measure;
 mod ours;
@@ -19,7 +18,7 @@ use std::process::ExitCode;
 use clap::value_parser;
 use tokio::runtime;
 
-use crate::Failure;
+use crate::{Failure, interrupt, picture};
 use load::Race;
 use records::Place;
 use report::Course;
@@ -93,13 +92,10 @@ table for each strategy, genfence_race_ and a random number, and drops it.
 Exit codes: 0, or 1 if genfence served a stale hit, 2 if the race could not be run, 130 if it was
 ended by Ctrl-C: what was measured until then is printed, and no chart is drawn.";
 
-/// What a shell expects of a program that Ctrl-C ended.
-const INTERRUPTED: u8 = 130;
-
 /// Runs the race.
 pub fn run(args: &Args) -> Result<ExitCode, Failure> {
     if let Some(path) = &args.svg {
-        chart::check(path)?;
+        picture::check(path)?;
     }
     let runtime = runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let interrupted = interrupt::listen(&runtime);
@@ -108,7 +104,7 @@ pub fn run(args: &Args) -> Result<ExitCode, Failure> {
         Ok::<_, Failure>((Place::open(args).await?, database))
     };
     let Some(opened) = runtime.block_on(interrupted.run_until_cancelled(opening)) else {
-        return Ok(INTERRUPTED.into());
+        return Ok(interrupt::INTERRUPTED.into());
     };
     let (place, database) = opened?;
     let course = Course { store: place.name.clone(), source: database.name() };
@@ -125,7 +121,7 @@ pub fn run(args: &Args) -> Result<ExitCode, Failure> {
 
     report::print(&mut io::stdout(), &course, &results, args.json)?;
     if interrupted.is_cancelled() {
-        return Ok(INTERRUPTED.into());
+        return Ok(interrupt::INTERRUPTED.into());
     }
     if let Some(path) = &args.svg {
         chart::draw(path, args, &course, &results)?;

@@ -81,7 +81,7 @@ impl Place {
             return Err("--url: memory:// takes no options here".into());
         }
         let place = Place {
-            name: without_login(&args.url),
+            name: crate::without_login(&args.url),
             keys: args.keys as usize,
             runtime: Handle::current(),
             run: rand::random(),
@@ -106,14 +106,5 @@ impl Place {
     /// What the keys of a strategy's records begin with.
     pub fn prefix(&self, strategy: &str) -> String {
         format!("race-{:016x}-{strategy}-", self.run)
-    }
-}
-
-/// A URL that was found to be right, without user, password and options.
-fn without_login(url: &str) -> String {
-    let (place, _) = url.split_once('?').unwrap_or((url, ""));
-    match (place.split_once("://"), place.rsplit_once('@')) {
-        (Some((scheme, _)), Some((_, after))) => format!("{scheme}://{after}"),
-        _ => place.into(),
     }
 }

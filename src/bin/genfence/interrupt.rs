@@ -1,4 +1,4 @@
-//! Ctrl-C ends the race, not the program: what was measured is printed, and all that the race made
+//! Ctrl-C ends what is measured, not the program: what was measured is printed, and all that was made for it
 //! is removed.
 
 use std::future::poll_fn;
@@ -7,6 +7,9 @@ use std::task::Poll;
 use tokio::runtime::Runtime;
 use tokio::signal::ctrl_c;
 use tokio_util::sync::CancellationToken;
+
+/// What a shell expects of a program that Ctrl-C ended.
+pub const INTERRUPTED: u8 = 130;
 
 /// From here on Ctrl-C cancels this token.
 pub fn listen(runtime: &Runtime) -> CancellationToken {
