@@ -24,7 +24,7 @@ pub struct Clock(Ticks);
 
 #[derive(Clone, Debug)]
 enum Ticks {
-    System(Instant),
+    System(System),
     Manual(Arc<AtomicU64>),
 }
 
@@ -33,7 +33,7 @@ const EPOCH: Duration = Duration::from_secs(1);
 
 impl Default for Clock {
     fn default() -> Self {
-        Clock(Ticks::System(Instant::now()))
+        Clock(Ticks::System(System::start()))
     }
 }
 
@@ -56,9 +56,97 @@ impl Clock {
     #[inline]
     pub fn now(&self) -> Time {
         let elapsed = match &self.0 {
-            Ticks::System(start) => start.elapsed(),
+            Ticks::System(system) => system.start.elapsed(),
             Ticks::Manual(nanos) => Duration::from_nanos(nanos.load(Ordering::SeqCst)),
         };
         Time::ZERO.after(EPOCH + elapsed)
+    }
+
+    /// A time that is before `limit` exactly if the time now is, and else may be a little behind it. To read the time
+    /// is dearer than all else that a hit does.
+    #[inline]
+    pub(crate) fn now_against(&self, limit: Time) -> Time {
+        if let Ticks::System(system) = &self.0
+            && let Some(elapsed) = system.elapsed_roughly()
+        {
+            let roughly = EPOCH + elapsed;
+            if Time::ZERO.after(roughly + BEHIND) < limit {
+                return Time::ZERO.after(roughly);
+            }
+        }
+        self.now()
+    }
+}
+
+/// More than the kernel's own notes of the time are ever behind: they are made at each tick, 100 to 1000 a second.
+const BEHIND: Duration = Duration::from_millis(50);
+
+#[derive(Clone, Copy, Debug)]
+struct System {
+    start: Instant,
+    /// The same on the clock that the notes are of.
+    #[cfg(target_os = "linux")]
+    noted: Option<Duration>,
+}
+
+impl System {
+    fn start() -> Self {
+        System {
+            #[cfg(target_os = "linux")]
+            noted: linux::read(nix::time::ClockId::CLOCK_MONOTONIC),
+            start: Instant::now(),
+        }
+    }
+
+    /// By the kernel's notes, which cost no reading of a counter: never ahead.
+    #[cfg(target_os = "linux")]
+    #[inline]
+    fn elapsed_roughly(&self) -> Option<Duration> {
+        linux::read(nix::time::ClockId::CLOCK_MONOTONIC_COARSE)?.checked_sub(self.noted?)
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn elapsed_roughly(&self) -> Option<Duration> {
+        None
+    }
+}
+
+#[cfg(target_os = "linux")]
+mod linux {
+    use std::time::Duration;
+
+    use nix::time::{ClockId, clock_gettime};
+
+    #[inline]
+    pub fn read(clock: ClockId) -> Option<Duration> {
+        clock_gettime(clock).ok().map(Duration::from)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn roughly_is_never_ahead_and_near_the_limit_it_is_exact() {
+        let clock = Clock::default();
+        let far = clock.now().after(Duration::from_secs(3600));
+        for _ in 0..20_000 {
+            let before = clock.now();
+            let roughly = clock.now_against(far);
+            assert!(roughly <= clock.now() && before <= roughly.after(BEHIND));
+            for near in [Duration::ZERO, Duration::from_nanos(1), Duration::from_millis(5)] {
+                let limit = before.after(near);
+                assert!(before <= clock.now_against(limit), "{near:?} before its end");
+            }
+        }
+    }
+
+    #[test]
+    fn a_manual_clock_is_exact() {
+        let clock = Clock::manual();
+        let far = clock.now().after(Duration::from_secs(3600));
+        clock.advance(Duration::from_nanos(7));
+        assert_eq!(clock.now_against(far), clock.now());
     }
 }

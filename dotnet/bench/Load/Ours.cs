@@ -6,7 +6,7 @@ namespace Genfence.Load;
 internal sealed class Ours(GenfenceCache cache)
 {
     private readonly ArrayBufferWriter<byte>[] _targets =
-        [.. Enumerable.Range(0, 256).Select(_ => new ArrayBufferWriter<byte>(Keys.ValueBytes))];
+        [.. Enumerable.Range(0, Keys.MostCallers).Select(_ => new ArrayBufferWriter<byte>(Keys.ValueBytes))];
     private readonly byte[] _value = new byte[Keys.ValueBytes];
 
     public static async Task<Ours> CreateAsync(GenfenceCache cache)

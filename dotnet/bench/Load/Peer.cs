@@ -10,7 +10,7 @@ namespace Genfence.Load;
 /// </summary>
 internal sealed class Peer : IDisposable
 {
-    private const int Most = 300;
+    private const int Most = Keys.MostCallers;
 
     private readonly AsyncClient _client;
     private readonly string _namespace;

@@ -5,16 +5,36 @@ namespace Genfence.Load;
 
 internal static class Keys
 {
-    public const int Hits = 1000, ValueBytes = 100;
+    public const int MostCallers = 512;
 
     // A writer's own: writers that cross are another measurement.
-    private const int PerWriter = 8, Writers = 256;
+    private const int Hits = 1000, PerWriter = 8;
+
+    // What is read, in the order that it is, over and over.
+    private static string[] s_order = [];
+
+    public static int ValueBytes { get; private set; }
 
     public static string[] ToRead { get; } = [.. Enumerable.Range(0, Hits).Select(i => $"load:{i}")];
 
-    public static string[] ToWrite { get; } = [.. Enumerable.Range(0, Writers * PerWriter).Select(i => $"write:{i}")];
+    public static string[] ToWrite { get; } = [.. Enumerable.Range(0, MostCallers * PerWriter).Select(i => $"write:{i}")];
 
-    public static string Read(int caller, long number) => ToRead[(int)((caller * 37 + number * 7919) % Hits)];
+    public static void Choose(Options options)
+    {
+        ValueBytes = options.Value;
+        // All alike where the exponent is 0.
+        var shares = ToRead.Select((_, rank) => Math.Pow(rank + 1, -options.Zipf)).ToArray();
+        var (sum, all, random) = (0.0, shares.Sum(), new Random(1));
+        var upTo = Array.ConvertAll(shares, share => sum += share / all);
+        s_order = new string[1 << 16];
+        for (var place = 0; place < s_order.Length; place++)
+        {
+            var found = Array.BinarySearch(upTo, random.NextDouble());
+            s_order[place] = ToRead[Math.Min(found < 0 ? ~found : found, Hits - 1)];
+        }
+    }
+
+    public static string Read(int caller, long number) => s_order[(int)((caller * 4099L + number) % s_order.Length)];
 
     public static string Write(int caller, long number) => ToWrite[(caller * PerWriter) + (int)(number % PerWriter)];
 }
@@ -88,8 +108,14 @@ internal readonly record struct Numbers(double PerSecond, double Cpu, double Byt
         return new(Of(one => one.PerSecond), Of(one => one.Cpu), Of(one => one.Bytes), Of(one => one.P99), Of(one => one.Collections));
     }
 
-    public string Beside(Numbers other) =>
-        $"   {PerSecond / other.PerSecond,5:N2} ×{Cpu / other.Cpu,6:N2} ×{P99 / other.P99,6:N2} ×";
+    /// <summary>The medians of the rounds' ratios, and the least and the most of the calls'.</summary>
+    public static string Beside(List<Numbers> ours, List<Numbers> others)
+    {
+        double[] Of(Func<Numbers, double> number) => [.. ours.Zip(others, (one, other) => number(one) / number(other)).Order()];
+        double Middle(Func<Numbers, double> number) => Of(number)[ours.Count / 2];
+        var calls = Of(one => one.PerSecond);
+        return $"   {calls[ours.Count / 2],5:N2} × ({calls[0]:N2}–{calls[^1]:N2}){Middle(one => one.Cpu),6:N2} ×{Middle(one => one.P99),6:N2} ×";
+    }
 
     public override string ToString() => $"{PerSecond,11:N0}{Cpu,9:N2}{Bytes,9:N1}{P99,10:N0}{Collections,8:N1}";
 }

@@ -15,7 +15,7 @@ use crate::store::StoreError;
 #[derive(Clone)]
 pub(super) struct Home {
     runtime: Handle,
-    /// How long a command may take from another runtime, the wait for this one included.
+    /// How long a command may take from another runtime: the wait for this one, for its turn, and under way.
     bound: Duration,
 }
 
@@ -25,7 +25,7 @@ const LOOK_TIME: Duration = Duration::from_secs(30);
 impl Home {
     /// The runtime of the caller, and the time-out of a command.
     pub fn here(timeout: Duration) -> Self {
-        Home { runtime: Handle::current(), bound: 2 * timeout }
+        Home { runtime: Handle::current(), bound: 3 * timeout }
     }
 
     /// Runs a command at home, directly where the caller is there. `write`: whether it may change anything.

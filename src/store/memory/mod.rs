@@ -108,7 +108,7 @@ impl MemoryStore {
     pub(crate) fn read(&self, key: &[u8]) -> Read {
         let shard = self.shard(key).read();
         let Some(record) = shard.get(key) else { return Read::Free };
-        let now = self.clock.now();
+        let now = self.clock.now_against(record.expires);
         match protocol::get(Some(record), now) {
             Some(hit) => Read::Hit(hit),
             None if record.is_claimed() && record.expires > now => Read::Claimed,

@@ -157,8 +157,11 @@ impl Pace {
         let stays = self.seen[self.load].iter().enumerate();
         let mut known = stays.filter_map(|(choice, seen)| Some((choice, seen.stay?)));
         let (_, least) = known.clone().min_by(|one, other| one.1.total_cmp(&other.1))?;
-        // Of those that are as good, that with the fewest messages, which take the least CPU.
-        known.rfind(|(_, stay)| *stay <= 1.05 * least).map(|(choice, _)| choice)
+        // Of those that are as good: where many are there that with the fewest messages, which take the least CPU; where
+        // few are, that which waits for nobody.
+        let as_good = |(_, stay): &(usize, f64)| *stay <= 1.05 * least;
+        let best = if self.load < HALVES { known.find(as_good) } else { known.rfind(as_good) };
+        best.map(|(choice, _)| choice)
     }
 }
 

@@ -4,7 +4,8 @@ use clap::Parser;
 use genfence_wire::Server;
 use tokio::runtime::Runtime;
 
-use super::{Expect, Found, InProcess, Place, Records, without_login};
+use super::{Expect, Found, InProcess, Place, Records};
+use crate::without_login;
 use crate::{Cli, Command};
 
 /// On key 0, of which nothing is there yet.
