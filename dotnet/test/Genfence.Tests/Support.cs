@@ -93,7 +93,11 @@ public abstract class CacheTest : IAsyncLifetime
 
     protected virtual string Url => "memory://?wait=20s&lease_time=1m";
 
-    public virtual async ValueTask InitializeAsync() => Cache = await GenfenceCache.ConnectAsync(Url);
+    /// <summary>Threads of the native library's own.</summary>
+    protected virtual int WorkerThreads => 0;
+
+    public virtual async ValueTask InitializeAsync() =>
+        Cache = await GenfenceCache.ConnectAsync(Url, new GenfenceOptions { WorkerThreads = WorkerThreads });
 
     public virtual async ValueTask DisposeAsync()
     {

@@ -3,7 +3,7 @@ using System.Diagnostics;
 namespace Genfence.Tests;
 
 /// <summary>The same calls over TCP: on the wire test server, a process of this test's own.</summary>
-public sealed class WireTests : CacheTest
+public class WireTests : CacheTest
 {
     private readonly WireServer _server = new();
 
@@ -19,6 +19,7 @@ public sealed class WireTests : CacheTest
     {
         await base.DisposeAsync();
         await _server.DisposeAsync();
+        GC.SuppressFinalize(this);
     }
 
     [Fact]
@@ -134,4 +135,10 @@ public sealed class WireTests : CacheTest
         Assert.Equal("from the source", await fill.WaitAsync(Support.Patience));
         reservation.Dispose();
     }
+}
+
+/// <summary>The same where threads of the native library's own do its work, instead of the one that takes completions.</summary>
+public sealed class WireWithThreadsTests : WireTests
+{
+    protected override int WorkerThreads => 2;
 }
