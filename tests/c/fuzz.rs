@@ -76,7 +76,7 @@ fn nothing_left() {
 
 /// An error goes with a status below zero, says something, and is freed.
 fn checked(status: i32, error: *mut gf_error) {
-    assert!((GF_E_ABI..=GF_LOAD_FAILED).contains(&status), "{status}");
+    assert!((GF_E_ABI..=GF_TOO_LARGE).contains(&status), "{status}");
     SEEN.lock().insert(status);
     assert_ne!(status, GF_E_PANIC, "{:?}", said(error));
     assert_eq!(status < 0, !error.is_null(), "{status}");
@@ -129,10 +129,20 @@ fn options(bytes: &[u8]) {
     }
     // SAFETY: any bytes are options, and the words are aligned as they are.
     let options = unsafe { &mut *raw.as_mut_ptr().cast::<gf_options>() };
+    // Where they point to is the program's to know.
     options.prefix = bytes.memory();
+    let mut driving = null_mut();
+    // SAFETY: a place to write to, and nobody asks why.
+    assert_eq!(unsafe { gf_queue_new_driving(&raw mut driving, null_mut()) }, GF_DONE);
+    let sleeping = gf_queue_new();
+    options.driver = [null(), driving, sleeping][usize::from(bytes.byte() % 3)];
     if let Some(cache) = open(c"memory://", &raw const *options) {
         // SAFETY: just opened.
         unsafe { gf_free(cache) };
+    }
+    for queue in [driving, sleeping] {
+        // SAFETY: just made, and nobody waits on it.
+        unsafe { gf_queue_free(queue) };
     }
 }
 
