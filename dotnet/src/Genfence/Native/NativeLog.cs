@@ -50,12 +50,15 @@ internal static unsafe partial class NativeLog
 
     private static void Changed()
     {
-        Volatile.Write(ref s_loggers, [.. s_users.Values.Select(user => user.Logger)]);
-        var level = s_loggers.Length == 0 ? Off
-            : s_loggers.Any(logger => logger.IsEnabled(LogLevel.Debug)) ? Debug
+        ILogger[] loggers = [.. s_users.Values.Select(user => user.Logger)];
+        // Who comes hears from now on. Who goes hears what was said before: it is written when gf_log_set returns.
+        Volatile.Write(ref s_loggers, [.. s_loggers.Union(loggers)]);
+        var level = loggers.Length == 0 ? Off
+            : loggers.Any(logger => logger.IsEnabled(LogLevel.Debug)) ? Debug
             : Warning;
         // Where the process has a log of its own for Rust, the lines are there.
         _ = Methods.gf_log_set(level, level == Off ? null : &Write, null);
+        Volatile.Write(ref s_loggers, loggers);
     }
 
     [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]
