@@ -1324,8 +1324,8 @@ int32_t gf_start(const struct gf_cache *cache,
  written: ask with gf_start or a call that waits. Any thread; it neither blocks nor fails.
 
  SAFETY:
- `cache` is NULL or alive; `key` is readable; `room` is NULL or has `room_len` bytes that may be written; `result` is NULL or has `result_size` bytes (sizeof(gf_result)) and may
- be written.
+ `cache` is NULL or alive; `key` is readable; `room` is NULL or has `room_len` bytes that may be written; `result`
+ is NULL or has `result_size` bytes (sizeof(gf_result)) and may be written.
  */
 int32_t gf_peek(const struct gf_cache *cache,
                 struct gf_slice key,

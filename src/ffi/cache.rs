@@ -45,10 +45,7 @@ pub unsafe extern "C" fn gf_open(
     cache: *mut *mut gf_cache,
     error: *mut *mut gf_error,
 ) -> i32 {
-    let opened = guarded(|| {
-        if cache.is_null() {
-            return Err(Failure::invalid("cache", "is NULL"));
-        }
+    let open = || {
         // SAFETY: by the function's own contract.
         let (url, options) = unsafe { (text_of(url)?, read(options)?) };
         // SAFETY: by the function's own contract.
@@ -60,15 +57,9 @@ pub unsafe extern "C" fn gf_open(
         };
         let opened = runtime::wait(&runtime, true, Box::pin(builder.connect(url)))?;
         Ok(gf_cache::new(opened, runtime))
-    });
+    };
     // SAFETY: each is NULL or may be written.
-    unsafe {
-        let (status, opened) = guard::tell(opened, error);
-        if !cache.is_null() {
-            cache.write(opened.unwrap_or(std::ptr::null_mut()));
-        }
-        status
-    }
+    unsafe { guard::give(("cache", cache, std::ptr::null_mut()), error, open) }
 }
 
 /// Checks all of a URL and of the options that can be checked without a connection, files that they name included:

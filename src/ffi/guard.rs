@@ -33,6 +33,28 @@ pub(super) unsafe fn tell<T>(
     (status, made)
 }
 
+/// For an export that makes one thing and puts it into `place`, which is `field` to the host; `none` stands there where
+/// it made nothing. Panics stop here, as in [`guarded`]. Returns the status.
+///
+/// # Safety
+/// `place` and `error` are NULL or may be written.
+pub(super) unsafe fn give<T>(
+    (field, place, none): (&'static str, *mut T, T),
+    error: *mut *mut gf_error,
+    make: impl FnOnce() -> Result<T, Failure>,
+) -> i32 {
+    let made =
+        guarded(|| if place.is_null() { Err(Failure::invalid(field, "is NULL")) } else { make() });
+    // SAFETY: by the function's own contract.
+    unsafe {
+        let (status, made) = tell(made, error);
+        if !place.is_null() {
+            place.write(made.unwrap_or(none));
+        }
+        status
+    }
+}
+
 pub(super) fn of_panic(panic: &(dyn Any + Send)) -> Failure {
     let said = panics::told(panic).unwrap_or("without a message");
     Failure::with(GF_E_PANIC, format!("a fault of genfence's own, please report it: {said}"))

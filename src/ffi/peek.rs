@@ -15,8 +15,8 @@ use super::handles::gf_cache;
 /// written: ask with gf_start or a call that waits. Any thread; it neither blocks nor fails.
 ///
 /// # Safety
-/// `cache` is NULL or alive; `key` is readable; `room` is NULL or has `room_len` bytes that may be written; `result` is NULL or has `result_size` bytes (sizeof(gf_result)) and may
-/// be written.
+/// `cache` is NULL or alive; `key` is readable; `room` is NULL or has `room_len` bytes that may be written; `result`
+/// is NULL or has `result_size` bytes (sizeof(gf_result)) and may be written.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn gf_peek(
     cache: *const gf_cache,

@@ -1,23 +1,16 @@
 //! `genfence bench`: it measures all ways, says so as a table, as JSON and as a picture, and leaves nothing.
 
-use std::process::{Output, Stdio};
+use std::process::Output;
 
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 
-use super::real::{Cluster, ended, interrupt};
+use super::real::{Cluster, ended, interrupt, tool};
 use super::{outcomes, text};
 
 fn bench(args: &[&str]) -> Child {
-    Command::new(env!("CARGO_BIN_EXE_genfence"))
-        .arg("bench")
-        .args(args)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap()
+    tool("bench", args)
 }
 
 async fn benched(args: &[&str]) -> Output {

@@ -56,8 +56,12 @@ impl Cluster {
 }
 
 fn race(args: &[&str]) -> Child {
+    tool("race", args)
+}
+
+pub fn tool(command: &str, args: &[&str]) -> Child {
     Command::new(env!("CARGO_BIN_EXE_genfence"))
-        .arg("race")
+        .arg(command)
         .args(args)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -1,6 +1,7 @@
 //! The queue as the host sees it.
 
 use std::mem::size_of;
+use std::ptr::null_mut;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use libc::size_t;
 
 use super::super::abi::*;
 use super::super::error::{Failure, gf_error};
-use super::super::guard::{guarded, tell};
+use super::super::guard::{give, guarded};
 use super::super::live::{self, Kind};
 use super::Queue;
 
@@ -50,23 +51,14 @@ pub unsafe extern "C" fn gf_queue_new_driving(
     queue: *mut *mut gf_queue,
     error: *mut *mut gf_error,
 ) -> i32 {
-    let made = guarded(|| {
-        if queue.is_null() {
-            return Err(Failure::invalid("queue", "is NULL"));
-        }
+    let make = || {
         let driving = Queue::driving().map_err(|error| {
             Failure::invalid("queue", format!("one that drives cannot be made: {error}"))
         })?;
         Ok(gf_queue::new(driving))
-    });
+    };
     // SAFETY: each is NULL or may be written.
-    unsafe {
-        let (status, made) = tell(made, error);
-        if !queue.is_null() {
-            queue.write(made.unwrap_or(std::ptr::null_mut()));
-        }
-        status
-    }
+    unsafe { give(("queue", queue, null_mut()), error, make) }
 }
 
 /// A descriptor for an event loop (poll, epoll, kqueue, libuv, libevent): readable while gf_queue_wait has something to
@@ -85,22 +77,13 @@ pub unsafe extern "C" fn gf_queue_fd(
     descriptor: *mut i32,
     error: *mut *mut gf_error,
 ) -> i32 {
-    let had = guarded(|| {
-        if descriptor.is_null() {
-            return Err(Failure::invalid("descriptor", "is NULL"));
-        }
+    let have = || {
         // SAFETY: NULL or alive.
         let queue = unsafe { queue.as_ref() };
         queue.ok_or_else(|| Failure::invalid("queue", "is NULL"))?.0.descriptor()
-    });
+    };
     // SAFETY: each is NULL or may be written.
-    unsafe {
-        let (status, had) = tell(had, error);
-        if !descriptor.is_null() {
-            descriptor.write(had.unwrap_or(-1));
-        }
-        status
-    }
+    unsafe { give(("descriptor", descriptor, -1), error, have) }
 }
 
 /// Closes a queue: nothing more can be submitted to it. What was accepted still completes, and

@@ -49,7 +49,7 @@ impl fmt::Display for Course {
     }
 }
 
-/// What was measured of one way with so many callers: medians of the turns.
+/// What was measured of one way with so many callers: medians of the turns, of which there is at least one.
 #[derive(Serialize)]
 pub struct Line {
     pub way: &'static str,
@@ -64,26 +64,24 @@ pub struct Line {
 
 impl Line {
     pub fn new(way: &'static str, callers: u16, turns: &[Turn]) -> Self {
-        let mut speeds: Vec<f64> = turns.iter().map(Turn::per_second).collect();
-        speeds.sort_by(f64::total_cmp);
-        let mut cpu: Vec<f64> = turns.iter().map(Turn::cpu_us).collect();
-        cpu.sort_by(f64::total_cmp);
-        let middle = |of: fn(&Turn) -> u64| {
-            let mut all: Vec<u64> = turns.iter().map(of).collect();
-            all.sort_unstable();
-            all.get(all.len() / 2).copied().unwrap_or(0)
-        };
-        let at = |all: &[f64], place: usize| all.get(place).copied().unwrap_or(0.0);
+        let speeds = sorted(turns, Turn::per_second);
+        let middle = turns.len() / 2;
         Line {
             way,
             callers,
-            per_second: at(&speeds, speeds.len() / 2),
-            cpu_us: at(&cpu, cpu.len() / 2),
-            p50_us: middle(|turn| turn.p50_us),
-            p99_us: middle(|turn| turn.p99_us),
-            spread: [at(&speeds, 0), at(&speeds, speeds.len().saturating_sub(1))],
+            per_second: speeds[middle],
+            cpu_us: sorted(turns, Turn::cpu_us)[middle],
+            p50_us: sorted(turns, |turn| turn.p50_us)[middle],
+            p99_us: sorted(turns, |turn| turn.p99_us)[middle],
+            spread: [speeds[0], speeds[turns.len() - 1]],
         }
     }
+}
+
+fn sorted<T: PartialOrd>(turns: &[Turn], of: impl Fn(&Turn) -> T) -> Vec<T> {
+    let mut all: Vec<T> = turns.iter().map(of).collect();
+    all.sort_by(|one, other| one.partial_cmp(other).expect("it is a number"));
+    all
 }
 
 /// Prints the table, or one JSON object per line. What comes first is what the others are compared with.
