@@ -2,6 +2,7 @@
 
 use genfence::protocol::{Change, Claim, Grant, Refusal, Time, Token, Ttl, Version, get};
 
+use crate::cluster::{SIDES, Side, Sight};
 use crate::mends::Mend;
 use crate::network::Command;
 use crate::setup::{Role, Setup};
@@ -58,6 +59,8 @@ pub struct Held {
     pub grant: Grant,
     /// Whether a commit has a chance.
     pub storable: bool,
+    /// Who granted it.
+    pub side: Side,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -79,6 +82,7 @@ pub struct Client {
     pub said: Said,
     /// Whether the current token was ever seen on a stored value. The client does not know.
     pub landed: bool,
+    pub sight: Sight,
 }
 
 /// What a client may do of itself.
@@ -115,6 +119,10 @@ pub enum Move {
     Finish,
     /// Waiter: joins the flight.
     Join,
+    /// Asks a side of the cluster for its key.
+    Ask(Side),
+    /// Hears that key.
+    Hear(Side),
 }
 
 /// Everything lives long enough: the model takes records away by a step of its own.
@@ -159,14 +167,15 @@ impl World {
         (drawn - earlier..drawn).map(|number| token(who, number)).collect()
     }
 
-    pub fn ask(&mut self, who: usize, command: Command) {
+    pub fn ask(&mut self, setup: &Setup, who: usize, command: Command) {
         self.clients[who].retries = 0;
-        self.send(who, command);
+        self.send(setup, who, command);
     }
 
-    fn send(&mut self, who: usize, command: Command) {
+    fn send(&mut self, setup: &Setup, who: usize, command: Command) {
+        let until = self.counts_until(setup, who, &command);
         self.clients[who].stage = Stage::Asks;
-        self.network.send(who, command);
+        self.network.send(who, command, until);
     }
 
     /// The operation is over; only what the client has said of it remains.
@@ -180,9 +189,10 @@ impl World {
         client.retries = 0;
     }
 
-    pub fn hold(&mut self, who: usize, grant: Grant, storable: bool) {
+    pub fn hold(&mut self, who: usize, grant: Grant, storable: bool, side: Side) {
+        self.begin_confirming(who);
         let client = &mut self.clients[who];
-        client.held = Some(Held { grant, storable });
+        client.held = Some(Held { grant, storable, side });
         client.stage = Stage::Holds;
     }
 }
@@ -192,17 +202,26 @@ pub fn moves(setup: &Setup, world: &World, who: usize, moves: &mut Vec<Move>) {
     let client = &world.clients[who];
     let role = setup.roles[who];
     match client.stage {
-        Stage::Idle if matches!(role, Role::Waiter { .. }) => {}
+        Stage::Idle if matches!(role, Role::Waiter { .. } | Role::Looker) => {}
         Stage::Idle if client.rounds < setup.rounds => moves.push(Move::Start),
         Stage::Asks if world.faults > 0 => moves.push(Move::TimeOut),
         Stage::Doubts => moves.push(Move::Look),
         _ => {}
     }
+    if setup.guards() {
+        for side in SIDES {
+            if world.is_awaiting(who, side) {
+                moves.push(Move::Hear(side));
+            } else if world.may_ask(setup, who, side) {
+                moves.push(Move::Ask(side));
+            }
+        }
+    }
     match role {
         Role::Writer { .. } => writer::moves(setup, world, who, moves),
         Role::Reader { versioned } => reader::moves(setup, world, who, versioned, moves),
         Role::Waiter { flight } => others::waiter_moves(setup, world, who, flight, moves),
-        Role::Invalidator { .. } | Role::Foreigner { .. } | Role::Blind => {}
+        Role::Invalidator { .. } | Role::Foreigner { .. } | Role::Blind | Role::Looker => {}
     }
     if world.faults > 0 && matches!(client.stage, Stage::Asks | Stage::Holds | Stage::Doubts) {
         moves.push(Move::Crash);
@@ -218,6 +237,8 @@ pub fn act(setup: &Setup, world: &mut World, who: usize, act: Move) {
             timed_out(setup, world, who, command);
         }
         (Move::Look, _) => look(setup, world, who),
+        (Move::Ask(side), _) => world.ask_side(setup, who, side),
+        (Move::Hear(side), _) => world.hear_late(setup, who, side),
         (Move::Crash, _) => {
             world.network.give_up(who);
             world.faults -= 1;
@@ -235,21 +256,24 @@ fn start(setup: &Setup, world: &mut World, who: usize, role: Role) {
     client.rounds += 1;
     client.said = Said::Nothing;
     client.landed = false;
+    if setup.guards() {
+        world.begin_firm(setup, who);
+    }
     match role {
         Role::Writer { .. } => writer::reserve(setup, world, who),
         Role::Reader { .. } => reader::lease(setup, world, who),
-        Role::Invalidator { versioned } => others::announce(world, who, versioned),
+        Role::Invalidator { versioned } => others::announce(setup, world, who, versioned),
         Role::Foreigner { versioned } => {
             world.source += 1;
-            others::announce(world, who, versioned);
+            others::announce(setup, world, who, versioned);
         }
-        Role::Blind => others::store(world, who),
-        Role::Waiter { .. } => unreachable!("a waiter joins"),
+        Role::Blind => others::store(setup, world, who),
+        Role::Waiter { .. } | Role::Looker => unreachable!("{role:?} sends nothing"),
     }
 }
 
 /// Nobody answered in time. The packet may have been applied, or will be, or never.
-fn timed_out(setup: &Setup, world: &mut World, who: usize, command: Command) {
+pub fn timed_out(setup: &Setup, world: &mut World, who: usize, command: Command) {
     let judges = command.stores() && setup.undoes(Mend::RefusedRetryFirst);
     let again = world.clients[who].retries < setup.retries;
     match command {
@@ -260,14 +284,14 @@ fn timed_out(setup: &Setup, world: &mut World, who: usize, command: Command) {
         Command::Claim(claim) if again => {
             world.clients[who].retries += 1;
             let claim = renamed(setup, world, who, claim);
-            world.send(who, Command::Claim(claim));
+            world.send(setup, who, Command::Claim(claim));
         }
-        Command::Claim(Claim::Reserve { .. }) => writer::abort(world, who),
+        Command::Claim(Claim::Reserve { .. }) => writer::abort(setup, world, who),
         // Only a courtesy: nothing hangs on them.
         Command::Change(Change::Abort { .. } | Change::Unlease { .. }) => world.rest(setup, who),
         Command::Change(_) if again => {
             world.clients[who].retries += 1;
-            world.send(who, command);
+            world.send(setup, who, command);
         }
         Command::Change(Change::Commit { .. } | Change::CommitVersioned { .. }) => {
             writer::release(setup, world, who);
@@ -297,12 +321,19 @@ pub fn answered(
     who: usize,
     command: &Command,
     answer: Result<Option<Grant>, Refusal>,
+    side: Side,
 ) {
     match (command, answer) {
         (Command::Claim(claim), Ok(Some(grant))) => match claim {
-            Claim::Lease { .. } | Claim::Extend { .. } => world.hold(who, grant, true),
+            Claim::Lease { .. } | Claim::Extend { .. } => {
+                if world.is_firm(setup, who, side) {
+                    world.hold(who, grant, true, side);
+                } else {
+                    reader::lost(setup, world, who);
+                }
+            }
             Claim::Reserve { .. } | Claim::Renew { .. } => {
-                writer::granted(setup, world, who, grant);
+                writer::granted(setup, world, who, grant, side);
             }
         },
         (Command::Claim(Claim::Extend { .. }), _) => reader::lost(setup, world, who),
@@ -316,7 +347,9 @@ pub fn answered(
             }
         }
         (Command::Change(Change::Release { .. }), _) => {
-            writer::released(world, who);
+            if world.is_firm(setup, who, side) {
+                writer::released(world, who);
+            }
             world.rest(setup, who);
         }
         _ => world.rest(setup, who),

@@ -16,6 +16,7 @@
 //! | `story`, `run`, `options` | a trace told; a case run; the command line |
 
 mod client;
+mod cluster;
 mod mends;
 mod network;
 mod options;

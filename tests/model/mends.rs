@@ -4,7 +4,7 @@
 //! proves nothing when it finds none.
 
 use crate::properties::Promise;
-use crate::setup::{CHECKED, Lag, PLAIN, Role, Setup, UNCHECKED, WRAPPING};
+use crate::setup::{Begins, CHECKED, Lag, PLAIN, Role, Setup, UNCHECKED, WRAPPING};
 
 /// A mend that is undone: in the server's commands, in the clients' rules, or in what may befall.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +33,13 @@ pub enum Mend {
     ReadsAskAllCopies,
     AbortProvesItself,
     RecordsStay,
+    LateIsRefused,
+    HitsAskLease,
+    ChangesWait,
+    RemainingWithinLease,
+    MajorityCounts,
+    LeaseFromSending,
+    ClaimsAreConfirmed,
 }
 
 /// How the checker is asked for the harm of one fault.
@@ -57,6 +64,7 @@ const V: Role = Role::Writer { versioned: true };
 const R: Role = Role::Reader { versioned: false };
 const RV: Role = Role::Reader { versioned: true };
 const J: Role = Role::Waiter { flight: 0 };
+const L: Role = Role::Looker;
 const F: Role = Role::Foreigner { versioned: false };
 const FV: Role = Role::Foreigner { versioned: true };
 
@@ -73,6 +81,8 @@ pub fn obligations() -> Vec<Obligation> {
     let lagging = |lag, setup| Setup { lag, ..setup };
     let evicting = |setup| Setup { evicts: true, ..setup };
     let forking = |setup| Setup { forks: true, ..setup };
+    let split = |cluster_lease, setup| Setup { cluster_lease, splits: true, horizon: 5, reservation: 4, lease: 3, ..setup };
+    let seen = |setup| Setup { begins: Begins::Stored, ..split(1, setup) };
     let twice = |setup| Setup { rounds: 2, retries: 0, ..setup };
     let counting = |generations, setup| Setup { generations, ..setup };
 
@@ -125,6 +135,20 @@ pub fn obligations() -> Vec<Obligation> {
             Fresh, forking(twice(calm(AbortProvesItself, &[R, U])))),
         ("cluster 3", "a record that a command leaves empty vanishes, and a forgotten copy is back",
             Fresh, forking(faulty(RecordsStay, &[R, U]))),
+        ("cluster 4", "a fill or commit that a paused node had not yet read is done later",
+            Fresh, Setup { begins: Begins::Filling, faults: 1, retries: 0, horizon: 2, ..split(1, faulty(LateIsRefused, &[R, U])) }),
+        ("cluster 5", "hits while the nodes disagree who is in the cluster",
+            Fresh, seen(calm(HitsAskLease, &[L, U]))),
+        ("cluster 6", "who sees a new cluster changes the source at once",
+            Fresh, seen(calm(ChangesWait, &[L, U]))),
+        ("cluster 7", "a writer goes on after its lease on the cluster",
+            Fresh, Setup { splits: false, restarts: true, ..split(1, calm(RemainingWithinLease, &[R, U])) }),
+        ("cluster 8", "a minority counts",
+            Fresh, Setup { minority: Some(0), ..seen(calm(MajorityCounts, &[L, U])) }),
+        ("cluster 9", "a lease on the cluster counts from the answer",
+            Fresh, Setup { horizon: 3, ..seen(calm(LeaseFromSending, &[L, U])) }),
+        ("cluster 10", "a claim counts that another cluster may have granted",
+            Fresh, seen(calm(ClaimsAreConfirmed, &[L, U]))),
         // Not mends but assumptions, about the replicas that fills may read.
         ("p", "a replica lags beyond the deadline of a writer that left",
             Fresh, lagging(Lag::Endless, world(0, &[V, RV]))),

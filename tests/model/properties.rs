@@ -60,11 +60,11 @@ impl Promise {
             .map(|promise| {
                 let condition: fn(&Setup, &World) -> bool = match promise {
                     Promise::Fresh => is_fresh,
-                    Promise::Heard => |_, world| served(world) >= world.heard,
+                    Promise::Heard => |setup, world| served(setup, world) >= world.heard,
                     Promise::Settled => is_settled,
-                    Promise::Truth => {
-                        |_, world| (0..world.clients.len()).all(|who| is_truthful(world, who))
-                    }
+                    Promise::Truth => |setup, world| {
+                        (0..world.clients.len()).all(|who| is_truthful(setup, world, who))
+                    },
                     Promise::Waiters => |_, world| are_waiters_fresh(world),
                     Promise::Unstuck => |_, world| is_unstuck(world),
                     Promise::Exclusive => |_, world| !world.trespassed,
@@ -76,17 +76,17 @@ impl Promise {
 }
 
 /// What a get would answer now. Nothing, or a blind value, is as new as any: nobody promises more.
-pub fn served(world: &World) -> u8 {
-    let values = world.readable().map(|record| get(record, world.now).map(|hit| hit.value));
+pub fn served(setup: &Setup, world: &World) -> u8 {
+    let values = world.readable(setup).map(|record| get(record, world.now).map(|hit| hit.value));
     values.map(|value| value.unwrap_or(BLIND)).min().unwrap_or(BLIND)
 }
 
-fn is_latest(world: &World) -> bool {
-    served(world) >= world.source
+fn is_latest(setup: &Setup, world: &World) -> bool {
+    served(setup, world) >= world.source
 }
 
 fn is_fresh(setup: &Setup, world: &World) -> bool {
-    !setup.is_fenced() || is_latest(world)
+    !setup.is_fenced() || is_latest(setup, world)
 }
 
 fn is_settled(setup: &Setup, world: &World) -> bool {
@@ -94,16 +94,18 @@ fn is_settled(setup: &Setup, world: &World) -> bool {
         matches!(client.stage, Stage::Idle | Stage::Took { .. }) && client.pending.is_none()
     };
     let told = setup.is_fenced() || world.heard == world.source;
-    !(told && world.clients.iter().all(rests)) || is_latest(world)
+    !(told && world.clients.iter().all(rests)) || is_latest(setup, world)
 }
 
 /// Whether what a client has said is true, and still is.
-pub fn is_truthful(world: &World, who: usize) -> bool {
+pub fn is_truthful(setup: &Setup, world: &World, who: usize) -> bool {
     let client = &world.clients[who];
     match client.said {
         Said::Nothing => true,
         Said::Stored => client.landed,
         Said::Rejected => !client.landed,
+        // Of the side that answered: another may bring it back, if it is still the latest.
+        Said::Gone if setup.splits => true,
         Said::Gone => {
             let hit = get(world.slot.as_ref(), world.now);
             hit.is_none_or(|hit| hit.stamp != world.token(who))

@@ -15,7 +15,12 @@ pub fn moves(setup: &Setup, world: &World, who: usize, versioned: bool, moves: &
     }
     let (Stage::Holds, Some(held)) = (client.stage, client.held) else { return };
     if client.value.is_some() {
-        moves.push(Move::Fill);
+        if world.is_confirmed(setup, who, held.side) {
+            moves.push(Move::Fill);
+        }
+        if !world.is_firm(setup, who, held.side) {
+            moves.push(Move::Unlease);
+        }
     } else {
         moves.extend([Move::Read, Move::Unlease]);
         if versioned && world.replica < world.source {
@@ -32,15 +37,19 @@ pub fn act(setup: &Setup, world: &mut World, who: usize, versioned: bool, act: M
     match act {
         Move::Read => world.clients[who].value = Some(world.source),
         Move::ReadReplica => world.clients[who].value = Some(world.replica),
-        Move::Fill => fill(world, who, versioned),
+        Move::Fill => fill(setup, world, who, versioned),
         Move::Unlease => {
             let token = world.token(who);
-            world.ask(who, Command::Change(Change::Unlease { token }));
+            world.ask(setup, who, Command::Change(Change::Unlease { token }));
         }
         Move::Prolong => {
             let held = world.clients[who].held.expect("it holds a lease");
             let (token, deadline, time) = (world.token(who), held.grant.deadline, setup.lease());
-            world.ask(who, Command::Claim(Claim::Extend { token, deadline, time, ttl: ttl() }));
+            world.ask(
+                setup,
+                who,
+                Command::Claim(Claim::Extend { token, deadline, time, ttl: ttl() }),
+            );
         }
         Move::Finish => world.rest(setup, who),
         _ => unreachable!("a reader does not {act:?}"),
@@ -50,16 +59,16 @@ pub fn act(setup: &Setup, world: &mut World, who: usize, versioned: bool, act: M
 pub fn lease(setup: &Setup, world: &mut World, who: usize) {
     let token = world.draw(who);
     let lease = Claim::Lease { token, previous: vec![], time: setup.lease(), ttl: ttl() };
-    world.ask(who, Command::Claim(lease));
+    world.ask(setup, who, Command::Claim(lease));
 }
 
-fn fill(world: &mut World, who: usize, versioned: bool) {
+fn fill(setup: &Setup, world: &mut World, who: usize, versioned: bool) {
     let client = &world.clients[who];
     let (Some(value), Some(held)) = (client.value, client.held) else { return };
     let (token, Grant { deadline, generation, .. }) = (world.token(who), held.grant);
     let version = versioned.then(|| version(value));
     let fill = Change::Fill { token, deadline, generation, value, version, ttl: ttl() };
-    world.ask(who, Command::Change(fill));
+    world.ask(setup, who, Command::Change(fill));
 }
 
 /// The lease is gone, and with it the right to store what was read under it.

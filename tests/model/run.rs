@@ -65,7 +65,7 @@ pub fn prove(setup: &Setup, extent: Extent) -> Outcome {
 
 /// With one mend undone, its harm must be found.
 pub fn refute(obligation: &Obligation) -> Outcome {
-    const ENOUGH: usize = 2_000_000;
+    const ENOUGH: usize = 6_000_000;
     let Obligation { setup, fault, breaks, .. } = obligation;
     let started = Instant::now();
     let seen = explore(setup, ENOUGH, false, &only(*breaks));

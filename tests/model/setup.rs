@@ -21,6 +21,19 @@ pub enum Role {
     Foreigner { versioned: bool },
     /// Stores without asking the source: set, then replace.
     Blind,
+    /// Reads what is in the cache, at any time, and does nothing else.
+    Looker,
+}
+
+/// What there is in the beginning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Begins {
+    /// No record.
+    Empty,
+    /// The source's value is in the cache.
+    Stored,
+    /// The first client, a reader, has just sent its fill.
+    Filling,
 }
 
 /// How far the source's replica may be behind.
@@ -59,7 +72,17 @@ pub struct Setup {
     pub evicts: bool,
     /// Whether a node with a copy of the record may be away for a while, and come back with it as it was.
     pub forks: bool,
+    /// Whether a node may be cut off from the others, or be paused, while clients reach all of them. Clients then
+    /// hold leases on the cluster (`cluster`).
+    pub splits: bool,
+    /// Whether the only node may start again, without what it held.
+    pub restarts: bool,
+    /// How many ticks a lease on the cluster lasts, and how long who sees a new one waits before it claims anything.
+    pub cluster_lease: u64,
+    /// Who reaches nobody but the node that is cut off.
+    pub minority: Option<usize>,
     pub lag: Lag,
+    pub begins: Begins,
     /// The mend that is taken out of the protocol.
     pub undone: Option<Mend>,
 }
@@ -85,7 +108,12 @@ pub const PLAIN: Setup = Setup {
     prolongs: false,
     evicts: false,
     forks: false,
+    splits: false,
+    restarts: false,
+    cluster_lease: 2,
+    minority: None,
     lag: Lag::None,
+    begins: Begins::Empty,
     undone: None,
 };
 
@@ -111,6 +139,11 @@ impl Setup {
 
     pub fn has_waiters(&self) -> bool {
         self.roles.iter().any(|role| matches!(role, Role::Waiter { .. }))
+    }
+
+    /// Whether clients keep leases on the cluster.
+    pub fn guards(&self) -> bool {
+        self.splits || self.restarts
     }
 
     pub fn reservation(&self) -> Duration {

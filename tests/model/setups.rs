@@ -1,6 +1,6 @@
 //! The worlds in which, with every mend in, nothing may be found.
 
-use crate::setup::{CHECKED, Lag, PLAIN, Role, Setup, UNCHECKED, WRAPPING};
+use crate::setup::{Begins, CHECKED, Lag, PLAIN, Role, Setup, UNCHECKED, WRAPPING};
 
 const U: Role = Role::Writer { versioned: false };
 const V: Role = Role::Writer { versioned: true };
@@ -8,6 +8,7 @@ const R: Role = Role::Reader { versioned: false };
 const RV: Role = Role::Reader { versioned: true };
 const I: Role = Role::Invalidator { versioned: false };
 const IV: Role = Role::Invalidator { versioned: true };
+const L: Role = Role::Looker;
 const F: Role = Role::Foreigner { versioned: false };
 const FV: Role = Role::Foreigner { versioned: true };
 const J: Role = Role::Waiter { flight: 0 };
@@ -19,6 +20,15 @@ pub fn setups(long: bool) -> Vec<Setup> {
     let tick = Setup { lag: Lag::Tick, ..PLAIN };
     let endless = Setup { lag: Lag::Endless, ..PLAIN };
     let twice = Setup { rounds: 2, ..PLAIN };
+    let split = Setup {
+        splits: true,
+        cluster_lease: 1,
+        horizon: 3,
+        retries: 0,
+        reservation: 4,
+        lease: 3,
+        ..PLAIN
+    };
     let worlds = [
         ("writer-reader, any faults", &[U, R][..], Setup { faults: 9, ..PLAIN }),
         ("versioned writer-reader, any faults", &[V, RV], Setup { faults: 9, ..tick.clone() }),
@@ -47,6 +57,16 @@ pub fn setups(long: bool) -> Vec<Setup> {
         ("a copy that was away, two writers", &[R, U, U], Setup { forks: true, ..PLAIN }),
         ("a copy that was away, versions", &[RV, V, V], Setup { forks: true, ..tick.clone() }),
         ("a copy that was away, invalidator", &[R, U, I], Setup { forks: true, ..PLAIN }),
+        ("a split", &[L, U], Setup { begins: Begins::Stored, ..split.clone() }),
+        ("a split, two writers", &[L, U, U], Setup { begins: Begins::Stored, ..split.clone() }),
+        ("a split, filling", &[R, U], Setup { begins: Begins::Filling, ..split.clone() }),
+        ("a split, reader", &[R, U], split.clone()),
+        (
+            "a split, a minority looks",
+            &[L, U],
+            Setup { begins: Begins::Stored, minority: Some(0), ..split.clone() },
+        ),
+        ("a restart", &[R, U], Setup { splits: false, restarts: true, ..split.clone() }),
         ("blind writer", &[B, U, R], Setup { evicts: true, horizon: 3, ..twice.clone() }),
     ];
     let mut setups = Vec::new();

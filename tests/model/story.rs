@@ -4,6 +4,7 @@ use genfence::protocol::{Change, Claim, Grant, Refusal, Time, Token};
 use stateright::Path;
 
 use crate::client::{Move, Said, owner};
+use crate::cluster::Side;
 use crate::network::{Command, Packet};
 use crate::others::BLIND;
 use crate::properties::{Promise, is_truthful, served};
@@ -47,6 +48,18 @@ fn sentence(setup: &Setup, before: &World, action: Action, after: &World) -> Str
             let (who, sent) = (name(setup, packet.from), command(setup, &packet.command));
             format!("server: {who}'s {sent} reaches the node that is away")
         }
+        Action::Cut(master) => format!(
+            "server: a node is cut off from the others, or pauses; {} had the key's partition",
+            side(master)
+        ),
+        Action::Reform(of) => format!(
+            "server: {} a cluster of its own now",
+            match of {
+                Side::Majority => "the others form",
+                Side::Node => "that node forms",
+            }
+        ),
+        Action::Restart => "server: the only node starts again, empty".into(),
         Action::Apply(index) => applied(setup, before, &before.network.packets()[index], after),
         Action::Act(who, step) => {
             let said = moved(setup, after, who, step);
@@ -76,6 +89,13 @@ fn applied(setup: &Setup, before: &World, packet: &Packet, after: &World) -> Str
         command(setup, &packet.command),
         next.unwrap_or_default()
     )
+}
+
+fn side(side: Side) -> &'static str {
+    match side {
+        Side::Majority => "the others",
+        Side::Node => "that node",
+    }
 }
 
 fn granted(command: &Command, grant: Grant) -> String {
@@ -114,6 +134,8 @@ fn moved(setup: &Setup, after: &World, who: usize, step: Move) -> String {
         Move::Fill => format!("has version {read} to store"),
         Move::Unlease => "its read of the source fails".into(),
         Move::Finish => "tells its waiters".into(),
+        Move::Ask(of) => format!("asks {} for the key of their cluster", side(of)),
+        Move::Hear(of) => format!("hears the key that {} gave", side(of)),
         Move::Join => format!("joins the flight, while the source is at {}", after.source),
     }
 }
@@ -171,7 +193,7 @@ fn removing(setup: &Setup, previous: &[Token]) -> String {
 }
 
 fn verdict(setup: &Setup, world: &World, broken: Promise) -> String {
-    let value = match served(world) {
+    let value = match served(setup, world) {
         BLIND => "nothing, or a blind value".into(),
         value => format!("{value}"),
     };
@@ -184,7 +206,7 @@ fn verdict(setup: &Setup, world: &World, broken: Promise) -> String {
             format!("STALE: a get now hits {value}; the cache was told of {}", world.heard)
         }
         Promise::Truth => {
-            let liar = (0..world.clients.len()).find(|who| !is_truthful(world, *who));
+            let liar = (0..world.clients.len()).find(|who| !is_truthful(setup, world, *who));
             let liar = liar.unwrap_or_default();
             let said = match world.clients[liar].said {
                 Said::Nothing => "nothing",
@@ -215,6 +237,7 @@ fn name(setup: &Setup, who: usize) -> String {
         Role::Invalidator { .. } => "invalidator I",
         Role::Foreigner { .. } => "foreign writer F",
         Role::Blind => "blind writer B",
+        Role::Looker => "looker L",
     };
     let kind = letter(&setup.roles[who]);
     let number = setup.roles[..=who].iter().filter(|role| letter(role) == kind).count();

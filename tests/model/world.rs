@@ -1,14 +1,18 @@
 //! The whole world in one state: server, source, packets, clients; and every step it can take.
 
-use genfence::protocol::{Change, Claim, Record, Time, Token};
+use std::time::Duration;
+
+use genfence::protocol::{Change, Claim, Generation, Grant, Record, Refusal, Stored, Time, Token};
 use stateright::{Model, Property};
 
-use crate::client::{Client, Move, act, answered, moves, owner};
+use crate::client::{Client, Move, act, answered, moves, owner, timed_out};
+use crate::cluster::{Cluster, SIDES, Side};
 use crate::mends::Mend;
 use crate::network::{Command, Network, Packet};
 use crate::properties::Promise;
 use crate::server::serve;
-use crate::setup::{Lag, Role, Setup};
+use crate::setup::{Begins, Lag, Role, Setup};
+use crate::writer;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct World {
@@ -26,8 +30,9 @@ pub struct World {
     pub faults: u8,
     /// How often the record was written: the time of its last update, as a server tells copies apart.
     pub written: u8,
-    /// The copy of the record on a node that the others, and the clients, have lost.
+    /// The copy of the record on a node that the others have lost; the clients, too, unless it splits.
     pub copy: Away,
+    pub cluster: Cluster,
     /// A command was done where somebody else's claim forbids it.
     pub trespassed: bool,
     pub network: Network,
@@ -77,6 +82,12 @@ pub enum Action {
     Apply(usize),
     /// A packet that had reached the node that is away is applied there.
     ApplyAway(usize),
+    /// A node is cut off from the others, or pauses; before, this side had the key's partition.
+    Cut(Side),
+    /// A side misses the other, and forms a cluster of its own.
+    Reform(Side),
+    /// The only node starts again, without what it held.
+    Restart,
     /// A client does something of itself.
     Act(usize, Move),
 }
@@ -95,6 +106,7 @@ impl Model for Setup {
             faults: self.faults,
             written: 0,
             copy: Away::Not,
+            cluster: Cluster::default(),
             trespassed: false,
             network: Network::default(),
             clients: vec![Client::default(); self.roles.len()],
@@ -102,10 +114,13 @@ impl Model for Setup {
         // A packet may be under way for as long as it likes, so nothing is lost when all who begin
         // by sending one have sent it already.
         for (who, role) in self.roles.iter().enumerate() {
-            if matches!(role, Role::Writer { .. } | Role::Reader { .. }) {
+            let claims = matches!(role, Role::Writer { .. } | Role::Reader { .. });
+            // What a client knows of the cluster counts from when it begins.
+            if claims && !self.guards() {
                 act(self, &mut world, who, Move::Start);
             }
         }
+        world.begin(self);
         vec![world]
     }
 
@@ -118,13 +133,24 @@ impl Model for Setup {
         let packets = world.network.packets();
         for (index, packet) in packets.iter().enumerate() {
             // Which one of equal packets comes first makes no difference.
-            if !packets[..index].contains(packet) {
+            if packets[..index].contains(packet) {
+                continue;
+            }
+            if world.serves(Side::Majority) {
                 actions.push(Action::Apply(index));
-                if world.copy.is_foreign_to(&packet.command) {
-                    actions.push(Action::ApplyAway(index));
-                }
+            }
+            if world.serves(Side::Node) || world.copy.is_foreign_to(&packet.command) {
+                actions.push(Action::ApplyAway(index));
             }
         }
+        if world.may_cut(self) {
+            actions.extend(SIDES.map(Action::Cut));
+        }
+        if world.may_restart(self) {
+            actions.push(Action::Restart);
+        }
+        actions
+            .extend(SIDES.into_iter().filter(|side| world.may_reform(*side)).map(Action::Reform));
         match world.copy {
             Away::Not if self.forks && world.slot.is_some() => actions.push(Action::Fork),
             Away::Gone(..) => actions.push(Action::Return),
@@ -144,13 +170,22 @@ impl Model for Setup {
             Action::Tick => world.tick(self),
             Action::Evict => world.slot = None,
             Action::Fork => world.copy = Away::Gone(world.slot.clone(), world.written),
-            Action::Return => world.come_back(self),
+            Action::Return => {
+                world.heal();
+                world.come_back(self);
+            }
+            Action::Cut(master) => world.cut(master),
+            Action::Reform(side) => world.reform(side),
+            Action::Restart => world.restart(),
             Action::Apply(index) => world.apply(self, index),
             Action::ApplyAway(index) => world.apply_away(self, index),
             Action::Act(who, step) => act(self, &mut world, who, step),
         }
         if self.lag == Lag::None {
             world.replica = world.source;
+        }
+        if self.guards() {
+            world.look_at_leases(self);
         }
         Some(world)
     }
@@ -161,6 +196,29 @@ impl Model for Setup {
 }
 
 impl World {
+    fn begin(&mut self, setup: &Setup) {
+        match setup.begins {
+            Begins::Empty => {}
+            Begins::Stored => {
+                let stored = Stored { value: 0, token: Token::new(u64::MAX), version: None };
+                let expires = Time::ZERO.after(Duration::MAX);
+                let generation = Generation::new(1);
+                let record =
+                    Record { stored: Some(stored), expires, generation, ..Record::default() };
+                self.slot = Some(record);
+            }
+            Begins::Filling => {
+                act(setup, self, 0, Move::Start);
+                self.apply(setup, 0);
+                for side in SIDES {
+                    self.ask_side(setup, 0, side);
+                }
+                act(setup, self, 0, Move::Read);
+                act(setup, self, 0, Move::Fill);
+            }
+        }
+    }
+
     fn may_evict(&self, setup: &Setup) -> bool {
         self.slot.as_ref().is_some_and(|record| {
             // A live reservation has the longest time to live there is, and a floor outlives the
@@ -202,19 +260,39 @@ impl World {
         }
     }
 
-    /// The records that a read may see: of a copy that came back, where it does not ask all copies.
-    pub fn readable(&self) -> impl Iterator<Item = Option<&Record<u8>>> {
-        let back = match &self.copy {
+    /// The records that a read may see: of a copy that came back, where it does not ask all copies, and of each
+    /// side that serves somebody who holds a lease there.
+    pub fn readable(&self, setup: &Setup) -> impl Iterator<Item = Option<&Record<u8>>> {
+        let may_hit = |side| {
+            let leased = |who: usize| !writer::is(setup, who) && self.holds(setup, who, side);
+            self.serves(side)
+                && (!setup.guards()
+                    || setup.undoes(Mend::HitsAskLease)
+                    || (0..self.clients.len()).any(leased))
+        };
+        let main = may_hit(Side::Majority).then_some(self.slot.as_ref());
+        let other = match &self.copy {
             Away::Back(record, _) => Some(record.as_ref()),
+            Away::Gone(record, _) if may_hit(Side::Node) => Some(record.as_ref()),
             _ => None,
         };
-        [self.slot.as_ref()].into_iter().chain(back)
+        main.into_iter().chain(other)
+    }
+
+    /// The time of the next update: later than all others, wherever they were.
+    fn next_write(&self) -> u8 {
+        let away = match self.copy {
+            Away::Gone(_, written) | Away::Back(_, written) => written,
+            Away::Not | Away::Merged => 0,
+        };
+        self.written.max(away) + 1
     }
 
     fn apply_away(&mut self, setup: &Setup, index: usize) {
         let packet = self.network.take(index);
-        let written = self.written + 1;
+        let written = self.next_write();
         let Away::Gone(record, last) = &mut self.copy else { return };
+        let before = record.clone();
         let mut answer = serve(setup, self.now, record, &packet);
         if setup.undoes(Mend::AbortProvesItself) {
             answer = Ok(None);
@@ -222,8 +300,14 @@ impl World {
         if answer.is_ok() && record.is_some() {
             *last = written;
         }
-        if !packet.late {
-            answered(setup, self, packet.from, &packet.command, answer);
+        if setup.splits {
+            let after = record.clone();
+            if answer.is_ok() {
+                self.watch(before.as_ref(), after.as_ref(), &packet);
+            }
+            self.answer(setup, &packet, answer, Side::Node);
+        } else if !packet.late {
+            answered(setup, self, packet.from, &packet.command, answer, Side::Node);
         }
     }
 
@@ -234,22 +318,39 @@ impl World {
         let packet = self.network.take(index);
         let before = self.slot.clone();
         let answer = serve(setup, self.now, &mut self.slot, &packet);
-        if setup.forks && answer.is_ok() {
-            self.written += 1;
+        if (setup.forks || setup.splits) && answer.is_ok() {
+            self.written = self.next_write();
         }
         if let Command::Change(Change::Invalidate { .. }) = packet.command {
             self.heard = self.heard.max(self.clients[packet.from].value.unwrap_or_default());
         }
         if answer.is_ok() {
-            self.watch(before.as_ref(), &packet);
+            let after = self.slot.clone();
+            self.watch(before.as_ref(), after.as_ref(), &packet);
         }
-        if !packet.late {
-            answered(setup, self, packet.from, &packet.command, answer);
+        self.answer(setup, &packet, answer, Side::Majority);
+    }
+
+    fn answer(
+        &mut self,
+        setup: &Setup,
+        packet: &Packet,
+        answer: Result<Option<Grant>, Refusal>,
+        side: Side,
+    ) {
+        if packet.late {
+            return;
+        }
+        if answer.is_ok() && self.misses_replica(side) {
+            // It waits for the other side until its client gives up.
+            timed_out(setup, self, packet.from, packet.command.clone());
+        } else {
+            answered(setup, self, packet.from, &packet.command, answer, side);
         }
     }
 
     /// Notes what no later state can show: for the promises only, no client ever sees it.
-    fn watch(&mut self, before: Option<&Record<u8>>, packet: &Packet) {
+    fn watch(&mut self, before: Option<&Record<u8>>, after: Option<&Record<u8>>, packet: &Packet) {
         let reserved = before.is_some_and(|record| record.is_reserved(self.now));
         let stamp = before.and_then(|record| record.stored.as_ref()).map(|stored| stored.token);
         let leased = before.and_then(|record| record.live_lease(self.now));
@@ -265,7 +366,7 @@ impl World {
             _ => false,
         };
         let token = self.token(packet.from);
-        let stored = self.slot.as_ref().and_then(|record| record.stored.as_ref());
+        let stored = after.and_then(|record| record.stored.as_ref());
         self.clients[packet.from].landed |= stored.is_some_and(|stored| stored.token == token);
     }
 }

@@ -3,6 +3,7 @@
 use genfence::protocol::{Change, Claim, Grant};
 
 use crate::client::{Move, Said, Stage, ttl, version};
+use crate::cluster::Side;
 use crate::mends::Mend;
 use crate::network::Command;
 use crate::setup::{Role, Setup};
@@ -17,7 +18,8 @@ pub fn moves(setup: &Setup, world: &World, who: usize, moves: &mut Vec<Move>) {
     let (Stage::Holds, Some(held)) = (client.stage, client.held) else { return };
     moves.push(Move::RollBack);
     // A writer finishes within its reservation: the assumption that the guarantee rests on.
-    if world.now < held.grant.deadline || overruns {
+    let may = world.may_change_until(setup, who, held.side);
+    if world.now < held.grant.deadline && may.is_some_and(|end| world.now < end) || overruns {
         moves.push(Move::Change);
         if client.pending.is_none() {
             moves.push(Move::Leave);
@@ -37,11 +39,13 @@ pub fn act(setup: &Setup, world: &mut World, who: usize, versioned: bool, act: M
             commit(setup, world, who, versioned);
         }
         Move::Leave => {
+            let held = world.clients[who].held.expect("it holds a reservation");
+            let until = world.may_change_until(setup, who, held.side);
             let client = &mut world.clients[who];
-            client.pending = client.held.map(|held| held.grant.deadline);
+            client.pending = until.map(|until| until.min(held.grant.deadline));
             match setup.undone {
                 Some(Mend::NoReleaseInDoubt) => release(setup, world, who),
-                Some(Mend::NoAbortInDoubt) => abort(world, who),
+                Some(Mend::NoAbortInDoubt) => abort(setup, world, who),
                 _ => world.rest(setup, who),
             }
         }
@@ -49,7 +53,7 @@ pub fn act(setup: &Setup, world: &mut World, who: usize, versioned: bool, act: M
             world.source += 1;
             world.clients[who].pending = None;
         }
-        Move::RollBack => abort(world, who),
+        Move::RollBack => abort(setup, world, who),
         Move::Prolong => renew(setup, world, who),
         _ => unreachable!("a writer does not {act:?}"),
     }
@@ -63,19 +67,19 @@ pub fn reserve(setup: &Setup, world: &mut World, who: usize) {
     let token = world.draw(who);
     let time = setup.reservation();
     let reserve = Claim::Reserve { token, previous: vec![], time, ttl: ttl() };
-    world.ask(who, Command::Claim(reserve));
+    world.ask(setup, who, Command::Claim(reserve));
 }
 
-pub fn granted(setup: &Setup, world: &mut World, who: usize, grant: Grant) {
+pub fn granted(setup: &Setup, world: &mut World, who: usize, grant: Grant, side: Side) {
     let versioned = setup.roles[who] == Role::Writer { versioned: true };
     let storable = grant.alone || versioned || setup.undoes(Mend::CommitAsksAlone);
-    world.hold(who, grant, storable);
+    world.hold(who, grant, storable, side);
 }
 
 fn renew(setup: &Setup, world: &mut World, who: usize) {
     let held = world.clients[who].held.expect("it holds a reservation");
     let (token, deadline, time) = (world.token(who), held.grant.deadline, setup.reservation());
-    world.ask(who, Command::Claim(Claim::Renew { token, deadline, time, ttl: ttl() }));
+    world.ask(setup, who, Command::Claim(Claim::Renew { token, deadline, time, ttl: ttl() }));
 }
 
 /// Which deadline is in force is not known any more: nothing can be stored under it.
@@ -99,7 +103,7 @@ fn commit(setup: &Setup, world: &mut World, who: usize, versioned: bool) {
     } else {
         Change::Commit { token, deadline, generation, value, ttl: ttl() }
     };
-    world.ask(who, Command::Change(commit));
+    world.ask(setup, who, Command::Change(commit));
 }
 
 /// The source was changed and nothing can be stored. (In doubt there is no version to pass.)
@@ -107,7 +111,7 @@ pub fn release(setup: &Setup, world: &mut World, who: usize) {
     let versioned = setup.roles[who] == Role::Writer { versioned: true };
     let version = world.clients[who].value.filter(|_| versioned).map(version);
     let token = world.token(who);
-    world.ask(who, Command::Change(Change::Release { token, version, ttl: ttl() }));
+    world.ask(setup, who, Command::Change(Change::Release { token, version, ttl: ttl() }));
 }
 
 /// The release was answered: whatever became of the commit, its value is not there now.
@@ -119,7 +123,7 @@ pub fn released(world: &mut World, who: usize) {
 }
 
 /// The source was certainly not changed and will not be.
-pub fn abort(world: &mut World, who: usize) {
+pub fn abort(setup: &Setup, world: &mut World, who: usize) {
     let (token, previous) = (world.token(who), world.previous(who));
-    world.ask(who, Command::Change(Change::Abort { token, previous }));
+    world.ask(setup, who, Command::Change(Change::Abort { token, previous }));
 }
