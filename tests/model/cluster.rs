@@ -110,7 +110,7 @@ impl World {
         let known = asked[Side::Majority as usize] && asked[side as usize];
         let holds = self.is_firm(setup, who, side);
         // The only node has one record: what a writer has reserved there stands, or is lost with the node.
-        let needless = !setup.splits && writer::is(setup, who);
+        let needless = !setup.splits() && writer::is(setup, who);
         holds && (known || needless || setup.undoes(Mend::ClaimsAreConfirmed))
     }
 
@@ -173,7 +173,7 @@ impl World {
         let holds = self.clients[who].stage == Stage::Holds;
         let news = sight.told[side as usize] != Some((key, self.now))
             || holds && !sight.asked[side as usize];
-        let alone = side == Side::Node && !setup.splits;
+        let alone = side == Side::Node && !setup.splits();
         news && !alone
             && World::reaches(setup, who, side)
             && sight.on_the_way[side as usize].is_none()
@@ -211,7 +211,7 @@ impl World {
     }
 
     pub fn may_cut(&self, setup: &Setup) -> bool {
-        setup.splits && matches!(self.copy, Away::Not)
+        setup.splits() && matches!(self.copy, Away::Not)
     }
 
     pub fn cut(&mut self, master: Side) {
@@ -236,7 +236,7 @@ impl World {
     }
 
     pub fn may_restart(&self, setup: &Setup) -> bool {
-        setup.restarts && !self.cluster.restarted
+        setup.restarts() && !self.cluster.restarted
     }
 
     pub fn restart(&mut self) {

@@ -4,7 +4,7 @@
 //! proves nothing when it finds none.
 
 use crate::properties::Promise;
-use crate::setup::{Begins, CHECKED, Lag, PLAIN, Role, Setup, UNCHECKED, WRAPPING};
+use crate::setup::{Begins, CHECKED, Lag, Nodes, PLAIN, Role, Setup, UNCHECKED, WRAPPING};
 
 /// A mend that is undone: in the server's commands, in the clients' rules, or in what may befall.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,8 +80,8 @@ pub fn obligations() -> Vec<Obligation> {
     let faulty = |mend, roles| Setup { undone: Some(mend), ..world(2, roles) };
     let lagging = |lag, setup| Setup { lag, ..setup };
     let evicting = |setup| Setup { evicts: true, ..setup };
-    let forking = |setup| Setup { forks: true, ..setup };
-    let split = |cluster_lease, setup| Setup { cluster_lease, splits: true, horizon: 5, reservation: 4, lease: 3, ..setup };
+    let forking = |setup| Setup { nodes: Nodes::Away, ..setup };
+    let split = |cluster_lease, setup| Setup { cluster_lease, nodes: Nodes::Split, horizon: 5, reservation: 4, lease: 3, ..setup };
     let seen = |setup| Setup { begins: Begins::Stored, ..split(1, setup) };
     let twice = |setup| Setup { rounds: 2, retries: 0, ..setup };
     let counting = |generations, setup| Setup { generations, ..setup };
@@ -142,7 +142,7 @@ pub fn obligations() -> Vec<Obligation> {
         ("cluster 6", "who sees a new cluster changes the source at once",
             Fresh, seen(calm(ChangesWait, &[L, U]))),
         ("cluster 7", "a writer goes on after its lease on the cluster",
-            Fresh, Setup { splits: false, restarts: true, ..split(1, calm(RemainingWithinLease, &[R, U])) }),
+            Fresh, Setup { nodes: Nodes::Restart, ..split(1, calm(RemainingWithinLease, &[R, U])) }),
         ("cluster 8", "a minority counts",
             Fresh, Setup { minority: Some(0), ..seen(calm(MajorityCounts, &[L, U])) }),
         ("cluster 9", "a lease on the cluster counts from the answer",

@@ -105,7 +105,7 @@ pub fn is_truthful(setup: &Setup, world: &World, who: usize) -> bool {
         Said::Stored => client.landed,
         Said::Rejected => !client.landed,
         // Of the side that answered: another may bring it back, if it is still the latest.
-        Said::Gone if setup.splits => true,
+        Said::Gone if setup.splits() => true,
         Said::Gone => {
             let hit = get(world.slot.as_ref(), world.now);
             hit.is_none_or(|hit| hit.stamp != world.token(who))

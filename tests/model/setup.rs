@@ -25,6 +25,20 @@ pub enum Role {
     Looker,
 }
 
+/// What may befall the nodes of the cluster, once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Nodes {
+    /// Nothing.
+    Stay,
+    /// One with a copy of the record is away for a while, and comes back with it as it was.
+    Away,
+    /// One is cut off from the others, or pauses, while clients reach all of them. Clients hold leases on the
+    /// cluster.
+    Split,
+    /// The only one starts again, without what it held. Clients hold leases on it.
+    Restart,
+}
+
 /// What there is in the beginning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Begins {
@@ -70,13 +84,7 @@ pub struct Setup {
     pub prolongs: bool,
     /// Whether the server may lose a record (memory, time to live) that no writer holds.
     pub evicts: bool,
-    /// Whether a node with a copy of the record may be away for a while, and come back with it as it was.
-    pub forks: bool,
-    /// Whether a node may be cut off from the others, or be paused, while clients reach all of them. Clients then
-    /// hold leases on the cluster (`cluster`).
-    pub splits: bool,
-    /// Whether the only node may start again, without what it held.
-    pub restarts: bool,
+    pub nodes: Nodes,
     /// How many ticks a lease on the cluster lasts, and how long who sees a new one waits before it claims anything.
     pub cluster_lease: u64,
     /// Who reaches nobody but the node that is cut off.
@@ -107,9 +115,7 @@ pub const PLAIN: Setup = Setup {
     generations: UNCHECKED,
     prolongs: false,
     evicts: false,
-    forks: false,
-    splits: false,
-    restarts: false,
+    nodes: Nodes::Stay,
     cluster_lease: 2,
     minority: None,
     lag: Lag::None,
@@ -143,7 +149,19 @@ impl Setup {
 
     /// Whether clients keep leases on the cluster.
     pub fn guards(&self) -> bool {
-        self.splits || self.restarts
+        self.splits() || self.restarts()
+    }
+
+    pub fn forks(&self) -> bool {
+        self.nodes == Nodes::Away
+    }
+
+    pub fn splits(&self) -> bool {
+        self.nodes == Nodes::Split
+    }
+
+    pub fn restarts(&self) -> bool {
+        self.nodes == Nodes::Restart
     }
 
     pub fn reservation(&self) -> Duration {

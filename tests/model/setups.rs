@@ -1,6 +1,6 @@
 //! The worlds in which, with every mend in, nothing may be found.
 
-use crate::setup::{Begins, CHECKED, Lag, PLAIN, Role, Setup, UNCHECKED, WRAPPING};
+use crate::setup::{Begins, CHECKED, Lag, Nodes, PLAIN, Role, Setup, UNCHECKED, WRAPPING};
 
 const U: Role = Role::Writer { versioned: false };
 const V: Role = Role::Writer { versioned: true };
@@ -21,7 +21,7 @@ pub fn setups(long: bool) -> Vec<Setup> {
     let endless = Setup { lag: Lag::Endless, ..PLAIN };
     let twice = Setup { rounds: 2, ..PLAIN };
     let split = Setup {
-        splits: true,
+        nodes: Nodes::Split,
         cluster_lease: 1,
         horizon: 3,
         retries: 0,
@@ -53,10 +53,14 @@ pub fn setups(long: bool) -> Vec<Setup> {
         ("doubt and crash, again", &[U, R], Setup { faults: 2, ..twice.clone() }),
         ("waiters, lagging replica", &[RV, J, V], tick.clone()),
         ("versioned writer, unversioned foreign writer", &[V, F, R], PLAIN),
-        ("a copy that was away", &[R, U], Setup { forks: true, faults: 2, ..twice.clone() }),
-        ("a copy that was away, two writers", &[R, U, U], Setup { forks: true, ..PLAIN }),
-        ("a copy that was away, versions", &[RV, V, V], Setup { forks: true, ..tick.clone() }),
-        ("a copy that was away, invalidator", &[R, U, I], Setup { forks: true, ..PLAIN }),
+        ("a copy that was away", &[R, U], Setup { nodes: Nodes::Away, faults: 2, ..twice.clone() }),
+        ("a copy that was away, two writers", &[R, U, U], Setup { nodes: Nodes::Away, ..PLAIN }),
+        (
+            "a copy that was away, versions",
+            &[RV, V, V],
+            Setup { nodes: Nodes::Away, ..tick.clone() },
+        ),
+        ("a copy that was away, invalidator", &[R, U, I], Setup { nodes: Nodes::Away, ..PLAIN }),
         ("a split", &[L, U], Setup { begins: Begins::Stored, ..split.clone() }),
         ("a split, two writers", &[L, U, U], Setup { begins: Begins::Stored, ..split.clone() }),
         ("a split, filling", &[R, U], Setup { begins: Begins::Filling, ..split.clone() }),
@@ -66,7 +70,7 @@ pub fn setups(long: bool) -> Vec<Setup> {
             &[L, U],
             Setup { begins: Begins::Stored, minority: Some(0), ..split.clone() },
         ),
-        ("a restart", &[R, U], Setup { splits: false, restarts: true, ..split.clone() }),
+        ("a restart", &[R, U], Setup { nodes: Nodes::Restart, ..split.clone() }),
         ("blind writer", &[B, U, R], Setup { evicts: true, horizon: 3, ..twice.clone() }),
     ];
     let mut setups = Vec::new();

@@ -152,7 +152,7 @@ impl Model for Setup {
         actions
             .extend(SIDES.into_iter().filter(|side| world.may_reform(*side)).map(Action::Reform));
         match world.copy {
-            Away::Not if self.forks && world.slot.is_some() => actions.push(Action::Fork),
+            Away::Not if self.forks() && world.slot.is_some() => actions.push(Action::Fork),
             Away::Gone(..) => actions.push(Action::Return),
             _ => {}
         }
@@ -300,7 +300,7 @@ impl World {
         if answer.is_ok() && record.is_some() {
             *last = written;
         }
-        if setup.splits {
+        if setup.splits() {
             let after = record.clone();
             if answer.is_ok() {
                 self.watch(before.as_ref(), after.as_ref(), &packet);
@@ -318,7 +318,7 @@ impl World {
         let packet = self.network.take(index);
         let before = self.slot.clone();
         let answer = serve(setup, self.now, &mut self.slot, &packet);
-        if (setup.forks || setup.splits) && answer.is_ok() {
+        if (setup.forks() || setup.splits()) && answer.is_ok() {
             self.written = self.next_write();
         }
         if let Command::Change(Change::Invalidate { .. }) = packet.command {
