@@ -775,6 +775,14 @@ typedef struct gf_stats {
    How long commands waited for a message, in microseconds, all together.
    */
   uint64_t queued_micros;
+  /*
+   How often the cluster's nodes did not agree any more who is in it, so that reads bypassed.
+   */
+  uint64_t leases_lost;
+  /*
+   How long that was, in microseconds, all together.
+   */
+  uint64_t unleased_micros;
 } gf_stats;
 
 /*

@@ -49,6 +49,10 @@ macro_rules! counters {
             joined: Store "genfence.merged.joined";
             /// How long commands waited for a message, in microseconds, all together.
             queued_micros: Store "genfence.merged.queued";
+            /// How often the cluster's nodes did not agree any more who is in it, so that reads bypassed.
+            leases_lost: Store "genfence.cluster.lost";
+            /// How long that was, in microseconds, all together.
+            unleased_micros: Store "genfence.cluster.without";
         }
     };
 }

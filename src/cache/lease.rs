@@ -10,6 +10,7 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::flight::Mark;
+use super::footing::Footing;
 use super::found::{Found, LoadError, Told};
 use super::fresh::{Checked, Fresh};
 use super::retry::Settled;
@@ -78,13 +79,26 @@ pub struct Lease {
 struct Shared {
     /// The newest grant. Locked while an extend is under way, so that a fill carries its answer;
     /// taken by the fill, so that none is sent after it.
-    grant: Mutex<Option<Grant>>,
+    grant: Mutex<Option<Held>>,
     /// Gone when the keeper has given up.
     leader: SyncMutex<Option<Leader>>,
 }
 
+/// A grant, and what it stands on.
+#[derive(Clone, Copy)]
+struct Held {
+    grant: Grant,
+    footing: Footing,
+}
+
 impl Lease {
-    pub(super) fn new(cache: Cache, mut leader: Leader, token: Token, grant: Grant) -> Self {
+    pub(super) fn new(
+        cache: Cache,
+        mut leader: Leader,
+        token: Token,
+        grant: Grant,
+        footing: Footing,
+    ) -> Self {
         let key = leader.key().clone();
         let read = leader.mark();
         // Whoever takes over may replace this lease. Earlier attempts need no naming any more: this one
@@ -92,7 +106,7 @@ impl Lease {
         leader.carried.clear();
         leader.carried.push(token);
         let shared = Arc::new(Shared {
-            grant: Mutex::new(Some(grant)),
+            grant: Mutex::new(Some(Held { grant, footing })),
             leader: SyncMutex::new(Some(leader)),
         });
         let keeper = cache.spawn(keep(cache.clone(), key, token, Arc::clone(&shared)));
@@ -118,9 +132,24 @@ impl Lease {
         let grant = self.shared.grant.lock().await.take();
         self.keeper.abort();
         let leader = self.shared.leader.lock().take();
-        let (Some(grant), Some(mut leader)) = (grant, leader) else {
+        let (Some(held), Some(mut leader)) = (grant, leader) else {
             // The keeper gave up, and another caller may be filling.
             self.cache.0.counters.fills_rejected.add();
+            return Ok(FillOutcome::Rejected(Refusal::Condition));
+        };
+        let Held { grant, footing } = held;
+        // Asked for when the lease was granted: most often it is known by now.
+        let confirmed = footing.is_confirmed(&self.cache).await;
+        let until = footing.until(&self.cache, &grant, self.cache.0.options.lease_time);
+        let (true, Ok(until)) = (confirmed, until) else {
+            tracing::debug!(
+                "a fill is not sent: the cluster has changed since its lease was granted"
+            );
+            self.cache.0.counters.fills_rejected.add();
+            // What was read from the source is as good as ever to those who came before.
+            let hit = Hit { value, stamp: self.token, version };
+            let mark = if version.is_none() { self.read } else { Mark::NONE };
+            leader.tell(&Told::Found(Found::Hit(hit)), mark);
             return Ok(FillOutcome::Rejected(Refusal::Condition));
         };
         let sent = leader.mark();
@@ -131,6 +160,7 @@ impl Lease {
             value: value.clone(),
             version,
             ttl,
+            until,
         };
         let hit = Hit { value, stamp: self.token, version };
         let told = Told::Found(Found::Hit(hit));
@@ -236,13 +266,18 @@ async fn keep(cache: Cache, key: bytes::Bytes, token: Token, shared: Arc<Shared>
         loop {
             pause(time / 3, &shared).await;
             let mut held = shared.grant.lock().await;
-            let Some(grant) = *held else { return Kept::Used };
-            let extend = Claim::Extend { token, deadline: grant.deadline, time, ttl };
+            let Some(Held { grant, footing }) = *held else { return Kept::Used };
+            let Ok(until) = footing.until(&cache, &grant, time) else {
+                tracing::debug!("a lease is let go: the cluster has changed since it was granted");
+                *held = None;
+                return Kept::Lost;
+            };
+            let extend = Claim::Extend { token, deadline: grant.deadline, time, ttl, until };
             // Boxed, as most leases are over before: it would make a large task of every one.
             match Box::pin(cache.claim_again(&key, &extend)).await {
                 Ok(Ok(extended)) => {
                     cache.0.counters.extensions.add();
-                    *held = Some(extended);
+                    *held = Some(Held { grant: extended, footing: footing.renewed() });
                 }
                 // Lost, to a writer, say: the fill will be told. Whoever waits need not wait for it.
                 Ok(Err(_)) => {

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::flight::{Mark, Role, Verdict};
+use super::footing::Footing;
 use super::found::{Bypass, Found, Seen, Told};
 use super::lease::Lease;
 use super::retry::jittered;
@@ -303,11 +304,23 @@ impl Cache {
     async fn take_lease(&self, mut leader: Leader) -> Asked {
         let (time, ttl) = (self.0.options.lease_time, self.0.options.claim_ttl());
         let key = leader.key().clone();
+        let standing = match self.may_lease().await {
+            Ok(standing) => standing,
+            Err(error) => {
+                return Asked::Over(Missed::Led(self.unreachable(error), leader, Mark::ALL));
+            }
+        };
         let claim = |token, previous| Claim::Lease { token, previous, time, ttl };
         match self.claim_anew(&key, &mut leader.carried, claim).await {
             Ok(Ok((token, grant))) => {
                 self.0.counters.leases.add();
-                Asked::Over(Missed::Leased(Lease::new(self.clone(), leader, token, grant)))
+                Asked::Over(Missed::Leased(Lease::new(
+                    self.clone(),
+                    leader,
+                    token,
+                    grant,
+                    Footing::of(self, standing),
+                )))
             }
             Ok(Err(_)) => Asked::Refused(leader),
             Err(error) => Asked::Over(Missed::Led(self.unreachable(error), leader, Mark::ALL)),
@@ -317,6 +330,7 @@ impl Cache {
     /// Reads the record, to learn why a lease was refused.
     async fn look(&self, key: &[u8]) -> Seen {
         let mut tries = self.tries();
+        let standing = self.may_serve();
         let snapshot = loop {
             match self.0.store.inspect(key).await {
                 Ok(snapshot) => break snapshot,
@@ -330,6 +344,9 @@ impl Cache {
         let Some(snapshot) = snapshot else { return Seen::Free };
         let Snapshot { record, now } = &snapshot;
         if let Some(hit) = protocol::get(Some(record), *now) {
+            if let Err(error) = self.stands_on(standing) {
+                return Seen::Found(self.unreachable(error));
+            }
             return Seen::Found(Found::Hit(hit));
         }
         if record.is_reserved(*now) {

@@ -5,6 +5,7 @@ mod counters;
 mod error;
 mod fill;
 mod flight;
+mod footing;
 mod found;
 mod fresh;
 mod lease;

@@ -8,13 +8,14 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use tokio::time::timeout;
 
+use super::footing::Footing;
 use super::fresh::{Checked, Fresh, check_version};
 use super::retry::Settled;
 use super::stopwatch::Stopwatch;
 use super::{Cache, Error};
 use crate::protocol::{Claim, Grant, Token, Version};
 use crate::settings::UnreachableReserve;
-use crate::store::{Change, StoreError};
+use crate::store::{Answer, Change, StoreError};
 
 /// What became of a commit.
 ///
@@ -111,7 +112,7 @@ pub(crate) struct Held {
 #[derive(Clone, Copy)]
 struct Granted {
     /// `None` where the store gave no answer and the caller chose to proceed.
-    grant: Option<Grant>,
+    grant: Option<(Grant, Footing)>,
     /// Started before the claim was sent; how long the source has from there on.
     since: Stopwatch,
     time: Duration,
@@ -145,15 +146,13 @@ impl Cache {
         let claim = |token, previous| Claim::Reserve { token, previous, time, ttl };
         // The embedded store has no queue that could be full.
         let turn = if self.is_embedded() { None } else { Some(self.0.turns.take(&key).await) };
-        // The clock starts before the packet is sent, so it is never behind the server's.
-        let since = Stopwatch::start();
         let mut sending = Sending { cache: self, key: &key, unanswered: Vec::new() };
-        let answer = self.claim_anew(&key, &mut sending.unanswered, claim).await;
+        let (since, answer) = self.reserve_on_ground(&mut sending, claim).await;
         drop(turn);
         let (token, grant) = match answer {
-            Ok(Ok((token, grant))) => {
+            Ok(Ok((token, grant, footing))) => {
                 self.0.counters.reservations.add();
-                (token, Some(grant))
+                (token, Some((grant, footing)))
             }
             Ok(Err(refusal)) => {
                 self.0.counters.failures.add();
@@ -175,6 +174,43 @@ impl Cache {
         let (cache, renewing) = (self.clone(), tokio::sync::Mutex::default());
         let held = Arc::new(Held { cache, key, token, granted, renewing });
         Ok(Reservation { held, unanswered, finished: false })
+    }
+
+    /// Reserves under a lease on the cluster, where the store has one, and makes sure that it was this cluster that
+    /// granted it. Says when the present try began: its clock starts before the packet is sent, so it is never behind
+    /// the server's.
+    async fn reserve_on_ground(
+        &self,
+        sending: &mut Sending<'_>,
+        claim: impl Fn(Token, Vec<Token>) -> Claim,
+    ) -> (Stopwatch, Result<Answer<(Token, Grant, Footing)>, StoreError>) {
+        let mut tries = self.tries();
+        loop {
+            let standing = self.may_reserve().await;
+            let since = Stopwatch::start();
+            let standing = match standing {
+                Ok(standing) => standing,
+                Err(error) => return (since, Err(error)),
+            };
+            let answer = self.claim_anew(sending.key, &mut sending.unanswered, &claim).await;
+            let (token, grant) = match answer {
+                Ok(Ok(granted)) => granted,
+                Ok(Err(refusal)) => return (since, Ok(Err(refusal))),
+                Err(error) => return (since, Err(error)),
+            };
+            let footing = Footing::of(self, standing);
+            // Until it is known whose it is, it is for the next try, or for an abort, to remove.
+            sending.unanswered.push(token);
+            if footing.is_confirmed_reserve(self).await {
+                sending.unanswered.pop();
+                return (since, Ok(Ok((token, grant, footing))));
+            }
+            let changed =
+                StoreError::doubtful("the cluster changed while it granted a reservation");
+            if let Err(error) = tries.again(changed).await {
+                return (since, Err(error));
+            }
+        }
     }
 
     /// How long a source may take under a reservation.
@@ -212,22 +248,25 @@ impl Drop for Sending<'_> {
 
 impl Held {
     pub fn remaining(&self) -> Duration {
-        let Granted { since, time, .. } = *self.granted.lock();
-        time.saturating_sub(since.elapsed())
+        let Granted { since, time, grant } = *self.granted.lock();
+        let left = time.saturating_sub(since.elapsed());
+        grant.map_or(left, |(_, footing)| left.min(footing.left(&self.cache)))
     }
 
     pub async fn renew(&self) -> Result<bool, Error> {
         let _renewing = self.renewing.lock().await;
-        let Some(grant) = self.granted.lock().grant else { return Ok(false) };
+        let Some((grant, footing)) = self.granted.lock().grant else { return Ok(false) };
         let (time, ttl) = (self.cache.0.options.reservation_time, self.cache.0.options.claim_ttl());
+        let Ok(until) = footing.until(&self.cache, &grant, time) else { return Ok(false) };
         let since = Stopwatch::start();
-        let renew = Claim::Renew { token: self.token, deadline: grant.deadline, time, ttl };
+        let renew = Claim::Renew { token: self.token, deadline: grant.deadline, time, ttl, until };
         let renewed = self.cache.claim_again(&self.key, &renew).await?;
         let mut granted = self.granted.lock();
         match renewed {
             Ok(grant) => {
                 self.cache.0.counters.renewals.add();
-                *granted = Granted { grant: Some(grant), since, time: self.cache.source_time() };
+                let grant = Some((grant, footing.renewed()));
+                *granted = Granted { grant, since, time: self.cache.source_time() };
             }
             Err(_) => granted.time = Duration::ZERO,
         }
@@ -238,10 +277,17 @@ impl Held {
     fn commit(&self, fresh: Checked) -> Option<Change> {
         let Checked { value, version, ttl } = fresh;
         let token = self.token;
-        let Grant { generation, deadline, alone } = self.granted.lock().grant?;
+        let (grant, footing) = self.granted.lock().grant?;
+        let time = self.cache.0.options.reservation_time;
+        let until = footing.until(&self.cache, &grant, time).ok()?;
+        let Grant { generation, deadline, alone } = grant;
         match version {
-            Some(version) => Some(Change::CommitVersioned { token, deadline, value, version, ttl }),
-            None if alone => Some(Change::Commit { token, deadline, generation, value, ttl }),
+            Some(version) => {
+                Some(Change::CommitVersioned { token, deadline, value, version, ttl, until })
+            }
+            None if alone => {
+                Some(Change::Commit { token, deadline, generation, value, ttl, until })
+            }
             None => None,
         }
     }
@@ -251,6 +297,10 @@ impl Reservation {
     /// How long the source may still take: the reservation time less the margin, counted from
     /// before the reserve was sent, on a clock that goes on while the machine is suspended (where the
     /// system has one: Linux, Windows, Apple's). Zero means that it is too late to begin.
+    ///
+    /// On a cluster it is no more than what is left of the lease on it (the options `cluster_guard` and
+    /// `cluster_guard_time`), which goes on being prolonged: so ask again just before COMMIT is sent. Zero then means
+    /// that the cluster has changed, and may have forgotten this reservation: roll back.
     #[must_use]
     pub fn remaining(&self) -> Duration {
         self.held.remaining()

@@ -34,9 +34,17 @@ macro_rules! define_stats {
         impl Counters {
             /// With what the store counts.
             pub fn snapshot(&self, store: Traffic) -> Stats {
-                let Traffic { merged, batches, joined, queued_micros } = store;
+                let Traffic { merged, batches, joined, queued_micros, leases_lost, unleased_micros } = store;
                 let counted = Stats { $($name: self.$name.sum(),)* };
-                Stats { merged, batches, joined, queued_micros, ..counted }
+                Stats {
+                    merged,
+                    batches,
+                    joined,
+                    queued_micros,
+                    leases_lost,
+                    unleased_micros,
+                    ..counted
+                }
             }
         }
     };

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::store::going_on;
+
 /// Started once. Copies go on together.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Stopwatch {
@@ -25,26 +27,6 @@ impl Stopwatch {
     pub fn elapsed(&self) -> Duration {
         self.start.elapsed().max(going_on().saturating_sub(self.awake))
     }
-}
-
-/// A clock that goes on while the machine is suspended. Linux: `CLOCK_BOOTTIME` (clock_gettime(2)). Apple:
-/// `CLOCK_MONOTONIC`, which there "will continue to increment while the system is asleep" (its
-/// clock_gettime(3)). Windows: the runtime's own does, by QueryPerformanceCounter; other systems have none.
-#[cfg(unix)]
-fn going_on() -> Duration {
-    use nix::time::ClockId;
-
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    let clock = ClockId::CLOCK_BOOTTIME;
-    #[cfg(not(any(target_os = "linux", target_os = "android")))]
-    let clock = ClockId::CLOCK_MONOTONIC;
-    // A system that does not know the clock has the runtime's own.
-    clock.now().map(Duration::from).unwrap_or_default()
-}
-
-#[cfg(not(unix))]
-fn going_on() -> Duration {
-    Duration::ZERO
 }
 
 #[cfg(test)]

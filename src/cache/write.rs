@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::fresh::{Checked, Fresh, check_version};
 use super::retry::{Settled, token};
 use super::{Cache, Error};
-use crate::protocol::Token;
-use crate::store::{Change, StoreError};
+use crate::protocol::{Time, Token};
+use crate::store::{Change, Snapshot, Store, StoreError};
 
 /// What became of a [`Cache::set`].
 ///
@@ -187,10 +187,27 @@ impl Cache {
     pub async fn touch(&self, key: impl AsRef<[u8]>, ttl: Duration) -> Result<TouchOutcome, Error> {
         let key = self.key(key.as_ref())?;
         let ttl = self.0.options.check_ttl("ttl", ttl)?;
-        match self.settle(&key, &Change::Touch { ttl }, None).await? {
+        let Some(until) = self.until_touched(&key).await? else { return Ok(TouchOutcome::Missing) };
+        match self.settle(&key, &Change::Touch { ttl, until }, None).await? {
             Settled::Applied => Ok(TouchOutcome::Done),
             Settled::Refused(_) => Ok(TouchOutcome::Missing),
             Settled::InDoubt(error) => Err(self.unanswered("a touch", error)),
+        }
+    }
+
+    /// Until when a touch may count; the outer `None` is that there is nothing to touch.
+    ///
+    /// Where a node may be cut off, a touch that comes late would make a forgotten copy of the record the newest. It
+    /// has no claim, and so no time of the server's to count from: the record is looked at first.
+    async fn until_touched(&self, key: &[u8]) -> Result<Option<Option<Time>>, Error> {
+        let Some(guard) = self.0.store.guard().filter(|guard| guard.may_split()) else {
+            return Ok(Some(None));
+        };
+        let standing = guard.standing();
+        let Some(Snapshot { now, .. }) = self.0.store.inspect(key).await? else { return Ok(None) };
+        match guard.left(standing) {
+            Duration::ZERO => Err(guard.absence().into()),
+            left => Ok(Some(Some(now.after(left)))),
         }
     }
 

@@ -1,4 +1,4 @@
-use super::{Change, Lease, Record, Refusal, Stored, Time, Token, Ttl, Version, run};
+use super::{Change, Lease, Record, Refusal, Stored, Time, Token, Ttl, Version, in_time, run};
 
 /// Applies a [`Change`] to the record of its key.
 ///
@@ -20,18 +20,21 @@ pub fn change<V: Clone>(
         _ => None,
     };
     run(slot, now, creates, generation, |record| match *change {
-        Change::Fill { token, deadline, ref value, version, ttl, .. } => {
+        Change::Fill { token, deadline, ref value, version, ttl, until, .. } => {
+            in_time(now, until)?;
             fill(record, Lease { token, deadline }, version)?;
             store(record, now, value, token, version, ttl);
             Some(())
         }
         Change::Unlease { token } => unlease(record, token),
-        Change::Commit { token, deadline, ref value, ttl, .. } => {
+        Change::Commit { token, deadline, ref value, ttl, until, .. } => {
+            in_time(now, until)?;
             commit(record, token, deadline)?;
             store(record, now, value, token, None, ttl);
             Some(())
         }
-        Change::CommitVersioned { token, deadline, ref value, version, ttl } => {
+        Change::CommitVersioned { token, deadline, ref value, version, ttl, until } => {
+            in_time(now, until)?;
             commit_versioned(record, token, deadline, version)?;
             store(record, now, value, token, Some(version), ttl);
             Some(())
@@ -52,7 +55,8 @@ pub fn change<V: Clone>(
             store(record, now, value, token, None, ttl);
             Some(())
         }
-        Change::Touch { ttl } => {
+        Change::Touch { ttl, until } => {
+            in_time(now, until)?;
             record.stored.as_ref()?;
             record.live_for(ttl, now);
             Some(())

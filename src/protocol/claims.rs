@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use super::{Claim, Grant, Lease, Record, Refusal, Time, Token, Ttl, run};
+use super::{Claim, Grant, Lease, Record, Refusal, Time, Token, Ttl, in_time, run};
 
 /// Applies a [`Claim`] to the record of its key.
 ///
@@ -13,14 +13,16 @@ pub fn claim<V>(slot: &mut Option<Record<V>>, now: Time, claim: &Claim) -> Resul
             Claim::Lease { token, ref previous, time, ttl } => {
                 (lease(record, now, token, previous, time)?, false, ttl)
             }
-            Claim::Extend { token, deadline, time, ttl } => {
+            Claim::Extend { token, deadline, time, ttl, until } => {
+                in_time(now, until)?;
                 (extend(record, now, token, deadline, time)?, false, ttl)
             }
             Claim::Reserve { token, ref previous, time, ttl } => {
                 let deadline = reserve(record, now, token, previous, time);
                 (deadline, record.alone == Some(token), ttl)
             }
-            Claim::Renew { token, deadline, time, ttl } => {
+            Claim::Renew { token, deadline, time, ttl, until } => {
+                in_time(now, until)?;
                 let deadline = renew(record, now, token, deadline, time)?;
                 (deadline, record.alone == Some(token), ttl)
             }

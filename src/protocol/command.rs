@@ -63,6 +63,8 @@ pub enum Claim {
         time: Duration,
         /// How long the record lives.
         ttl: Ttl,
+        /// From when on it is refused, on the server's clock: see [`Change`].
+        until: Option<Time>,
     },
     /// **reserve**: a writer's claim, taken before it changes the source. Always granted; creates
     /// the record; removes the value and any lease.
@@ -86,6 +88,8 @@ pub enum Claim {
         time: Duration,
         /// How long the record lives.
         ttl: Ttl,
+        /// From when on it is refused, on the server's clock: see [`Change`].
+        until: Option<Time>,
     },
 }
 
@@ -111,12 +115,16 @@ pub struct Grant {
 
 /// A command that stores, removes, or gives a claim back.
 ///
+/// What stores or prolongs may say until when it counts. A node that was paused, or cut off, may read it long after
+/// others have changed the key elsewhere; done then, on a copy of the record that was forgotten, it would make that
+/// copy the newest there is. So from `until` on it is refused.
+///
 /// # Example
 /// ```
 /// use genfence::protocol::{Change, Refusal, Time, Ttl, change};
 ///
 /// let mut slot = None::<genfence::protocol::Record<&str>>;
-/// let touch = Change::Touch { ttl: Ttl::from_secs(60).unwrap() };
+/// let touch = Change::Touch { ttl: Ttl::from_secs(60).unwrap(), until: None };
 /// assert_eq!(change(&mut slot, Time::from_nanos(1), &touch), Err(Refusal::Missing));
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -135,6 +143,8 @@ pub enum Change<V> {
         version: Option<Version>,
         /// How long the record lives.
         ttl: Ttl,
+        /// From when on it is refused, on the server's clock: see [`Change`].
+        until: Option<Time>,
     },
     /// **unlease**: gives a lease back.
     Unlease {
@@ -153,6 +163,8 @@ pub enum Change<V> {
         value: V,
         /// How long the record lives.
         ttl: Ttl,
+        /// From when on it is refused, on the server's clock: see [`Change`].
+        until: Option<Time>,
     },
     /// **commit**, versioned: stores if every other writer of the overlap has left with a version
     /// not above this one.
@@ -167,6 +179,8 @@ pub enum Change<V> {
         version: Version,
         /// How long the record lives.
         ttl: Ttl,
+        /// From when on it is refused, on the server's clock: see [`Change`].
+        until: Option<Time>,
     },
     /// **release**: the source was changed and nothing can be stored. Removes the value.
     Release {
@@ -217,6 +231,8 @@ pub enum Change<V> {
     Touch {
         /// How long the record lives.
         ttl: Ttl,
+        /// From when on it is refused, on the server's clock: see [`Change`].
+        until: Option<Time>,
     },
 }
 

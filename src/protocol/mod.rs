@@ -63,6 +63,11 @@ pub fn get<V: Clone>(slot: Option<&Record<V>>, now: Time) -> Option<Hit<V>> {
     Some(Hit { value: stored.value.clone(), stamp: stored.token, version: stored.version })
 }
 
+/// Whether a command that counts until then still does.
+fn in_time(now: Time, until: Option<Time>) -> Option<()> {
+    until.is_none_or(|until| now < until).then_some(())
+}
+
 /// Runs one command on a record that exists, or on a new one where the command creates.
 ///
 /// `step` is the command proper: it checks its own condition and changes the record, or returns

@@ -1,7 +1,9 @@
 use std::fmt;
 
 use super::kinds::{Bounded, Choice, Count, File, Kind, Optional, Pairs, Span, Switch, Text};
-use super::{Auth, Invalid, Of, access_settings, bound, default, define_settings, note, within};
+use super::{
+    Auth, ClusterGuard, Invalid, Of, access_settings, bound, default, define_settings, note, within,
+};
 
 /// A user and a password, which nothing prints.
 #[derive(Clone, PartialEq, Eq)]

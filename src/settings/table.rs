@@ -99,6 +99,14 @@ macro_rules! access_settings {
             /// never an answer, whatever it says) commands to it fail at once until the second is over, so that reads
             /// bypass instead of each waiting out the time-out. 0 is never.
             aerospike max_errors: Count = "100", "0" to "1000000";
+            /// What counts while nodes of the cluster come and go, where the namespace is not strongly consistent.
+            aerospike cluster_guard: Choice<ClusterGuard> = "members";
+            /// How long a lease on the cluster lasts: so long the nodes' word counts that they agree who is in it. They
+            /// are asked four times in that time. After a change of the cluster nothing is claimed for as long.
+            aerospike cluster_guard_time: Span = "1s", "100ms" to "10s";
+            /// How many nodes the cluster has, where that should not be learned: more than half of them must agree who
+            /// is in it. 0: as many as were ever seen.
+            aerospike cluster_size: Count = "0", "0" to "256";
             /// Asks the nodes for the addresses that they are known by outside their own network (their
             /// `alternate-access-address`), as behind NAT, in Kubernetes, in a cloud.
             aerospike alternate_services: Switch = "false";
@@ -136,6 +144,17 @@ macro_rules! choices {
                 /// Goes on without a reservation. The guarantee does not hold for this change: readers may see the
                 /// old value until its time to live is over, or until the release that the commit then sends arrives.
                 Proceed = "proceed",
+            }
+            /// What counts while nodes of the cluster come and go.
+            ClusterGuard {
+                /// Hits, claims and stores count only while all nodes that are there agree who is in the cluster; else
+                /// reads bypass. A node that was paused or cut off serves nothing old, whatever clients reach.
+                Members = "members",
+                /// The same, and only while no partition migrates: also where a second node fails before the cluster is
+                /// whole again. Reads bypass for as long as that takes.
+                Strict = "strict",
+                /// Everything counts. Fit for a cluster of one node that keeps its records when it starts again.
+                Off = "off",
             }
             /// How a client shows to the cluster who it is.
             Auth {

@@ -169,7 +169,7 @@ mod tests {
         assert_eq!(options.unreachable_reserve, UnreachableReserve::Proceed);
         let other = "aerospike://a/test/set?connect_timeout=2s&timeout=50ms&max_connections=7&max_errors=9\
             &auth=pki&tls=true&tls_ca=%2Fca&tls_certificate=/chain&tls_key=/key&tls_name=n\
-            &min_connections=3&idle_time=50s&alternate_services=true&seeds_only=true&merge=false&merge_messages=7\
+            &min_connections=3&idle_time=50s&alternate_services=true&seeds_only=true&merge=false&merge_messages=7&cluster_guard=strict&cluster_guard_time=2s&cluster_size=3\
             &address_map=10.0.0.1=192.0.2.1,10.0.0.2=192.0.2.2&background_connect=true";
         let (_, Options { access, .. }) = parsed(other).unwrap();
         assert_eq!(access.connect_timeout, Duration::from_secs(2));

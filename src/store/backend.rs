@@ -8,7 +8,8 @@ use bytes::Bytes;
 #[cfg(feature = "aerospike")]
 use super::AerospikeStore;
 use super::{
-    Answer, Change, Diagnosis, MemoryStore, Needs, Read, Snapshot, Store, StoreError, Traffic,
+    Answer, Change, Diagnosis, Guard, MemoryStore, Needs, Read, Snapshot, Store, StoreError,
+    Traffic,
 };
 use crate::protocol::{Claim, Grant};
 
@@ -58,6 +59,16 @@ impl Backend {
 }
 
 impl Backend {
+    /// The lease on the cluster that commands count under, where the store has one.
+    #[inline]
+    pub(crate) fn guard(&self) -> Option<&Guard> {
+        match self {
+            #[cfg(feature = "aerospike")]
+            Backend::Aerospike(store) => store.guard(),
+            _ => None,
+        }
+    }
+
     /// Waits until the store is connected to.
     #[cfg_attr(
         not(feature = "aerospike"),

@@ -123,6 +123,33 @@ mod linux {
     }
 }
 
+/// A clock that goes on while the machine is suspended. Linux: `CLOCK_BOOTTIME` (clock_gettime(2)). Apple:
+/// `CLOCK_MONOTONIC`, which there "will continue to increment while the system is asleep" (its
+/// clock_gettime(3)). Windows: the runtime's own does, by QueryPerformanceCounter; other systems have none.
+#[cfg(unix)]
+#[inline]
+pub(crate) fn going_on() -> Duration {
+    use nix::time::ClockId;
+
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    let clock = ClockId::CLOCK_BOOTTIME;
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    let clock = ClockId::CLOCK_MONOTONIC;
+    // A system that does not know the clock has the runtime's own.
+    clock.now().map_or_else(|_| running(), Duration::from)
+}
+
+#[cfg(not(unix))]
+pub(crate) fn going_on() -> Duration {
+    running()
+}
+
+/// The runtime's own clock, since it was first asked.
+fn running() -> Duration {
+    static FIRST: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
+    FIRST.get_or_init(Instant::now).elapsed()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

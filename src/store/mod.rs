@@ -9,6 +9,7 @@ mod backend;
 mod clock;
 mod diagnosis;
 mod error;
+mod guard;
 mod memory;
 
 use std::future::Future;
@@ -29,8 +30,10 @@ pub(crate) use aerospike::Seeds;
 pub use aerospike::{AerospikeSettings, AerospikeStore};
 pub(crate) use backend::Backend;
 pub use clock::Clock;
+pub(crate) use clock::going_on;
 pub use diagnosis::{Diagnosis, Finding, Level, Needs};
 pub use error::{Cause, StoreError};
+pub(crate) use guard::{Guard, Standing};
 pub use memory::MemoryStore;
 
 /// What a record holds: bytes, or `None` where the source was asked and has nothing.
@@ -140,6 +143,10 @@ pub struct Traffic {
     pub joined: u64,
     /// How long commands waited for a message, in microseconds, all together.
     pub queued_micros: u64,
+    /// How often the cluster's nodes did not agree any more who is in it, so that reads bypassed.
+    pub leases_lost: u64,
+    /// How long that was, in microseconds, all together.
+    pub unleased_micros: u64,
 }
 
 /// A place where the protocol's commands run.

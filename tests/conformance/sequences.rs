@@ -103,7 +103,13 @@ impl Grants {
             Step::Extend { key, token } => {
                 let deadline = self.of(key, token).deadline;
                 let token = Token::new(token);
-                (key, Command::Claim(token, Claim::Extend { token, deadline, time, ttl }))
+                (
+                    key,
+                    Command::Claim(
+                        token,
+                        Claim::Extend { token, deadline, time, ttl, until: None },
+                    ),
+                )
             }
             Step::Reserve { key, token, previous } => {
                 let token = Token::new(token);
@@ -113,7 +119,10 @@ impl Grants {
             Step::Renew { key, token } => {
                 let deadline = self.of(key, token).deadline;
                 let token = Token::new(token);
-                (key, Command::Claim(token, Claim::Renew { token, deadline, time, ttl }))
+                (
+                    key,
+                    Command::Claim(token, Claim::Renew { token, deadline, time, ttl, until: None }),
+                )
             }
             Step::Fill { key, token, version, off } => {
                 let Grant { generation, deadline, .. } = self.of(key, token);
@@ -126,6 +135,7 @@ impl Grants {
                         value: value(token),
                         version: versions(version),
                         ttl,
+                        until: None,
                     }),
                 )
             }
@@ -142,6 +152,7 @@ impl Grants {
                         generation: shifted(generation, off),
                         value: value(token),
                         ttl,
+                        until: None,
                     }),
                 )
             }
@@ -153,6 +164,7 @@ impl Grants {
                     value: value(token),
                     version: Version::new(version).unwrap(),
                     ttl,
+                    until: None,
                 }),
             ),
             Step::Release { key, token, version } => {
@@ -182,7 +194,7 @@ impl Grants {
                     }),
                 )
             }
-            Step::Touch { key } => (key, Command::Change(Change::Touch { ttl })),
+            Step::Touch { key } => (key, Command::Change(Change::Touch { ttl, until: None })),
         })
     }
 }

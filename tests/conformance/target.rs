@@ -105,7 +105,7 @@ impl<T: Target> Rows<T> {
     }
 
     async fn among_writes<R>(&self, command: impl Future<Output = R>) -> R {
-        let touch = Change::Touch { ttl: Ttl::from_secs(60).unwrap() };
+        let touch = Change::Touch { ttl: Ttl::from_secs(60).unwrap(), until: None };
         let (before, answer, beside) = tokio::join!(
             biased;
             Box::pin(self.store().change(b"before", &touch)),

@@ -167,15 +167,14 @@ impl World {
         (drawn - earlier..drawn).map(|number| token(who, number)).collect()
     }
 
-    pub fn ask(&mut self, setup: &Setup, who: usize, command: Command) {
+    pub fn ask(&mut self, who: usize, command: Command) {
         self.clients[who].retries = 0;
-        self.send(setup, who, command);
+        self.send(who, command);
     }
 
-    fn send(&mut self, setup: &Setup, who: usize, command: Command) {
-        let until = self.counts_until(setup, who, &command);
+    fn send(&mut self, who: usize, command: Command) {
         self.clients[who].stage = Stage::Asks;
-        self.network.send(who, command, until);
+        self.network.send(who, command);
     }
 
     /// The operation is over; only what the client has said of it remains.
@@ -262,12 +261,12 @@ fn start(setup: &Setup, world: &mut World, who: usize, role: Role) {
     match role {
         Role::Writer { .. } => writer::reserve(setup, world, who),
         Role::Reader { .. } => reader::lease(setup, world, who),
-        Role::Invalidator { versioned } => others::announce(setup, world, who, versioned),
+        Role::Invalidator { versioned } => others::announce(world, who, versioned),
         Role::Foreigner { versioned } => {
             world.source += 1;
-            others::announce(setup, world, who, versioned);
+            others::announce(world, who, versioned);
         }
-        Role::Blind => others::store(setup, world, who),
+        Role::Blind => others::store(world, who),
         Role::Waiter { .. } | Role::Looker => unreachable!("{role:?} sends nothing"),
     }
 }
@@ -284,14 +283,14 @@ pub fn timed_out(setup: &Setup, world: &mut World, who: usize, command: Command)
         Command::Claim(claim) if again => {
             world.clients[who].retries += 1;
             let claim = renamed(setup, world, who, claim);
-            world.send(setup, who, Command::Claim(claim));
+            world.send(who, Command::Claim(claim));
         }
-        Command::Claim(Claim::Reserve { .. }) => writer::abort(setup, world, who),
+        Command::Claim(Claim::Reserve { .. }) => writer::abort(world, who),
         // Only a courtesy: nothing hangs on them.
         Command::Change(Change::Abort { .. } | Change::Unlease { .. }) => world.rest(setup, who),
         Command::Change(_) if again => {
             world.clients[who].retries += 1;
-            world.send(setup, who, command);
+            world.send(who, command);
         }
         Command::Change(Change::Commit { .. } | Change::CommitVersioned { .. }) => {
             writer::release(setup, world, who);
@@ -347,9 +346,7 @@ pub fn answered(
             }
         }
         (Command::Change(Change::Release { .. }), _) => {
-            if world.is_firm(setup, who, side) {
-                writer::released(world, who);
-            }
+            writer::released(world, who);
             world.rest(setup, who);
         }
         _ => world.rest(setup, who),

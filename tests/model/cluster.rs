@@ -10,11 +10,10 @@
 
 use std::time::Duration;
 
-use genfence::protocol::{Claim, Time};
+use genfence::protocol::Time;
 
 use crate::client::Stage;
 use crate::mends::Mend;
-use crate::network::Command;
 use crate::setup::Setup;
 use crate::world::{Away, World};
 use crate::writer;
@@ -124,12 +123,9 @@ impl World {
 
     /// What a command that stores or prolongs says of itself: done after that, it would count as newer than what
     /// others, who have waited for the end of this lease, have done since.
-    pub fn counts_until(&self, setup: &Setup, who: usize, command: &Command) -> Option<Time> {
-        let prolongs =
-            matches!(command, Command::Claim(Claim::Extend { .. } | Claim::Renew { .. }));
-        let held = self.clients[who].held.filter(|_| setup.guards());
-        let held = held.filter(|_| prolongs || command.stores())?;
-        Some(self.held_until(setup, who, held.side))
+    pub fn counts_until(&self, setup: &Setup, who: usize, side: Side) -> Option<Time> {
+        let says = setup.guards() && !setup.undoes(Mend::LateIsRefused);
+        says.then(|| self.held_until(setup, who, side))
     }
 
     pub fn begin_firm(&mut self, setup: &Setup, who: usize) {

@@ -1,6 +1,6 @@
 //! Packets under way. Nothing is ever certain about one but that it is applied at most once.
 
-use genfence::protocol::{Change, Claim, Time};
+use genfence::protocol::{Change, Claim};
 
 /// What the client's library sends: the very command that a store would run.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -24,8 +24,6 @@ pub struct Packet {
     /// A lost reply is the same thing: the time-out comes first, the packet is applied next. And a
     /// packet that is lost is one that stays late for ever.
     pub late: bool,
-    /// From when on it is refused.
-    pub until: Option<Time>,
     pub command: Command,
 }
 
@@ -39,9 +37,9 @@ impl Network {
         &self.0
     }
 
-    pub fn send(&mut self, from: usize, command: Command, until: Option<Time>) {
+    pub fn send(&mut self, from: usize, command: Command) {
         let end = self.0.partition_point(|packet| packet.from <= from);
-        self.0.insert(end, Packet { from, late: false, until, command });
+        self.0.insert(end, Packet { from, late: false, command });
     }
 
     pub fn take(&mut self, index: usize) -> Packet {

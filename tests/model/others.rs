@@ -64,14 +64,14 @@ pub fn settle(setup: &Setup, world: &mut World, flight: usize) {
 }
 
 /// Tells the cache that the source changed.
-pub fn announce(setup: &Setup, world: &mut World, who: usize, versioned: bool) {
+pub fn announce(world: &mut World, who: usize, versioned: bool) {
     let version = versioned.then(|| version(world.source));
     world.clients[who].value = Some(world.source);
-    world.ask(setup, who, Command::Change(Change::Invalidate { version, ttl: ttl() }));
+    world.ask(who, Command::Change(Change::Invalidate { version, ttl: ttl() }));
 }
 
 /// First a set; then a replace of the value that was set.
-pub fn store(setup: &Setup, world: &mut World, who: usize) {
+pub fn store(world: &mut World, who: usize) {
     let stamp = world.token(who);
     let token = world.draw(who);
     let store = if world.clients[who].rounds == 1 {
@@ -79,5 +79,5 @@ pub fn store(setup: &Setup, world: &mut World, who: usize) {
     } else {
         Change::Replace { stamp, token, value: BLIND, ttl: ttl() }
     };
-    world.ask(setup, who, Command::Change(store));
+    world.ask(who, Command::Change(store));
 }

@@ -133,7 +133,7 @@ fn is_unstuck(world: &World) -> bool {
     let mut slot = Some(record.clone());
     let committed = claim(&mut slot, now, &reserve).is_ok_and(|grant| {
         let (deadline, generation) = (grant.deadline, grant.generation);
-        let commit = Change::Commit { token, deadline, generation, value: 0, ttl };
+        let commit = Change::Commit { token, deadline, generation, value: 0, ttl, until: None };
         change(&mut slot, now, &commit).is_ok()
     });
     leased && committed

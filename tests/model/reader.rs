@@ -40,15 +40,15 @@ pub fn act(setup: &Setup, world: &mut World, who: usize, versioned: bool, act: M
         Move::Fill => fill(setup, world, who, versioned),
         Move::Unlease => {
             let token = world.token(who);
-            world.ask(setup, who, Command::Change(Change::Unlease { token }));
+            world.ask(who, Command::Change(Change::Unlease { token }));
         }
         Move::Prolong => {
             let held = world.clients[who].held.expect("it holds a lease");
             let (token, deadline, time) = (world.token(who), held.grant.deadline, setup.lease());
+            let until = world.counts_until(setup, who, held.side);
             world.ask(
-                setup,
                 who,
-                Command::Claim(Claim::Extend { token, deadline, time, ttl: ttl() }),
+                Command::Claim(Claim::Extend { token, deadline, time, ttl: ttl(), until }),
             );
         }
         Move::Finish => world.rest(setup, who),
@@ -59,7 +59,7 @@ pub fn act(setup: &Setup, world: &mut World, who: usize, versioned: bool, act: M
 pub fn lease(setup: &Setup, world: &mut World, who: usize) {
     let token = world.draw(who);
     let lease = Claim::Lease { token, previous: vec![], time: setup.lease(), ttl: ttl() };
-    world.ask(setup, who, Command::Claim(lease));
+    world.ask(who, Command::Claim(lease));
 }
 
 fn fill(setup: &Setup, world: &mut World, who: usize, versioned: bool) {
@@ -67,8 +67,9 @@ fn fill(setup: &Setup, world: &mut World, who: usize, versioned: bool) {
     let (Some(value), Some(held)) = (client.value, client.held) else { return };
     let (token, Grant { deadline, generation, .. }) = (world.token(who), held.grant);
     let version = versioned.then(|| version(value));
-    let fill = Change::Fill { token, deadline, generation, value, version, ttl: ttl() };
-    world.ask(setup, who, Command::Change(fill));
+    let until = world.counts_until(setup, who, held.side);
+    let fill = Change::Fill { token, deadline, generation, value, version, ttl: ttl(), until };
+    world.ask(who, Command::Change(fill));
 }
 
 /// The lease is gone, and with it the right to store what was read under it.

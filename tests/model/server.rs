@@ -22,9 +22,6 @@ pub fn serve(
     slot: &mut Slot,
     packet: &Packet,
 ) -> Result<Option<Grant>, Refusal> {
-    if comes_too_late(setup, now, packet) {
-        return Err(Refusal::Condition);
-    }
     let before = slot.clone();
     let mut command = packet.command.clone();
     undo_before(setup, now, slot, packet.from, &mut command);
@@ -48,11 +45,6 @@ pub fn serve(
         grant.generation = setup.wrap(grant.generation);
     }
     answer
-}
-
-/// A command that says until when it counts: a node that was paused may read it long after.
-fn comes_too_late(setup: &Setup, now: Time, packet: &Packet) -> bool {
-    packet.until.is_some_and(|until| now >= until) && !setup.undoes(Mend::LateIsRefused)
 }
 
 fn undo_before(setup: &Setup, now: Time, slot: &mut Slot, from: usize, command: &mut Command) {

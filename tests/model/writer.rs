@@ -45,7 +45,7 @@ pub fn act(setup: &Setup, world: &mut World, who: usize, versioned: bool, act: M
             client.pending = until.map(|until| until.min(held.grant.deadline));
             match setup.undone {
                 Some(Mend::NoReleaseInDoubt) => release(setup, world, who),
-                Some(Mend::NoAbortInDoubt) => abort(setup, world, who),
+                Some(Mend::NoAbortInDoubt) => abort(world, who),
                 _ => world.rest(setup, who),
             }
         }
@@ -53,7 +53,7 @@ pub fn act(setup: &Setup, world: &mut World, who: usize, versioned: bool, act: M
             world.source += 1;
             world.clients[who].pending = None;
         }
-        Move::RollBack => abort(setup, world, who),
+        Move::RollBack => abort(world, who),
         Move::Prolong => renew(setup, world, who),
         _ => unreachable!("a writer does not {act:?}"),
     }
@@ -67,7 +67,7 @@ pub fn reserve(setup: &Setup, world: &mut World, who: usize) {
     let token = world.draw(who);
     let time = setup.reservation();
     let reserve = Claim::Reserve { token, previous: vec![], time, ttl: ttl() };
-    world.ask(setup, who, Command::Claim(reserve));
+    world.ask(who, Command::Claim(reserve));
 }
 
 pub fn granted(setup: &Setup, world: &mut World, who: usize, grant: Grant, side: Side) {
@@ -79,7 +79,9 @@ pub fn granted(setup: &Setup, world: &mut World, who: usize, grant: Grant, side:
 fn renew(setup: &Setup, world: &mut World, who: usize) {
     let held = world.clients[who].held.expect("it holds a reservation");
     let (token, deadline, time) = (world.token(who), held.grant.deadline, setup.reservation());
-    world.ask(setup, who, Command::Claim(Claim::Renew { token, deadline, time, ttl: ttl() }));
+    let until = world.counts_until(setup, who, held.side);
+    let renew = Claim::Renew { token, deadline, time, ttl: ttl(), until };
+    world.ask(who, Command::Claim(renew));
 }
 
 /// Which deadline is in force is not known any more: nothing can be stored under it.
@@ -98,12 +100,20 @@ fn commit(setup: &Setup, world: &mut World, who: usize, versioned: bool) {
     if !held.storable {
         return release(setup, world, who);
     }
+    let until = world.counts_until(setup, who, held.side);
     let commit = if versioned {
-        Change::CommitVersioned { token, deadline, value, version: version(value), ttl: ttl() }
+        Change::CommitVersioned {
+            token,
+            deadline,
+            value,
+            version: version(value),
+            ttl: ttl(),
+            until,
+        }
     } else {
-        Change::Commit { token, deadline, generation, value, ttl: ttl() }
+        Change::Commit { token, deadline, generation, value, ttl: ttl(), until }
     };
-    world.ask(setup, who, Command::Change(commit));
+    world.ask(who, Command::Change(commit));
 }
 
 /// The source was changed and nothing can be stored. (In doubt there is no version to pass.)
@@ -111,7 +121,7 @@ pub fn release(setup: &Setup, world: &mut World, who: usize) {
     let versioned = setup.roles[who] == Role::Writer { versioned: true };
     let version = world.clients[who].value.filter(|_| versioned).map(version);
     let token = world.token(who);
-    world.ask(setup, who, Command::Change(Change::Release { token, version, ttl: ttl() }));
+    world.ask(who, Command::Change(Change::Release { token, version, ttl: ttl() }));
 }
 
 /// The release was answered: whatever became of the commit, its value is not there now.
@@ -123,7 +133,7 @@ pub fn released(world: &mut World, who: usize) {
 }
 
 /// The source was certainly not changed and will not be.
-pub fn abort(setup: &Setup, world: &mut World, who: usize) {
+pub fn abort(world: &mut World, who: usize) {
     let (token, previous) = (world.token(who), world.previous(who));
-    world.ask(setup, who, Command::Change(Change::Abort { token, previous }));
+    world.ask(who, Command::Change(Change::Abort { token, previous }));
 }

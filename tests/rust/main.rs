@@ -10,6 +10,8 @@ mod used;
 #[cfg(feature = "aerospike")]
 mod background;
 mod bad_input;
+#[cfg(feature = "aerospike")]
+mod cluster_guard;
 mod coalescing;
 mod dependencies;
 #[cfg(all(feature = "cli", feature = "aerospike"))]

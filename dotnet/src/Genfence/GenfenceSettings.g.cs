@@ -38,6 +38,27 @@ public enum UnreachableReserve
 }
 
 /// <summary>
+/// What counts while nodes of the cluster come and go.
+/// </summary>
+public enum ClusterGuard
+{
+    /// <summary>
+    /// Hits, claims and stores count only while all nodes that are there agree who is in the cluster; else reads
+    /// bypass. A node that was paused or cut off serves nothing old, whatever clients reach.
+    /// </summary>
+    Members,
+    /// <summary>
+    /// The same, and only while no partition migrates: also where a second node fails before the cluster is whole
+    /// again. Reads bypass for as long as that takes.
+    /// </summary>
+    Strict,
+    /// <summary>
+    /// Everything counts. Fit for a cluster of one node that keeps its records when it starts again.
+    /// </summary>
+    Off,
+}
+
+/// <summary>
 /// How a client shows to the cluster who it is.
 /// </summary>
 public enum Auth
@@ -251,6 +272,26 @@ public abstract partial class GenfenceSettings
     public int? MaxErrors { get; set; }
 
     /// <summary>
+    /// What counts while nodes of the cluster come and go, where the namespace is not strongly consistent. For
+    /// <c>aerospike://</c> alone. Bounds: <c>members</c>, <c>strict</c>, <c>off</c>. Default: <c>members</c>.
+    /// </summary>
+    public ClusterGuard? ClusterGuard { get; set; }
+
+    /// <summary>
+    /// How long a lease on the cluster lasts: so long the nodes' word counts that they agree who is in it. They are
+    /// asked four times in that time. After a change of the cluster nothing is claimed for as long. For
+    /// <c>aerospike://</c> alone. Bounds: <c>100ms</c> to <c>10s</c>. Default: <c>1s</c>.
+    /// </summary>
+    public TimeSpan? ClusterGuardTime { get; set; }
+
+    /// <summary>
+    /// How many nodes the cluster has, where that should not be learned: more than half of them must agree who is in
+    /// it. 0: as many as were ever seen. For <c>aerospike://</c> alone. Bounds: <c>0</c> to <c>256</c>. Default:
+    /// <c>0</c>.
+    /// </summary>
+    public int? ClusterSize { get; set; }
+
+    /// <summary>
     /// Asks the nodes for the addresses that they are known by outside their own network (their
     /// <c>alternate-access-address</c>), as behind NAT, in Kubernetes, in a cloud. For <c>aerospike://</c> alone.
     /// Default: <c>false</c>.
@@ -313,6 +354,9 @@ public abstract partial class GenfenceSettings
         query.Add(Store.Aerospike, "min_connections", MinConnections);
         query.Add(Store.Aerospike, "idle_time", IdleTime);
         query.Add(Store.Aerospike, "max_errors", MaxErrors);
+        query.Add(Store.Aerospike, "cluster_guard", ClusterGuard);
+        query.Add(Store.Aerospike, "cluster_guard_time", ClusterGuardTime);
+        query.Add(Store.Aerospike, "cluster_size", ClusterSize);
         query.Add(Store.Aerospike, "alternate_services", AlternateServices);
         query.Add(Store.Aerospike, "address_map", AddressMap);
         query.Add(Store.Aerospike, "seeds_only", SeedsOnly);
@@ -351,6 +395,9 @@ public abstract partial class GenfenceSettings
         MinConnections = from.MinConnections;
         IdleTime = from.IdleTime;
         MaxErrors = from.MaxErrors;
+        ClusterGuard = from.ClusterGuard;
+        ClusterGuardTime = from.ClusterGuardTime;
+        ClusterSize = from.ClusterSize;
         AlternateServices = from.AlternateServices;
         foreach (var pair in from.AddressMap)
         {

@@ -114,6 +114,16 @@ public readonly record struct GenfenceStats
     /// </summary>
     public long QueuedMicros { get; init; }
 
+    /// <summary>
+    /// How often the cluster's nodes did not agree any more who is in it, so that reads bypassed.
+    /// </summary>
+    public long LeasesLost { get; init; }
+
+    /// <summary>
+    /// How long that was, in microseconds, all together.
+    /// </summary>
+    public long UnleasedMicros { get; init; }
+
     internal static GenfenceStats Of(in NativeStats stats) => new()
     {
         Hits = (long)stats.Hits,
@@ -137,5 +147,7 @@ public readonly record struct GenfenceStats
         Batches = (long)stats.Batches,
         Joined = (long)stats.Joined,
         QueuedMicros = (long)stats.QueuedMicros,
+        LeasesLost = (long)stats.LeasesLost,
+        UnleasedMicros = (long)stats.UnleasedMicros,
     };
 }

@@ -29,5 +29,7 @@ internal static partial class Telemetry
         Count("genfence.merged.batches", "The messages that those went in: `merged` by these is how many a message has.", stats => stats.Batches);
         Count("genfence.merged.joined", "Reads that were answered by another caller's, which had not been sent when they came.", stats => stats.Joined);
         Count("genfence.merged.queued", "How long commands waited for a message, in microseconds, all together.", stats => stats.QueuedMicros);
+        Count("genfence.cluster.lost", "How often the cluster's nodes did not agree any more who is in it, so that reads bypassed.", stats => stats.LeasesLost);
+        Count("genfence.cluster.without", "How long that was, in microseconds, all together.", stats => stats.UnleasedMicros);
     }
 }

@@ -103,10 +103,10 @@ pub(super) fn claim(claim: &Claim, policy: &WritePolicy) -> Plan {
                 .filter(when::is_free(previous))
                 .answer(bins::OF_A_LEASE)
         }
-        Claim::Extend { token, deadline, time, ttl } => {
+        Claim::Extend { token, deadline, time, ttl, until } => {
             let operations = [write(LEASE_DEADLINE, when::from_now(time))];
             Plan::operate(policy, Some(ttl), operations)
-                .filter(when::leases(token, deadline))
+                .filter(when::leases(token, deadline, until))
                 .update()
                 .answer(bins::OF_A_LEASE)
         }
@@ -120,10 +120,10 @@ pub(super) fn claim(claim: &Claim, policy: &WritePolicy) -> Plan {
             Plan::operate(policy, Some(ttl), operations.into_iter().chain(gone))
                 .answer(bins::OF_A_RESERVATION)
         }
-        Claim::Renew { token, deadline, time, ttl } => {
+        Claim::Renew { token, deadline, time, ttl, until } => {
             let operations = [write(RESERVATIONS, when::renewed(token, time))];
             Plan::operate(policy, Some(ttl), operations)
-                .filter(when::reserves_still(token, deadline))
+                .filter(when::reserves_still(token, deadline, until))
                 .update()
                 .answer(bins::OF_A_RESERVATION)
         }
@@ -133,10 +133,10 @@ pub(super) fn claim(claim: &Claim, policy: &WritePolicy) -> Plan {
 /// The command for a change. Its answer is that it was applied.
 pub(super) fn change(change: &Change, policy: &WritePolicy) -> Plan {
     match *change {
-        Change::Fill { token, deadline, generation, ref value, version, ttl } => {
+        Change::Fill { token, deadline, generation, ref value, version, ttl, until } => {
             let condition = match version {
-                None => when::leases(token, deadline),
-                Some(version) => when::leases_at_floor(token, deadline, version),
+                None => when::leases(token, deadline, until),
+                Some(version) => when::leases_at_floor(token, deadline, version, until),
             };
             Plan::put(policy, Some(ttl), stored(value, token, version, &NO_LEASE))
                 .filter(condition)
@@ -147,16 +147,16 @@ pub(super) fn change(change: &Change, policy: &WritePolicy) -> Plan {
         Change::Unlease { token } => Plan::put(policy, None, NO_LEASE.map(none).into())
             .filter(when::lease_is_of(token))
             .update(),
-        Change::Commit { token, deadline, generation, ref value, ttl } => {
+        Change::Commit { token, deadline, generation, ref value, ttl, until } => {
             Plan::put(policy, Some(ttl), stored(value, token, None, &NO_WRITER))
-                .filter(when::reserves_alone(token, deadline))
+                .filter(when::reserves_alone(token, deadline, until))
                 .update()
                 .generation(generation)
                 .carries(value)
         }
-        Change::CommitVersioned { token, deadline, ref value, version, ttl } => {
+        Change::CommitVersioned { token, deadline, ref value, version, ttl, until } => {
             Plan::put(policy, Some(ttl), stored(value, token, Some(version), &NO_WRITER))
-                .filter(when::reserves_as_last(token, deadline, version))
+                .filter(when::reserves_as_last(token, deadline, version, until))
                 .update()
                 .carries(value)
         }
@@ -195,8 +195,8 @@ pub(super) fn change(change: &Change, policy: &WritePolicy) -> Plan {
                 .update()
                 .carries(value)
         }
-        Change::Touch { ttl } => {
-            Plan::new(policy, Some(ttl), Work::Touch).filter(when::is_stored()).update()
+        Change::Touch { ttl, until } => {
+            Plan::new(policy, Some(ttl), Work::Touch).filter(when::is_stored(until)).update()
         }
     }
 }

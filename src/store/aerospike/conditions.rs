@@ -4,6 +4,8 @@
 //! metadata of the last write; an *operation* sees metadata that the command has already advanced.
 //! Aerospike documents neither, so the store tests both on a record of its own when it connects.
 //!
+//! What `before` names is a time of the server's from when on the condition does not hold.
+//!
 //! Each expression is built once ([`once!`]), except where a caller names earlier attempts of its own,
 //! which happens after a time-out only.
 
@@ -18,7 +20,7 @@ use aerospike::expressions::{
 use aerospike::operations::maps::{MapOrder, MapPolicy, MapReturnType, MapWriteFlags};
 
 use super::bins;
-use super::template::{Template, once};
+use super::template::{Template, once, once_before};
 use crate::protocol::{Time, Token, Version};
 
 /// Now, in a filter: the last write and the time since (which is in milliseconds).
@@ -131,8 +133,8 @@ fn reservations() -> Expression {
 }
 
 /// There is a value.
-pub(super) fn is_stored() -> Expression {
-    once!(=> has_value())
+pub(super) fn is_stored(before: Option<Time>) -> Expression {
+    once_before!(before; => has_value())
 }
 
 /// No reservation is live, and the record, if there is one, is of a format that this library writes.
@@ -162,16 +164,22 @@ pub(super) fn lease_is_of(token: Token) -> Expression {
 }
 
 /// The lease is the caller's own, under the deadline that it was last granted.
-pub(super) fn leases(token: Token, until: Time) -> Expression {
-    once!(token = bins::token(token), until = bins::time(until) => and(vec![
+pub(super) fn leases(token: Token, until: Time, before: Option<Time>) -> Expression {
+    once_before!(before; token = bins::token(token), until = bins::time(until) => and(vec![
         is(bins::LEASE_TOKEN, token()),
         is(bins::LEASE_DEADLINE, until()),
     ]))
 }
 
 /// As [`leases`], and nothing newer than `version` was heard of.
-pub(super) fn leases_at_floor(token: Token, until: Time, version: Version) -> Expression {
-    once!(
+pub(super) fn leases_at_floor(
+    token: Token,
+    until: Time,
+    version: Version,
+    before: Option<Time>,
+) -> Expression {
+    once_before!(
+        before;
         token = bins::token(token),
         until = bins::time(until),
         version = bins::version(version)
@@ -184,16 +192,16 @@ pub(super) fn leases_at_floor(token: Token, until: Time, version: Version) -> Ex
 }
 
 /// The reservation is the caller's own, under the deadline that it was last granted, and live.
-pub(super) fn reserves_still(token: Token, until: Time) -> Expression {
-    once!(token = bins::token(token), until = bins::time(until) => and(vec![
+pub(super) fn reserves_still(token: Token, until: Time, before: Option<Time>) -> Expression {
+    once_before!(before; token = bins::token(token), until = bins::time(until) => and(vec![
         holds(token(), until()),
         gt(until(), now_in_filter()),
     ]))
 }
 
 /// The reservation is the caller's own, and has been alone since it was taken.
-pub(super) fn reserves_alone(token: Token, until: Time) -> Expression {
-    once!(token = bins::token(token), until = bins::time(until) => and(vec![
+pub(super) fn reserves_alone(token: Token, until: Time, before: Option<Time>) -> Expression {
+    once_before!(before; token = bins::token(token), until = bins::time(until) => and(vec![
         is(bins::ALONE, token()),
         holds(token(), until()),
     ]))
@@ -201,8 +209,14 @@ pub(super) fn reserves_alone(token: Token, until: Time) -> Expression {
 
 /// The reservation is the caller's own and the only one, dead ones counted, and nothing newer than
 /// `version` was heard of.
-pub(super) fn reserves_as_last(token: Token, until: Time, version: Version) -> Expression {
-    once!(
+pub(super) fn reserves_as_last(
+    token: Token,
+    until: Time,
+    version: Version,
+    before: Option<Time>,
+) -> Expression {
+    once_before!(
+        before;
         token = bins::token(token),
         until = bins::time(until),
         version = bins::version(version)

@@ -16,10 +16,12 @@ use super::home::Home;
 use super::link::Link;
 use super::merge::{Merger, Nodes};
 use super::{AerospikeStore, Connected, trouble};
+use crate::settings::ClusterGuard;
 use crate::settings::{
     Access, Auth, Invalid, access_settings, login_setter, setter, setters, within,
 };
 use crate::store::StoreError;
+use crate::store::guard::Guard;
 
 /// Where the cluster is and how to reach it.
 ///
@@ -51,6 +53,9 @@ pub(crate) struct Seeds {
 /// The server's own bounds, in bytes.
 const MAX_NAMESPACE: usize = 31;
 const MAX_SET: usize = 63;
+
+/// How often the client looks who is in the cluster.
+const TEND_MILLIS: u32 = 250;
 
 impl AerospikeSettings {
     /// A set of its own, which nobody but this library may write.
@@ -92,6 +97,8 @@ impl AerospikeSettings {
             ip_map: (!access.address_map.is_empty()).then(|| access.address_map.clone()),
             seed_only_cluster: access.seeds_only,
             max_error_rate: access.max_errors,
+            tend_interval: TEND_MILLIS,
+            error_rate_window: 1_000 / TEND_MILLIS as usize,
             ..ClientPolicy::default()
         };
         let hosts = self.hosts.iter().map(|(name, port)| Host::new(name, *port)).collect();
@@ -267,7 +274,8 @@ impl Connected {
             self.test_format().await?;
             self.test_clock().await
         };
-        timeout(self.patience, tests).await.unwrap_or_else(silent)
+        timeout(self.patience, tests).await.unwrap_or_else(silent)?;
+        self.test_agreement().await
     }
 }
 
@@ -275,7 +283,7 @@ impl Connected {
     /// Follows its nodes from now on, in this runtime.
     pub(super) fn shared(self) -> Arc<Self> {
         let shared = Arc::new(self);
-        tokio::spawn(Nodes::follow(Arc::downgrade(&shared)));
+        tokio::spawn(Connected::watch(Arc::downgrade(&shared)));
         shared
     }
 
@@ -294,6 +302,11 @@ impl Connected {
         Connected {
             nodes: Nodes::new(&merger),
             merger,
+            mode: if strong { ClusterGuard::Off } else { settings.access.cluster_guard },
+            guard: Arc::new(Guard::new(
+                settings.access.cluster_guard_time,
+                settings.access.cluster_size,
+            )),
             patience: settings.access.connect_timeout,
             strong,
             client,

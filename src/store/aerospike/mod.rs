@@ -17,6 +17,7 @@ mod template;
 #[cfg(feature = "tls")]
 mod tls;
 mod trouble;
+mod watch;
 
 use std::fmt;
 use std::sync::Arc;
@@ -32,6 +33,8 @@ use bytes::Bytes;
 
 use super::{Answer, Change, Diagnosis, Needs, Read, Snapshot, Store, StoreError, Traffic};
 use crate::protocol::{Claim, Grant};
+use crate::settings::ClusterGuard;
+use crate::store::guard::{Guard, Standing};
 use bins::{NOW, Reader};
 #[cfg(feature = "cli")]
 pub use cluster::Cluster;
@@ -91,6 +94,8 @@ struct Connected {
     each: BatchReadPolicy,
     merger: Merger,
     nodes: Nodes,
+    mode: ClusterGuard,
+    guard: Arc<Guard>,
 }
 
 impl Connected {
@@ -105,7 +110,12 @@ impl Connected {
 
     /// What an answer says does not count towards the circuit breaker: the client counts some (9, 11, 14, 18), so
     /// that one busy key would close off its whole node.
+    ///
+    /// What is no answer is looked into: is the node there?
     fn forgive(&self, error: &aerospike::Error) {
+        if error.server_result_code().is_none() {
+            self.guard.ask();
+        }
         let Some(told) = error.node().filter(|_| codes::is_for_the_moment(error)) else { return };
         let nodes = self.client.nodes();
         if let Some(node) = nodes.iter().find(|node| node.to_string() == told) {
@@ -114,7 +124,39 @@ impl Connected {
     }
 }
 
+impl Connected {
+    fn is_guarded(&self) -> bool {
+        self.mode != ClusterGuard::Off
+    }
+
+    /// What a read is to be served on.
+    ///
+    /// # Errors
+    /// The cluster's nodes do not agree who is in it.
+    #[inline]
+    fn standing(&self) -> Result<Standing, StoreError> {
+        if self.is_guarded() && self.guard.is_lost() {
+            return Err(self.guard.absence());
+        }
+        Ok(self.guard.standing())
+    }
+
+    /// Whether what was read may be served.
+    #[inline]
+    fn serves(&self, read: &Read, standing: Standing) -> Result<(), StoreError> {
+        let counts =
+            !matches!(read, Read::Hit(_)) || !self.is_guarded() || self.guard.holds(standing);
+        if counts { Ok(()) } else { Err(self.guard.absence()) }
+    }
+}
+
 impl AerospikeStore {
+    /// The lease on the cluster that commands count under.
+    #[inline]
+    pub(crate) fn guard(&self) -> Option<&Guard> {
+        self.link.now().filter(|on| on.is_guarded()).map(|on| &*on.guard)
+    }
+
     /// The cluster, to send a command to.
     async fn cluster_now(&self) -> Result<Arc<Connected>, StoreError> {
         match self.link.now() {
@@ -194,7 +236,13 @@ impl Store for AerospikeStore {
     async fn get(&self, key: &[u8]) -> Result<Read, StoreError> {
         let on = self.cluster_now().await?;
         let key = on.key(key)?;
-        self.home.run(false, async move { on.run(key, Get).await }).await?
+        let standing = on.standing()?;
+        let read = async move {
+            let read = on.run(key, Get).await?;
+            on.serves(&read, standing)?;
+            Ok(read)
+        };
+        self.home.run(false, read).await?
     }
 
     async fn get_many(&self, keys: &[Bytes]) -> Vec<Result<Read, StoreError>> {
@@ -202,13 +250,20 @@ impl Store for AerospikeStore {
             Ok(on) => on,
             Err(error) => return vec![Err(error); keys.len()],
         };
-        let reads = keys
-            .iter()
-            .map(|key| on.key(key).map(|key| BatchOperation::read(&on.each, key, Bins::All)));
-        let mut reads = match reads.collect::<Result<Vec<_>, _>>() {
-            Ok(reads) => reads,
+        let standing = match on.standing() {
+            Ok(standing) => standing,
             Err(error) => return vec![Err(error); keys.len()],
         };
+        // Those of a node that is not there are not waited for.
+        let mut problems = Vec::with_capacity(keys.len());
+        let mut reads = Vec::with_capacity(keys.len());
+        for key in keys {
+            let key = on.key(key).and_then(|key| on.reaches(&key).map(|()| key));
+            problems.push(
+                key.map(|key| reads.push(BatchOperation::read(&on.each, key, Bins::All))).err(),
+            );
+        }
+        let here = Arc::clone(&on);
         // A row has an outcome of its own; one that has none shares the call's.
         let batch = async move {
             let whole = on.client.batch(&on.batch, &mut reads).await;
@@ -221,8 +276,17 @@ impl Store for AerospikeStore {
             Ok(answered) => answered,
             Err(error) => return vec![Err(error); keys.len()],
         };
-        let row = |read| outcome(read, whole.as_ref().err()).map_or(Ok(Read::Free), Self::read);
-        reads.into_iter().map(row).collect()
+        let row = |read| {
+            let read = outcome(read, whole.as_ref().err()).map_or(Ok(Read::Free), Self::read)?;
+            here.serves(&read, standing)?;
+            Ok(read)
+        };
+        let mut reads = reads.into_iter();
+        let told = problems.into_iter().map(|problem| match problem {
+            Some(problem) => Err(problem),
+            None => reads.next().map_or(Ok(Read::Free), row),
+        });
+        told.collect()
     }
 
     async fn inspect(&self, key: &[u8]) -> Result<Option<Snapshot>, StoreError> {
@@ -257,7 +321,11 @@ impl Store for AerospikeStore {
     }
 
     fn traffic(&self) -> Traffic {
-        self.link.now().map_or_else(Traffic::default, |on| on.merger.counts.traffic())
+        self.link.now().map_or_else(Traffic::default, |on| {
+            let (leases_lost, unleased_micros) =
+                if on.is_guarded() { on.guard.losses() } else { (0, 0) };
+            Traffic { leases_lost, unleased_micros, ..on.merger.counts.traffic() }
+        })
     }
 
     async fn diagnose(&self, needs: &Needs) -> Result<Diagnosis, StoreError> {

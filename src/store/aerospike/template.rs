@@ -89,6 +89,20 @@ macro_rules! once {
 }
 pub(super) use once;
 
+/// As [`once!`], for a condition that holds only before some time, where one is given.
+macro_rules! once_before {
+    ($before:expr; $($hole:ident = $number:expr),* => $build:expr) => {
+        match $before {
+            None => once!($($hole = $number),* => $build),
+            Some(before) => once!($($hole = $number,)* before = bins::time(before) => and(vec![
+                $build,
+                gt(before(), now_in_filter()),
+            ])),
+        }
+    };
+}
+pub(super) use once_before;
+
 #[cfg(test)]
 mod tests {
     use aerospike::expressions::{and, eq, int_bin, num_add};

@@ -293,7 +293,7 @@ cases! {
     }
 
     touch_needs_a_value(key) {
-        let touch = || Change::Touch { ttl: Ttl::from_secs(1000).unwrap() };
+        let touch = || Change::Touch { ttl: Ttl::from_secs(1000).unwrap(), until: None };
         assert_eq!(key.change(touch()).await, Err(Missing));
         key.lease(A).await.unwrap();
         assert_eq!(key.change(touch()).await, Err(Condition));

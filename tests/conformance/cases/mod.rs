@@ -48,7 +48,7 @@ impl<T: Target> Key<'_, T> {
     }
 
     async fn extend(&self, token: Token, deadline: Time) -> Answer<Grant> {
-        self.claim(Claim::Extend { token, deadline, time: 2 * TIME, ttl: ttl() }).await
+        self.claim(Claim::Extend { token, deadline, time: 2 * TIME, ttl: ttl(), until: None }).await
     }
 
     async fn reserve(&self, token: Token) -> Grant {
@@ -61,7 +61,7 @@ impl<T: Target> Key<'_, T> {
     }
 
     async fn renew(&self, token: Token, deadline: Time) -> Answer<Grant> {
-        self.claim(Claim::Renew { token, deadline, time: 2 * TIME, ttl: ttl() }).await
+        self.claim(Claim::Renew { token, deadline, time: 2 * TIME, ttl: ttl(), until: None }).await
     }
 
     async fn fill(&self, token: Token, grant: Grant, value: Value) -> Answer<()> {
@@ -76,7 +76,16 @@ impl<T: Target> Key<'_, T> {
         version: Option<Version>,
     ) -> Answer<()> {
         let Grant { generation, deadline, .. } = grant;
-        self.change(Change::Fill { token, deadline, generation, value, version, ttl: ttl() }).await
+        self.change(Change::Fill {
+            token,
+            deadline,
+            generation,
+            value,
+            version,
+            ttl: ttl(),
+            until: None,
+        })
+        .await
     }
 
     /// A lease and a fill at once.
@@ -88,7 +97,8 @@ impl<T: Target> Key<'_, T> {
     async fn commit(&self, token: Token, grant: Grant) -> Answer<()> {
         let Grant { generation, deadline, .. } = grant;
         let value = bytes("committed");
-        self.change(Change::Commit { token, deadline, generation, value, ttl: ttl() }).await
+        self.change(Change::Commit { token, deadline, generation, value, ttl: ttl(), until: None })
+            .await
     }
 
     async fn commit_version(&self, token: Token, grant: Grant, number: u64) -> Answer<()> {
@@ -98,6 +108,7 @@ impl<T: Target> Key<'_, T> {
             value: bytes("committed"),
             version: version(number),
             ttl: ttl(),
+            until: None,
         })
         .await
     }

@@ -48,7 +48,13 @@ fn value(store: &Store, address: SocketAddr, now: u64, command: &str) -> String 
         ) => address.to_string(),
         ("replicas", "") => replicas(config),
         ("rack-ids", "") => format!("{}:0", config.namespace),
-        ("statistics", "") => "cluster_size=1;cluster_clock_skew_ms=0".to_owned(),
+        ("statistics", "") => {
+            format!(
+                "cluster_size=1;cluster_clock_skew_ms=0;time_since_rebalance={}",
+                config.rebalanced
+            )
+        }
+        ("cluster-stable", _) => config.cluster_key.clone(),
         ("namespaces", "") => config.namespace.clone(),
         ("namespace", namespace) if namespace == config.namespace => {
             format!("{};{}", statistics(store, now), configuration(config))

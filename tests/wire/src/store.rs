@@ -104,6 +104,11 @@ pub struct Config {
     pub build: String,
     /// The cluster's name; `null` says that it has none.
     pub cluster_name: String,
+    /// The key of the cluster that this node is in, which is another one whenever a node comes or goes; an error while
+    /// it finds out.
+    pub cluster_key: String,
+    /// How many seconds ago a node came or went last.
+    pub rebalanced: u32,
     /// Seconds between two runs of the reaper. 0 forbids TTLs.
     pub nsup_period: u32,
     /// The TTL in seconds of a write that gives none; 0 is never.
@@ -139,6 +144,8 @@ impl Default for Config {
             namespace: "test".to_owned(),
             build: "8.1.2.0".to_owned(),
             cluster_name: "null".to_owned(),
+            cluster_key: "B1C2D3E4F5A6".to_owned(),
+            rebalanced: 3600,
             nsup_period: 120,
             default_ttl: 0,
             apply_ttl_reductions: true,

@@ -183,4 +183,6 @@ internal unsafe struct NativeStats
     public ulong Batches;
     public ulong Joined;
     public ulong QueuedMicros;
+    public ulong LeasesLost;
+    public ulong UnleasedMicros;
 }

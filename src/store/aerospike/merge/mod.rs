@@ -13,6 +13,7 @@ mod batch;
 mod lane;
 mod nodes;
 mod pace;
+mod presence;
 mod work;
 
 use std::pin::Pin;
@@ -29,6 +30,7 @@ use crate::settings::Access;
 use crate::store::{StoreError, Traffic};
 use lane::{Job, Lane, Step};
 pub(super) use nodes::Nodes;
+use presence::{Presence, gone};
 pub(super) use work::{Get, Run};
 
 /// What is merged.
@@ -56,6 +58,7 @@ pub(super) trait Work: Send + Sized + 'static {
 pub(super) struct Lanes {
     reads: Arc<Lane<Get>>,
     writes: Arc<Lane<Run>>,
+    pub presence: Presence,
 }
 
 /// What all lanes have in common.
@@ -85,6 +88,7 @@ impl Counts {
             batches: self.batches.load(Relaxed),
             joined: self.joined.load(Relaxed),
             queued_micros: self.queued_micros.load(Relaxed),
+            ..Traffic::default()
         }
     }
 }
@@ -133,18 +137,33 @@ impl Merger {
         Lanes {
             reads: Lane::new(self.messages, self.patience),
             writes: Lane::new(self.messages, self.patience),
+            presence: Presence::default(),
         }
     }
 }
 
 impl Connected {
-    /// Runs a command, by itself or with others.
+    /// Runs a command, by itself or with others. It ends when its node is found to be gone.
     pub(super) async fn run<W: Work>(self: &Arc<Self>, key: Key, work: W) -> W::Answer {
+        let lanes = self.nodes.of(&key);
+        if let Some(problem) = lanes.presence.problem() {
+            return W::failed(gone(problem, false));
+        }
+        let done = lanes.presence.unless_gone(self.run_there(&lanes, key, work)).await;
+        done.unwrap_or_else(|problem| W::failed(gone(problem, W::WRITES)))
+    }
+
+    /// Whether a key's node is there.
+    pub(super) fn reaches(&self, key: &Key) -> Result<(), StoreError> {
+        let problem = self.nodes.of(key).presence.problem();
+        problem.map_or(Ok(()), |problem| Err(gone(problem, false)))
+    }
+
+    async fn run_there<W: Work>(self: &Arc<Self>, lanes: &Lanes, key: Key, work: W) -> W::Answer {
         if !self.merger.is_on {
             return self.alone(key, work).await;
         }
-        let lanes = self.nodes.of(&key);
-        let lane = W::lane(&lanes);
+        let lane = W::lane(lanes);
         let _here = lane.here();
         let way = match lane.arrive(key, work).await {
             Ok(Step::Go(key, work)) => {

@@ -3,21 +3,21 @@
 //! The client finds each row's node by itself when a batch is sent and tells nobody, so this is a second look at the
 //! same map: where it is old a batch has rows for several nodes, and nothing else is lost.
 
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use aerospike::{AdminPolicy, Key, Node};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use futures_util::future::join_all;
 use parking_lot::RwLock;
-use tokio::time::sleep;
+use tokio::time::timeout;
 
 use super::super::Connected;
+use super::super::connect::millis;
 use super::{Lanes, Merger};
 
 const PARTITIONS: usize = 4096;
-/// As often as the client looks after its nodes.
-const PERIOD: Duration = Duration::from_secs(1);
 
 /// The lanes of all nodes.
 pub(in super::super) struct Nodes {
@@ -53,17 +53,16 @@ impl Nodes {
         Arc::clone(&map.nodes[usize::from(at)].lanes)
     }
 
-    /// Follows the cluster for as long as it is connected to.
-    pub async fn follow(on: Weak<Connected>) {
-        while let Some(connected) = on.upgrade() {
-            connected.nodes.look(&connected).await;
-            drop(connected);
-            sleep(PERIOD).await;
+    /// Notes that a node is there, or why it is not.
+    pub fn note(&self, name: &str, problem: Option<&'static str>) {
+        let map = Arc::clone(&self.map.read());
+        if let Some(known) = map.nodes.iter().find(|known| known.name == name) {
+            known.lanes.presence.note(problem);
         }
     }
 
-    async fn look(&self, on: &Connected) {
-        let nodes = on.client.nodes();
+    /// Looks which node has which partitions, where that may have changed.
+    pub async fn look(&self, on: &Connected, nodes: &[Arc<Node>]) {
         let before = Arc::clone(&self.map.read());
         let is_known = |(node, known): (&Arc<Node>, &Known)| {
             node.name() == known.name && node.partition_generation() == known.generation
@@ -75,9 +74,9 @@ impl Nodes {
         }
         let mut said = Vec::new();
         if nodes.len() > 1 {
-            for node in &nodes {
-                said.push(masters(node, &on.namespace).await);
-            }
+            let policy = AdminPolicy { timeout: millis(on.guard.patience()) };
+            let asked = nodes.iter().map(|node| masters(node, &policy, &on.namespace));
+            said = join_all(asked).await;
         }
         let known = nodes.iter().enumerate().map(|(at, node)| {
             let lanes = before.nodes.iter().find(|known| known.name == node.name());
@@ -112,8 +111,9 @@ fn places(said: &[Option<Vec<u8>>]) -> Vec<u16> {
 }
 
 /// The bits of the partitions that a node is the master of.
-async fn masters(node: &Node, namespace: &str) -> Option<Vec<u8>> {
-    let told = node.info(&AdminPolicy::default(), &["replicas"]).await.ok()?;
+async fn masters(node: &Node, policy: &AdminPolicy, namespace: &str) -> Option<Vec<u8>> {
+    let asked = node.info(policy, &["replicas"]);
+    let told = timeout(Duration::from_millis(policy.timeout.into()), asked).await.ok()?.ok()?;
     first_bitmap(told.get("replicas")?, namespace)
 }
 

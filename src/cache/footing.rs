@@ -1,0 +1,127 @@
+//! What a claim stands on: the lease on the cluster that it was granted under, where the store has one.
+
+use std::time::Duration;
+
+use super::Cache;
+use super::stopwatch::Stopwatch;
+use crate::protocol::{Grant, Time};
+use crate::store::{Standing, StoreError};
+
+/// How long a reserve waits until a change of the cluster is old enough, beyond the store's own bounds.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// The ground of a claim that was granted. It counts only for as long as that holds.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Footing {
+    standing: Option<Standing>,
+    /// The round of questions that tells whether it was the same cluster that granted it.
+    round: u64,
+    granted: Stopwatch,
+}
+
+impl Cache {
+    /// The ground to take a lease on, now.
+    ///
+    /// # Errors
+    /// The cluster's nodes do not agree, or have only just begun to.
+    pub(super) async fn may_lease(&self) -> Result<Option<Standing>, StoreError> {
+        let Some(guard) = self.0.store.guard() else { return Ok(None) };
+        guard.for_claims_soon().await.map(Some).ok_or_else(|| guard.absence())
+    }
+
+    /// The ground to reserve on, as soon as there is one.
+    ///
+    /// # Errors
+    /// There is none for some seconds.
+    pub(super) async fn may_reserve(&self) -> Result<Option<Standing>, StoreError> {
+        let Some(guard) = self.0.store.guard() else { return Ok(None) };
+        if let Some(standing) = guard.for_claims() {
+            return Ok(Some(standing));
+        }
+        Box::pin(guard.settled(PATIENCE)).await.map(Some)
+    }
+
+    /// The ground to serve what is about to be read.
+    #[inline]
+    pub(super) fn may_serve(&self) -> Option<Standing> {
+        self.0.store.guard().map(|guard| guard.standing())
+    }
+
+    /// Whether it still holds.
+    pub(super) fn stands_on(&self, standing: Option<Standing>) -> Result<(), StoreError> {
+        match (self.0.store.guard(), standing) {
+            (None, _) => Ok(()),
+            (Some(guard), Some(standing)) if guard.holds(standing) => Ok(()),
+            (Some(guard), _) => Err(guard.absence()),
+        }
+    }
+}
+
+impl Footing {
+    /// Of a claim that was granted just now, and asked for on this ground.
+    pub fn of(cache: &Cache, standing: Option<Standing>) -> Self {
+        let round = cache.0.store.guard().map_or(0, |guard| guard.ask());
+        Footing { standing, round, granted: Stopwatch::start() }
+    }
+
+    /// How long it will still hold.
+    pub fn left(&self, cache: &Cache) -> Duration {
+        match (cache.0.store.guard(), self.standing) {
+            (None, _) => Duration::MAX,
+            (Some(guard), Some(standing)) => guard.left(standing),
+            (Some(_), None) => Duration::ZERO,
+        }
+    }
+
+    /// Whether it holds, and did when the claim was granted.
+    pub async fn is_confirmed(&self, cache: &Cache) -> bool {
+        match (cache.0.store.guard(), self.standing) {
+            (None, _) => true,
+            (Some(guard), Some(standing)) => guard.confirm(standing, self.round, PATIENCE).await,
+            (Some(_), None) => false,
+        }
+    }
+
+    /// As [`is_confirmed`](Footing::is_confirmed), for a reservation: where there is one node, it alone can have
+    /// granted it.
+    pub async fn is_confirmed_reserve(&self, cache: &Cache) -> bool {
+        match cache.0.store.guard() {
+            Some(guard) if !guard.may_split() => self.left(cache) > Duration::ZERO,
+            _ => self.is_confirmed(cache).await,
+        }
+    }
+
+    /// The same ground, for a grant that came just now.
+    pub fn renewed(self) -> Self {
+        Footing { granted: Stopwatch::start(), ..self }
+    }
+
+    /// Until when a command under this grant may count, on the server's clock: to the end of the lease on the cluster.
+    /// The grant was made `time` before its deadline, and came later than it was made.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn until(
+        &self,
+        cache: &Cache,
+        grant: &Grant,
+        time: Duration,
+    ) -> Result<Option<Time>, Fallen> {
+        match self.left(cache) {
+            Duration::MAX => Ok(None),
+            Duration::ZERO => Err(Fallen),
+            left => {
+                let made = grant.deadline.as_nanos().saturating_sub(nanos(time));
+                Ok(Some(Time::from_nanos(made).after(self.granted.elapsed() + left)))
+            }
+        }
+    }
+}
+
+/// The ground is gone.
+#[derive(Debug)]
+pub(super) struct Fallen;
+
+fn nanos(span: Duration) -> u64 {
+    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
+}

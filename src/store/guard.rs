@@ -1,0 +1,443 @@
+//! A lease on the cluster: for as long as its nodes are known to agree who is in it.
+//!
+//! Where a namespace is not strongly consistent, a node that was paused, or cut off, serves what it had, and brings it
+//! back when it returns. It shows itself by the *key* that the nodes of a cluster give each other anew whenever somebody
+//! comes or goes. So all nodes are asked for it, several times in the time that a lease lasts, and what a cache says,
+//! claims or stores counts only while they agree. The rules are the model checker's (`tests/model/cluster.rs`):
+//!
+//! * the lease counts from before the question was sent;
+//! * more than half of the largest membership that is known must have given the key, and every node that answers;
+//! * after a new key others may hold leases under the old one for as long as a lease lasts: until then nothing is
+//!   claimed;
+//! * a claim is confirmed by asking after it was granted, as a cluster that is not yet known may have granted it.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::{Notify, watch};
+use tokio::time::{sleep, timeout};
+
+use super::StoreError;
+use super::clock::going_on;
+
+/// The lease on the cluster that a store's commands count under.
+pub(crate) struct Guard {
+    span: Duration,
+    /// Nodes that must be known, beside those that are seen.
+    size: usize,
+    /// Which lease it is: another one after each gap, and after each change of the key.
+    standing: AtomicU64,
+    /// When it ends, in microseconds of the clock that goes on.
+    until: AtomicU64,
+    members: AtomicUsize,
+    state: Mutex<State>,
+    /// How many rounds of questions have ended.
+    ended: watch::Sender<u64>,
+    begun: AtomicU64,
+    asked: Notify,
+}
+
+/// A lease that held at one time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Standing(u64);
+
+/// What the state is told in one round.
+pub(crate) struct Round {
+    /// See [`Guard::begin`].
+    pub number: u64,
+    /// When the first question was sent.
+    pub sent: Duration,
+    /// What each node said, by its name.
+    pub told: Vec<(String, Told)>,
+}
+
+/// What a node said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Told {
+    /// The key of its cluster, and how long at least that has been the same.
+    Key(String, Duration),
+    /// That it is just finding out.
+    Unsettled(String),
+    /// It cannot be there: connections are refused.
+    Absent,
+    /// Nothing, and why.
+    Nothing(String),
+}
+
+#[derive(Default)]
+struct State {
+    key: Option<String>,
+    /// Nothing is claimed before.
+    claims_from: Duration,
+    largest: usize,
+    /// Why there is no lease.
+    problem: Option<String>,
+    lost_at: Option<Duration>,
+    lost: u64,
+    without: Duration,
+}
+
+/// Leases per span: as often the nodes are asked.
+pub(crate) const ROUNDS: u32 = 4;
+
+fn micros(span: Duration) -> u64 {
+    u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
+}
+
+impl Guard {
+    /// A lease lasts for `span`. `size`: how many nodes the cluster has at least, if somebody has said it.
+    pub fn new(span: Duration, size: usize) -> Self {
+        Guard {
+            span,
+            size,
+            standing: AtomicU64::new(0),
+            until: AtomicU64::new(0),
+            members: AtomicUsize::new(0),
+            state: Mutex::default(),
+            ended: watch::Sender::new(0),
+            begun: AtomicU64::new(0),
+            asked: Notify::new(),
+        }
+    }
+
+    /// The present lease, which may be over.
+    #[inline]
+    pub fn standing(&self) -> Standing {
+        Standing(self.standing.load(Ordering::Acquire))
+    }
+
+    /// What is left of a lease. Nothing, where there was a gap since.
+    #[inline]
+    pub fn left(&self, standing: Standing) -> Duration {
+        let until = Duration::from_micros(self.until.load(Ordering::Acquire));
+        if self.standing() != standing {
+            return Duration::ZERO;
+        }
+        until.saturating_sub(going_on())
+    }
+
+    /// Whether a lease has held without a gap until now.
+    #[inline]
+    pub fn holds(&self, standing: Standing) -> bool {
+        self.left(standing) > Duration::ZERO
+    }
+
+    /// Whether there is certainly no lease.
+    #[inline]
+    pub fn is_lost(&self) -> bool {
+        self.until.load(Ordering::Relaxed) == 0
+    }
+
+    /// How long a node may take to say who is in the cluster.
+    pub fn patience(&self) -> Duration {
+        self.span / 2
+    }
+
+    /// Whether a key of the cluster was ever known.
+    pub fn knows_key(&self) -> bool {
+        self.state.lock().key.is_some()
+    }
+
+    /// Whether the cluster has several nodes, so that one of them may be cut off.
+    pub fn may_split(&self) -> bool {
+        self.members.load(Ordering::Relaxed) > 1
+    }
+
+    /// The lease, if something may be claimed under it now.
+    pub fn for_claims(&self) -> Option<Standing> {
+        let standing = self.standing();
+        let waits = self.state.lock().claims_from > going_on();
+        (!waits && self.holds(standing)).then_some(standing)
+    }
+
+    /// The same; where nobody asked the nodes for a while, as in a process that was paused, they are asked first.
+    pub async fn for_claims_soon(&self) -> Option<Standing> {
+        let standing = self.for_claims();
+        if standing.is_some() || self.is_lost() || self.holds(self.standing()) {
+            return standing;
+        }
+        let round = self.ask();
+        let mut ended = self.ended.subscribe();
+        let _ = timeout(self.patience(), ended.wait_for(|ended| *ended >= round)).await;
+        self.for_claims()
+    }
+
+    /// The lease, as soon as something may be claimed under it.
+    ///
+    /// # Errors
+    /// There is none within that time; why.
+    pub async fn settled(&self, within: Duration) -> Result<Standing, StoreError> {
+        let mut ended = self.ended.subscribe();
+        let settled = async {
+            loop {
+                if let Some(standing) = self.for_claims() {
+                    return standing;
+                }
+                let wait = self.state.lock().claims_from.saturating_sub(going_on());
+                if wait > Duration::ZERO {
+                    sleep(wait).await;
+                } else {
+                    let _ = ended.changed().await;
+                }
+            }
+        };
+        timeout(within, settled).await.map_err(|_| self.absence())
+    }
+
+    /// Asks for a round that begins after this call. Its number.
+    pub fn ask(&self) -> u64 {
+        let next = self.begun.load(Ordering::Acquire) + 1;
+        self.asked.notify_one();
+        next
+    }
+
+    /// Whether the lease holds still, and the nodes were asked since [`ask`](Guard::ask).
+    pub async fn confirm(&self, standing: Standing, round: u64, within: Duration) -> bool {
+        let mut ended = self.ended.subscribe();
+        let heard = timeout(within, ended.wait_for(|ended| *ended >= round)).await;
+        heard.is_ok_and(|heard| heard.is_ok()) && self.holds(standing)
+    }
+
+    /// Waits until it is time for the next round, or somebody asks for one.
+    pub async fn next_round(&self, least: Duration) {
+        sleep(least).await;
+        let rest = (self.span / ROUNDS).saturating_sub(least);
+        let _ = timeout(rest, self.asked.notified()).await;
+    }
+
+    /// Where a round begins: what is asked from now on is part of it. Its number, and when that is.
+    pub fn begin(&self) -> (u64, Duration) {
+        (self.begun.fetch_add(1, Ordering::AcqRel) + 1, going_on())
+    }
+
+    /// What became of a round.
+    pub fn hear(&self, round: &Round) {
+        self.judge(round, going_on());
+        self.ended.send_modify(|ended| *ended = round.number.max(*ended));
+    }
+
+    /// Why there is no lease.
+    pub fn absence(&self) -> StoreError {
+        let problem = self.state.lock().problem.clone();
+        StoreError::unavailable(problem.unwrap_or_else(|| {
+            if self.holds(self.standing()) {
+                "the cluster has just changed, and others may not know it yet".into()
+            } else {
+                "the nodes were not asked for a while who is in the cluster: this process was paused, or the runtime \
+                 of its cache not driven"
+                    .into()
+            }
+        }))
+    }
+
+    /// How often the lease was lost, and how long there was none, in microseconds.
+    pub fn losses(&self) -> (u64, u64) {
+        let state = self.state.lock();
+        let now = state.lost_at.map_or(Duration::ZERO, |at| going_on().saturating_sub(at));
+        (state.lost, micros(state.without + now))
+    }
+
+    fn judge(&self, round: &Round, now: Duration) {
+        let mut state = self.state.lock();
+        let agreed = state.agreed(round, self.size);
+        let held = Duration::from_micros(self.until.load(Ordering::Relaxed)) > now;
+        let (key, stable, members) = match agreed {
+            Ok(agreed) => agreed,
+            Err((problem, disagree)) => {
+                // Silence may be over before the lease is; a node that says otherwise ends it.
+                if disagree || !held {
+                    self.until.store(0, Ordering::Release);
+                }
+                state.lose(problem, now, held && !disagree);
+                return;
+            }
+        };
+        self.members.store(members, Ordering::Relaxed);
+        let changed = state.key.as_ref() != Some(&key);
+        if changed || !held {
+            self.until.store(0, Ordering::Release);
+            self.standing.fetch_add(1, Ordering::AcqRel);
+        }
+        if changed {
+            // Others may hold leases under the key before, if it was a short time ago.
+            let since = if state.key.is_none() { now.saturating_sub(stable) } else { now };
+            state.claims_from = since + self.span;
+            state.key = Some(key);
+        }
+        state.regain(now);
+        self.until.store(micros(round.sent + self.span), Ordering::Release);
+    }
+}
+
+impl State {
+    /// The key that all nodes gave which are there, how long it has been that at least, and how many they are; or
+    /// why there is none, and whether somebody said otherwise.
+    fn agreed(
+        &mut self,
+        round: &Round,
+        size: usize,
+    ) -> Result<(String, Duration, usize), (String, bool)> {
+        let mut keys: Vec<(&str, &str, Duration)> = Vec::with_capacity(round.told.len());
+        for (node, told) in &round.told {
+            match told {
+                Told::Key(key, stable) => keys.push((node, key, *stable)),
+                Told::Absent => {}
+                Told::Unsettled(why) => {
+                    return Err((format!("{node} is not sure who is in the cluster: {why}"), true));
+                }
+                Told::Nothing(why) => {
+                    return Err((
+                        format!("{node} does not say who is in the cluster: {why}"),
+                        false,
+                    ));
+                }
+            }
+        }
+        let Some(&(first, key, _)) = keys.first() else {
+            return Err(("no node of the cluster answers".into(), false));
+        };
+        if let Some((other, _, _)) = keys.iter().find(|(_, other, _)| *other != key) {
+            let told = format!("{first} and {other} do not agree who is in the cluster");
+            return Err((told, true));
+        }
+        let known = self.largest.max(size);
+        if keys.len() * 2 <= known {
+            let told = format!(
+                "{} of {known} nodes are no majority of the cluster: where it has become smaller for good, set \
+                 cluster_size and start again",
+                keys.len()
+            );
+            return Err((told, true));
+        }
+        self.largest = self.largest.max(keys.len());
+        let stable = keys.iter().map(|(_, _, stable)| *stable).min().unwrap_or_default();
+        Ok((key.to_owned(), stable, keys.len()))
+    }
+
+    fn lose(&mut self, problem: String, now: Duration, holds: bool) {
+        if holds {
+            return;
+        }
+        if self.lost_at.is_none() {
+            tracing::warn!(%problem, "no lease on the cluster: until its nodes agree, reads bypass");
+            self.lost_at = Some(now);
+            self.lost += 1;
+        }
+        self.problem = Some(problem);
+    }
+
+    fn regain(&mut self, now: Duration) {
+        if let Some(at) = self.lost_at.take() {
+            let without = now.saturating_sub(at);
+            self.without += without;
+            tracing::info!(?without, "a lease on the cluster again");
+        }
+        self.problem = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SPAN: Duration = Duration::from_secs(1);
+
+    fn key(key: &str) -> Told {
+        Told::Key(key.into(), Duration::ZERO)
+    }
+
+    fn round(told: &[Told]) -> Round {
+        let names = ["a", "b", "c", "d"].map(String::from);
+        Round {
+            number: 0,
+            sent: going_on(),
+            told: names.into_iter().zip(told.iter().cloned()).collect(),
+        }
+    }
+
+    fn guard(size: usize) -> Guard {
+        Guard::new(SPAN, size)
+    }
+
+    #[test]
+    fn a_lease_holds_while_all_agree_and_a_new_key_is_another_lease() {
+        let guard = guard(0);
+        assert!(!guard.holds(guard.standing()));
+        guard.hear(&round(&[key("1"), key("1")]));
+        let first = guard.standing();
+        assert!(guard.holds(first) && guard.left(first) <= SPAN);
+        guard.hear(&round(&[key("1"), key("1")]));
+        assert!(guard.holds(first), "the same without a gap");
+        guard.hear(&round(&[key("2"), key("2")]));
+        assert!(!guard.holds(first) && guard.holds(guard.standing()));
+    }
+
+    #[test]
+    fn who_disagrees_ends_it_and_who_is_silent_lets_it_end() {
+        let guard = guard(0);
+        guard.hear(&round(&[key("1"), key("1")]));
+        let first = guard.standing();
+        guard.hear(&round(&[key("1"), Told::Nothing("no answer".into())]));
+        assert!(guard.holds(first));
+        guard.hear(&round(&[key("1"), key("2")]));
+        assert!(!guard.holds(first) && !guard.holds(guard.standing()));
+        assert!(guard.absence().to_string().contains("a and b do not agree"));
+        guard.hear(&round(&[key("1"), key("1")]));
+        assert!(!guard.holds(first), "there was a gap");
+        assert_eq!(guard.losses().0, 1);
+    }
+
+    #[test]
+    fn who_cannot_be_there_is_not_asked_for_and_a_minority_does_not_count() {
+        let guard = guard(0);
+        guard.hear(&round(&[key("1"), key("1"), key("1")]));
+        guard.hear(&round(&[key("1"), key("1"), Told::Absent]));
+        assert!(guard.holds(guard.standing()));
+        guard.hear(&round(&[key("1"), Told::Absent, Told::Absent]));
+        assert!(!guard.holds(guard.standing()));
+        assert!(guard.absence().to_string().contains("1 of 3 nodes"));
+        let told = Guard::new(SPAN, 3);
+        told.hear(&round(&[key("1")]));
+        assert!(!told.holds(told.standing()), "one of three that were told of");
+    }
+
+    #[test]
+    fn nothing_is_claimed_while_others_may_hold_the_lease_before() {
+        let guard = guard(0);
+        guard.hear(&round(&[Told::Key("1".into(), 2 * SPAN)]));
+        assert!(guard.for_claims().is_some(), "it has been that for long");
+        guard.hear(&round(&[Told::Key("2".into(), 2 * SPAN)]));
+        assert!(guard.holds(guard.standing()) && guard.for_claims().is_none());
+        let new = Guard::new(SPAN, 0);
+        new.hear(&round(&[key("1")]));
+        assert!(new.for_claims().is_none(), "nobody knows for how long");
+    }
+
+    #[test]
+    fn it_counts_from_before_the_question() {
+        let guard = guard(0);
+        let mut late = round(&[key("1")]);
+        late.sent = late.sent.saturating_sub(SPAN);
+        guard.hear(&late);
+        assert!(!guard.holds(guard.standing()));
+    }
+
+    #[tokio::test]
+    async fn a_claim_is_confirmed_by_a_round_that_began_after_it() {
+        let guard = guard(0);
+        guard.hear(&round(&[key("1")]));
+        let standing = guard.standing();
+        let asked = guard.ask();
+        assert!(!guard.confirm(standing, asked, Duration::ZERO).await);
+        let under_way = guard.begin().0;
+        guard.hear(&Round { number: under_way - 1, ..round(&[key("1")]) });
+        assert!(!guard.confirm(standing, asked, Duration::ZERO).await);
+        guard.hear(&Round { number: under_way, ..round(&[key("1")]) });
+        assert!(guard.confirm(standing, asked, Duration::ZERO).await);
+        let asked = guard.ask();
+        let number = guard.begin().0;
+        guard.hear(&Round { number, ..round(&[key("2")]) });
+        assert!(!guard.confirm(standing, asked, Duration::ZERO).await);
+    }
+}
