@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::Cache;
 use super::stopwatch::Stopwatch;
 use crate::protocol::{Grant, Time};
-use crate::store::{Standing, StoreError};
+use crate::store::{Guard, Standing, StoreError};
 
 /// How long a reserve waits until a change of the cluster is old enough, beyond the store's own bounds.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -44,7 +44,7 @@ impl Cache {
     /// The ground to serve what is about to be read.
     #[inline]
     pub(super) fn may_serve(&self) -> Option<Standing> {
-        self.0.store.guard().map(|guard| guard.standing())
+        self.0.store.guard().map(Guard::standing)
     }
 
     /// Whether it still holds.
@@ -60,7 +60,7 @@ impl Cache {
 impl Footing {
     /// Of a claim that was granted just now, and asked for on this ground.
     pub fn of(cache: &Cache, standing: Option<Standing>) -> Self {
-        let round = cache.0.store.guard().map_or(0, |guard| guard.ask());
+        let round = cache.0.store.guard().map_or(0, Guard::ask);
         Footing { standing, round, granted: Stopwatch::start() }
     }
 

@@ -6,7 +6,8 @@
 //! claims or stores counts only while they agree. The rules are the model checker's (`tests/model/cluster.rs`):
 //!
 //! * the lease counts from before the question was sent;
-//! * more than half of the largest membership that is known must have given the key, and every node that answers;
+//! * more than half of the largest membership that is known must have given the key, and the node that a command goes
+//!   to: nothing is sent to one that has not;
 //! * after a new key others may hold leases under the old one for as long as a lease lasts: until then nothing is
 //!   claimed;
 //! * a claim is confirmed by asking after it was granted, as a cluster that is not yet known may have granted it.
@@ -48,6 +49,8 @@ pub(crate) struct Round {
     pub number: u64,
     /// When the first question was sent.
     pub sent: Duration,
+    /// Whether every node must agree that is there, as it is not known where commands go.
+    pub all: bool,
     /// What each node said, by its name.
     pub told: Vec<(String, Told)>,
 }
@@ -211,6 +214,12 @@ impl Guard {
         (self.begun.fetch_add(1, Ordering::AcqRel) + 1, going_on())
     }
 
+    /// Whether a round finds a majority.
+    pub fn agrees(&self, round: &Round) -> bool {
+        let known = self.state.lock().largest.max(self.size);
+        round.agreed(known).is_ok()
+    }
+
     /// What became of a round.
     pub fn hear(&self, round: &Round) {
         self.judge(round, going_on());
@@ -238,30 +247,36 @@ impl Guard {
         (state.lost, micros(state.without + now))
     }
 
+    /// A node is not sent anything any more: what is under way there does not count.
+    pub fn break_off(&self) {
+        self.standing.fetch_add(1, Ordering::AcqRel);
+    }
+
     fn judge(&self, round: &Round, now: Duration) {
         let mut state = self.state.lock();
-        let agreed = state.agreed(round, self.size);
         let held = Duration::from_micros(self.until.load(Ordering::Relaxed)) > now;
-        let (key, stable, members) = match agreed {
+        let agreed = match round.agreed(state.largest.max(self.size)) {
             Ok(agreed) => agreed,
-            Err((problem, disagree)) => {
+            Err(Disagreed { problem, said }) => {
                 // Silence may be over before the lease is; a node that says otherwise ends it.
-                if disagree || !held {
+                if said || !held {
                     self.until.store(0, Ordering::Release);
                 }
-                state.lose(problem, now, held && !disagree);
+                state.lose(problem, now, held && !said);
                 return;
             }
         };
+        let Agreed { key, since, members } = agreed;
         self.members.store(members, Ordering::Relaxed);
+        state.largest = state.largest.max(members);
         let changed = state.key.as_ref() != Some(&key);
         if changed || !held {
             self.until.store(0, Ordering::Release);
             self.standing.fetch_add(1, Ordering::AcqRel);
         }
         if changed {
-            // Others may hold leases under the key before, if it was a short time ago.
-            let since = if state.key.is_none() { now.saturating_sub(stable) } else { now };
+            // Others may hold leases under the key before, if that was a short time ago.
+            let since = if state.key.is_none() { now.saturating_sub(since) } else { now };
             state.claims_from = since + self.span;
             state.key = Some(key);
         }
@@ -270,51 +285,81 @@ impl Guard {
     }
 }
 
-impl State {
-    /// The key that all nodes gave which are there, how long it has been that at least, and how many they are; or
-    /// why there is none, and whether somebody said otherwise.
-    fn agreed(
-        &mut self,
-        round: &Round,
-        size: usize,
-    ) -> Result<(String, Duration, usize), (String, bool)> {
-        let mut keys: Vec<(&str, &str, Duration)> = Vec::with_capacity(round.told.len());
-        for (node, told) in &round.told {
-            match told {
-                Told::Key(key, stable) => keys.push((node, key, *stable)),
-                Told::Absent => {}
-                Told::Unsettled(why) => {
-                    return Err((format!("{node} is not sure who is in the cluster: {why}"), true));
+/// What the nodes agree on.
+struct Agreed {
+    key: String,
+    /// How long it has been that at least.
+    since: Duration,
+    members: usize,
+}
+
+/// Why there is no lease, and whether somebody said so, or was only silent.
+struct Disagreed {
+    problem: String,
+    said: bool,
+}
+
+impl Round {
+    /// The key that most nodes gave.
+    pub fn key(&self) -> Option<&str> {
+        let keys = || {
+            self.told.iter().filter_map(|(_, told)| match told {
+                Told::Key(key, _) => Some(key.as_str()),
+                _ => None,
+            })
+        };
+        keys().max_by_key(|key| keys().filter(|other| other == key).count())
+    }
+
+    /// What speaks against a node's being in the cluster of this key.
+    pub fn problem(told: &Told, key: Option<&str>) -> Option<&'static str> {
+        match told {
+            Told::Key(own, _) if Some(own.as_str()) != key => {
+                Some("does not agree with the others who is in the cluster")
+            }
+            Told::Key(..) => None,
+            Told::Unsettled(_) => Some("is not sure who is in the cluster"),
+            Told::Absent => Some("refuses connections"),
+            Told::Nothing(_) => Some("does not answer"),
+        }
+    }
+
+    fn agreed(&self, known: usize) -> Result<Agreed, Disagreed> {
+        let key = self.key();
+        let (mut members, mut since) = (0, Duration::MAX);
+        let (mut problems, mut said, mut missing) = (Vec::new(), false, false);
+        for (node, told) in &self.told {
+            match (Round::problem(told, key), told) {
+                (None, Told::Key(_, stable)) => {
+                    members += 1;
+                    since = since.min(*stable);
                 }
-                Told::Nothing(why) => {
-                    return Err((
-                        format!("{node} does not say who is in the cluster: {why}"),
-                        false,
-                    ));
+                (problem, told) => {
+                    let why = match told {
+                        Told::Unsettled(why) | Told::Nothing(why) => format!(": {why}"),
+                        Told::Key(..) | Told::Absent => String::new(),
+                    };
+                    problems.push(format!("{node} {}{why}", problem.unwrap_or_default()));
+                    said |= matches!(told, Told::Key(..) | Told::Unsettled(_));
+                    missing |= !matches!(told, Told::Absent);
                 }
             }
         }
-        let Some(&(first, key, _)) = keys.first() else {
-            return Err(("no node of the cluster answers".into(), false));
+        let Some(key) = key.filter(|_| members * 2 > known) else {
+            problems.push(format!(
+                "{members} of {known} nodes agree, which is no majority (where the cluster has become smaller for \
+                 good, set cluster_size and start again)"
+            ));
+            return Err(Disagreed { problem: problems.join("; "), said });
         };
-        if let Some((other, _, _)) = keys.iter().find(|(_, other, _)| *other != key) {
-            let told = format!("{first} and {other} do not agree who is in the cluster");
-            return Err((told, true));
+        if self.all && missing {
+            return Err(Disagreed { problem: problems.join("; "), said });
         }
-        let known = self.largest.max(size);
-        if keys.len() * 2 <= known {
-            let told = format!(
-                "{} of {known} nodes are no majority of the cluster: where it has become smaller for good, set \
-                 cluster_size and start again",
-                keys.len()
-            );
-            return Err((told, true));
-        }
-        self.largest = self.largest.max(keys.len());
-        let stable = keys.iter().map(|(_, _, stable)| *stable).min().unwrap_or_default();
-        Ok((key.to_owned(), stable, keys.len()))
+        Ok(Agreed { key: key.to_owned(), since, members })
     }
+}
 
+impl State {
     fn lose(&mut self, problem: String, now: Duration, holds: bool) {
         if holds {
             return;
@@ -352,6 +397,7 @@ mod tests {
         Round {
             number: 0,
             sent: going_on(),
+            all: false,
             told: names.into_iter().zip(told.iter().cloned()).collect(),
         }
     }
@@ -374,32 +420,50 @@ mod tests {
     }
 
     #[test]
-    fn who_disagrees_ends_it_and_who_is_silent_lets_it_end() {
-        let guard = guard(0);
-        guard.hear(&round(&[key("1"), key("1")]));
-        let first = guard.standing();
-        guard.hear(&round(&[key("1"), Told::Nothing("no answer".into())]));
-        assert!(guard.holds(first));
-        guard.hear(&round(&[key("1"), key("2")]));
-        assert!(!guard.holds(first) && !guard.holds(guard.standing()));
-        assert!(guard.absence().to_string().contains("a and b do not agree"));
-        guard.hear(&round(&[key("1"), key("1")]));
-        assert!(!guard.holds(first), "there was a gap");
-        assert_eq!(guard.losses().0, 1);
-    }
-
-    #[test]
-    fn who_cannot_be_there_is_not_asked_for_and_a_minority_does_not_count() {
+    fn who_is_not_of_the_majority_counts_for_nothing_and_without_one_there_is_no_lease() {
         let guard = guard(0);
         guard.hear(&round(&[key("1"), key("1"), key("1")]));
-        guard.hear(&round(&[key("1"), key("1"), Told::Absent]));
-        assert!(guard.holds(guard.standing()));
-        guard.hear(&round(&[key("1"), Told::Absent, Told::Absent]));
-        assert!(!guard.holds(guard.standing()));
-        assert!(guard.absence().to_string().contains("1 of 3 nodes"));
+        let first = guard.standing();
+        for other in [key("2"), Told::Absent, Told::Nothing("silence".into())] {
+            guard.hear(&round(&[key("1"), key("1"), other]));
+            assert!(guard.holds(first));
+        }
+        let silent = || Told::Nothing("no answer".into());
+        guard.hear(&round(&[key("1"), silent(), silent()]));
+        assert!(guard.holds(first), "silence may be over before it is");
+        guard.hear(&round(&[key("1"), key("2"), silent()]));
+        assert!(!guard.holds(first) && !guard.holds(guard.standing()));
+        let told = guard.absence().to_string();
+        assert!(
+            told.contains("1 of 3 nodes agree") && told.contains("c does not answer"),
+            "{told}"
+        );
+        guard.hear(&round(&[key("1"), key("1"), key("1")]));
+        assert!(!guard.holds(first), "there was a gap");
+        assert_eq!(guard.losses().0, 1);
         let told = Guard::new(SPAN, 3);
         told.hear(&round(&[key("1")]));
         assert!(!told.holds(told.standing()), "one of three that were told of");
+    }
+
+    #[test]
+    fn where_nobody_knows_the_way_of_commands_all_must_agree_that_are_there() {
+        let guard = guard(0);
+        let hear = |told: &[Told]| guard.hear(&Round { all: true, ..round(told) });
+        hear(&[key("1"), key("1"), key("1")]);
+        hear(&[key("1"), key("1"), Told::Absent]);
+        assert!(guard.holds(guard.standing()));
+        hear(&[key("1"), key("1"), key("2")]);
+        assert!(!guard.holds(guard.standing()));
+    }
+
+    #[test]
+    fn what_is_under_way_to_a_node_that_leaves_does_not_count() {
+        let guard = guard(0);
+        guard.hear(&round(&[key("1"), key("1"), key("1")]));
+        let first = guard.standing();
+        guard.break_off();
+        assert!(!guard.holds(first) && guard.holds(guard.standing()));
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod backend;
 mod clock;
 mod diagnosis;
 mod error;
+#[cfg_attr(not(feature = "aerospike"), allow(dead_code, reason = "a store on a cluster makes one"))]
 mod guard;
 mod memory;
 

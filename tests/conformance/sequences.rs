@@ -86,43 +86,40 @@ impl Grants {
         }
     }
 
+    fn claim(&self, step: Step, ttl: Ttl) -> Option<Claim> {
+        let (time, until) = (Duration::from_secs(2), None);
+        let held = |key, token| (Token::new(token), self.of(key, token).deadline);
+        Some(match step {
+            Step::Lease { token, previous, .. } => {
+                Claim::Lease { token: Token::new(token), previous: tokens(previous), time, ttl }
+            }
+            Step::Reserve { token, previous, .. } => {
+                Claim::Reserve { token: Token::new(token), previous: tokens(previous), time, ttl }
+            }
+            Step::Extend { key, token } => {
+                let (token, deadline) = held(key, token);
+                Claim::Extend { token, deadline, time, ttl, until }
+            }
+            Step::Renew { key, token } => {
+                let (token, deadline) = held(key, token);
+                Claim::Renew { token, deadline, time, ttl, until }
+            }
+            _ => return None,
+        })
+    }
+
     fn command(&self, step: Step, ttl: Ttl) -> Option<(u8, Command)> {
-        let time = Duration::from_secs(2);
-        let tokens = |bits: Vec<u64>| bits.into_iter().map(Token::new).collect::<Vec<_>>();
         let versions = |number: Option<u64>| number.and_then(Version::new);
         let value = |name: u64| Some(Bytes::from(format!("value {name}")));
         let shifted =
             |generation: Generation, off| if off { generation.next() } else { generation };
         Some(match step {
             Step::Advance { .. } | Step::Evict { .. } => return None,
-            Step::Lease { key, token, previous } => {
-                let token = Token::new(token);
-                let previous = tokens(previous);
-                (key, Command::Claim(token, Claim::Lease { token, previous, time, ttl }))
-            }
-            Step::Extend { key, token } => {
-                let deadline = self.of(key, token).deadline;
-                let token = Token::new(token);
-                (
-                    key,
-                    Command::Claim(
-                        token,
-                        Claim::Extend { token, deadline, time, ttl, until: None },
-                    ),
-                )
-            }
-            Step::Reserve { key, token, previous } => {
-                let token = Token::new(token);
-                let previous = tokens(previous);
-                (key, Command::Claim(token, Claim::Reserve { token, previous, time, ttl }))
-            }
-            Step::Renew { key, token } => {
-                let deadline = self.of(key, token).deadline;
-                let token = Token::new(token);
-                (
-                    key,
-                    Command::Claim(token, Claim::Renew { token, deadline, time, ttl, until: None }),
-                )
+            Step::Lease { key, token, .. }
+            | Step::Extend { key, token }
+            | Step::Reserve { key, token, .. }
+            | Step::Renew { key, token } => {
+                (key, Command::Claim(Token::new(token), self.claim(step, ttl)?))
             }
             Step::Fill { key, token, version, off } => {
                 let Grant { generation, deadline, .. } = self.of(key, token);
@@ -197,6 +194,10 @@ impl Grants {
             Step::Touch { key } => (key, Command::Change(Change::Touch { ttl, until: None })),
         })
     }
+}
+
+fn tokens(bits: Vec<u64>) -> Vec<Token> {
+    bits.into_iter().map(Token::new).collect()
 }
 
 /// What holds of every record, whatever came before.

@@ -32,7 +32,7 @@ async fn stored(options: &str) -> (Server, Cache) {
 }
 
 fn says(server: &Server, key: &str) {
-    server.configure(|config| config.cluster_key = key.to_owned());
+    server.configure(|config| key.clone_into(&mut config.cluster_key));
 }
 
 /// Until the cache has heard that the nodes do not agree, so often.
@@ -199,7 +199,7 @@ async fn one_of_three_is_no_majority() {
     let server = Server::start().await.unwrap();
     let options = "connect_timeout=300ms&cluster_size=3";
     let error = Cache::connect(&url(&server, options)).await.unwrap_err();
-    assert!(error.to_string().contains("1 of 3 nodes are no majority"), "{error}");
+    assert!(error.to_string().contains("1 of 3 nodes agree, which is no majority"), "{error}");
 }
 
 #[tokio::test]

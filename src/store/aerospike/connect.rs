@@ -15,6 +15,7 @@ use tokio::time::{sleep, timeout};
 use super::home::Home;
 use super::link::Link;
 use super::merge::{Merger, Nodes};
+use super::owned::Owned;
 use super::{AerospikeStore, Connected, trouble};
 use crate::settings::ClusterGuard;
 use crate::settings::{
@@ -211,7 +212,7 @@ impl AerospikeStore {
     ) -> Result<Self, StoreError> {
         settings.check_names()?;
         settings.access.check()?;
-        let store = AerospikeStore::on(Connected::new(client, settings), settings);
+        let store = AerospikeStore::on(Connected::new(client, None, settings), settings);
         store.must_be_fit().await?;
         Ok(store)
     }
@@ -255,7 +256,7 @@ impl Connected {
         // Boxed, as it is large and would be part of the caller's future.
         let connected = Box::pin(timeout(within, seeds.connect(within))).await;
         match connected.map_err(|_| trouble::silence(settings))? {
-            Ok(client) => Ok(Connected::new(client, settings)),
+            Ok(client) => Ok(Connected::new(client, Some(&seeds.policy), settings)),
             Err(error) => Err(trouble::explain(settings, error)),
         }
     }
@@ -287,7 +288,8 @@ impl Connected {
         shared
     }
 
-    fn new(client: Client, settings: &AerospikeSettings) -> Self {
+    /// `policy`: how the client was made, if it is the library's own.
+    fn new(client: Client, policy: Option<&ClientPolicy>, settings: &AerospikeSettings) -> Self {
         let (mut read, mut write) = policies(settings.access.timeout);
         let strong = client.is_strong_consistency(&settings.namespace) == Some(true);
         if strong {
@@ -300,8 +302,10 @@ impl Connected {
         let batch =
             |base: &BasePolicy| BatchPolicy { base_policy: base.clone(), ..BatchPolicy::default() };
         Connected {
-            nodes: Nodes::new(&merger),
+            nodes: Nodes::new(&merger, client.clone()),
             merger,
+            _own: policy.is_some().then(|| Owned::new(client.clone())),
+            policy: policy.map(|policy| ClientPolicy { seed_only_cluster: true, ..policy.clone() }),
             mode: if strong { ClusterGuard::Off } else { settings.access.cluster_guard },
             guard: Arc::new(Guard::new(
                 settings.access.cluster_guard_time,

@@ -13,6 +13,7 @@ mod diagnose;
 mod home;
 mod link;
 mod merge;
+mod owned;
 mod template;
 #[cfg(feature = "tls")]
 mod tls;
@@ -26,10 +27,11 @@ use std::time::Duration;
 use aerospike::operations::exp::{ExpReadFlags, read_exp};
 use aerospike::operations::{Operation, get_bin};
 use aerospike::{
-    BatchOperation, BatchPolicy, BatchReadPolicy, Bins, Client, Key, ReadPolicy,
+    BatchOperation, BatchPolicy, BatchReadPolicy, Bins, Client, ClientPolicy, Key, ReadPolicy,
     Record as Answered, WritePolicy,
 };
 use bytes::Bytes;
+use futures_util::future::join_all;
 
 use super::{Answer, Change, Diagnosis, Needs, Read, Snapshot, Store, StoreError, Traffic};
 use crate::protocol::{Claim, Grant};
@@ -44,7 +46,8 @@ pub use connect::AerospikeSettings;
 pub(crate) use connect::Seeds;
 use home::Home;
 use link::Link;
-use merge::{Get, Merger, Nodes, Run};
+use merge::{Get, Lanes, Merger, Nodes, Run, gone};
+use owned::Owned;
 
 /// A store on an Aerospike cluster.
 ///
@@ -77,7 +80,12 @@ pub struct AerospikeStore {
 
 /// A cluster, and how it is spoken to.
 struct Connected {
+    /// To find the nodes by, and to ask them; and for commands where there is one.
     client: Client,
+    /// The same, where it is closed with the store.
+    _own: Option<Owned>,
+    /// How a node is connected to by itself; not where the program brought a client, which knows its own way.
+    policy: Option<ClientPolicy>,
     /// How long connecting, and testing what was connected to, may take.
     patience: Duration,
     /// Whether the namespace is strongly consistent.
@@ -112,12 +120,12 @@ impl Connected {
     /// that one busy key would close off its whole node.
     ///
     /// What is no answer is looked into: is the node there?
-    fn forgive(&self, error: &aerospike::Error) {
+    fn forgive(&self, client: &Client, error: &aerospike::Error) {
         if error.server_result_code().is_none() {
             self.guard.ask();
         }
         let Some(told) = error.node().filter(|_| codes::is_for_the_moment(error)) else { return };
-        let nodes = self.client.nodes();
+        let nodes = client.nodes();
         if let Some(node) = nodes.iter().find(|node| node.to_string() == told) {
             node.reset_error_rate();
         }
@@ -139,6 +147,36 @@ impl Connected {
             return Err(self.guard.absence());
         }
         Ok(self.guard.standing())
+    }
+
+    /// Plain reads of one node, each with its place.
+    async fn read_rows(
+        &self,
+        lanes: &Lanes,
+        rows: Vec<Row>,
+        standing: Standing,
+    ) -> Vec<(usize, Result<Read, StoreError>)> {
+        let (places, mut rows): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
+        let batch = Box::pin(lanes.client.batch(&self.batch, &mut rows));
+        let asked = lanes.presence.unless_gone(batch).await;
+        let whole = match asked {
+            Ok(whole) => whole,
+            Err(problem) => {
+                let failed = |place| (place, Err(gone(problem, false)));
+                return places.into_iter().map(failed).collect();
+            }
+        };
+        if let Err(error) = &whole {
+            self.forgive(&lanes.client, error);
+        }
+        // A row has an outcome of its own; one that has none shares the call's.
+        let row = |read| {
+            let read =
+                outcome(read, whole.as_ref().err()).map_or(Ok(Read::Free), AerospikeStore::read)?;
+            self.serves(&read, standing)?;
+            Ok(read)
+        };
+        places.into_iter().zip(rows.into_iter().map(row)).collect()
     }
 
     /// Whether what was read may be served.
@@ -211,6 +249,9 @@ impl AerospikeStore {
     }
 }
 
+/// A read of a batch, and its place in what was asked for.
+type Row = (usize, BatchOperation);
+
 /// What came of a row of a batch: its own answer, or what befell the whole. `None` where neither is known.
 fn outcome(
     row: BatchOperation,
@@ -254,39 +295,37 @@ impl Store for AerospikeStore {
             Ok(standing) => standing,
             Err(error) => return vec![Err(error); keys.len()],
         };
-        // Those of a node that is not there are not waited for.
-        let mut problems = Vec::with_capacity(keys.len());
-        let mut reads = Vec::with_capacity(keys.len());
-        for key in keys {
-            let key = on.key(key).and_then(|key| on.reaches(&key).map(|()| key));
-            problems.push(
-                key.map(|key| reads.push(BatchOperation::read(&on.each, key, Bins::All))).err(),
-            );
-        }
-        let here = Arc::clone(&on);
-        // A row has an outcome of its own; one that has none shares the call's.
-        let batch = async move {
-            let whole = on.client.batch(&on.batch, &mut reads).await;
-            if let Err(error) = &whole {
-                on.forgive(error);
+        // Each node is asked by itself, so that none waits for another; one that is not there is not waited for.
+        let mut found: Vec<Option<Result<Read, StoreError>>> = vec![None; keys.len()];
+        let mut asked: Vec<(Arc<Lanes>, Vec<Row>)> = Vec::new();
+        for (place, key) in keys.iter().enumerate() {
+            let key = match on.key(key) {
+                Ok(key) => key,
+                Err(error) => {
+                    found[place] = Some(Err(error));
+                    continue;
+                }
+            };
+            let lanes = on.nodes.of(&key);
+            let row = (place, BatchOperation::read(&on.each, key, Bins::All));
+            match asked.iter_mut().find(|(known, _)| Arc::ptr_eq(known, &lanes)) {
+                Some((_, rows)) => rows.push(row),
+                None => asked.push((lanes, vec![row])),
             }
-            (whole, reads)
-        };
-        let (whole, reads) = match self.home.run(false, batch).await {
-            Ok(answered) => answered,
-            Err(error) => return vec![Err(error); keys.len()],
-        };
-        let row = |read| {
-            let read = outcome(read, whole.as_ref().err()).map_or(Ok(Read::Free), Self::read)?;
-            here.serves(&read, standing)?;
-            Ok(read)
-        };
-        let mut reads = reads.into_iter();
-        let told = problems.into_iter().map(|problem| match problem {
-            Some(problem) => Err(problem),
-            None => reads.next().map_or(Ok(Read::Free), row),
+        }
+        let batches = asked.into_iter().map(move |(lanes, rows)| {
+            let on = Arc::clone(&on);
+            async move { on.read_rows(&lanes, rows, standing).await }
         });
-        told.collect()
+        match self.home.run(false, join_all(batches)).await {
+            Ok(told) => {
+                for (place, read) in told.into_iter().flatten() {
+                    found[place] = Some(read);
+                }
+            }
+            Err(error) => return vec![Err(error); keys.len()],
+        }
+        found.into_iter().map(|read| read.unwrap_or(Ok(Read::Free))).collect()
     }
 
     async fn inspect(&self, key: &[u8]) -> Result<Option<Snapshot>, StoreError> {
@@ -296,10 +335,14 @@ impl Store for AerospikeStore {
         let mut look: Vec<Operation> = bins::ALL.map(get_bin).to_vec();
         look.push(read_exp(NOW, conditions::now_in_filter(), ExpReadFlags::DEFAULT));
         let read = async move {
-            let read = on.client.operate(&on.look, &key, &look).await;
-            read.inspect_err(|error| on.forgive(error))
+            let lanes = on.nodes.of(&key);
+            let read = lanes.client.operate(&on.look, &key, &look);
+            let read = lanes.presence.unless_gone(read).await;
+            let read = read.map_err(|problem| gone(problem, false))?;
+            Ok(read.inspect_err(|error| on.forgive(&lanes.client, error)))
         };
-        let read = self.home.run(false, read).await?;
+        let read: Result<_, StoreError> = self.home.run(false, read).await?;
+        let read = read?;
         let Some(mut record) = Self::found(read)? else { return Ok(None) };
         let now = record.time(NOW)?;
         let now = now.ok_or_else(|| StoreError::unavailable("the server did not tell the time"))?;

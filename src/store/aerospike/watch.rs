@@ -15,6 +15,7 @@ use tokio::time::{sleep, timeout};
 
 use super::Connected;
 use super::connect::millis;
+use super::merge::Heard;
 use crate::settings::ClusterGuard;
 use crate::store::StoreError;
 use crate::store::guard::{Round, Told};
@@ -68,23 +69,38 @@ impl Connected {
     pub(super) async fn look_who_is_there(&self) {
         let nodes = self.client.nodes();
         let (number, sent) = self.guard.begin();
-        let told = join_all(nodes.iter().map(|node| self.told_by(node))).await;
-        let told: Vec<_> = nodes.iter().map(|node| node.address().to_owned()).zip(told).collect();
-        for (node, (_, told)) in nodes.iter().zip(&told) {
-            self.nodes.note(
-                node.name(),
-                match told {
-                    Told::Absent => Some("refuses connections"),
-                    Told::Nothing(_) => Some("does not answer"),
-                    Told::Key(..) | Told::Unsettled(_) => None,
-                },
-            );
+        let asked = join_all(nodes.iter().map(|node| self.told_by(node))).await;
+        let (told, generations): (Vec<_>, Vec<_>) = asked.into_iter().unzip();
+        let named = nodes.iter().map(|node| node.address().to_owned());
+        let round =
+            Round { number, sent, all: self.policy.is_none(), told: named.zip(told).collect() };
+        // Without a majority there is no lease, and what removes is still sent to all that are there.
+        let key = round.key();
+        let judged = self.is_guarded() && self.guard.agrees(&round);
+        let problem = |told: &Told| match told {
+            Told::Key(..) | Told::Unsettled(_) if !judged => None,
+            told => Round::problem(told, key),
+        };
+        let heard: Vec<_> = nodes
+            .iter()
+            .zip(&round.told)
+            .zip(generations)
+            .map(|((node, (_, told)), generation)| Heard {
+                node,
+                problem: problem(told),
+                generation,
+            })
+            .collect();
+        // First who is not to be asked any more, then what the others have said.
+        if self.nodes.note(&heard) {
+            self.guard.break_off();
         }
-        self.guard.hear(&Round { number, sent, told });
-        self.nodes.look(self, &nodes).await;
+        self.guard.hear(&round);
+        self.nodes.look(self, &heard).await;
     }
 
-    async fn told_by(&self, node: &Node) -> Told {
+    /// What a node says, and what its partitions are called.
+    async fn told_by(&self, node: &Node) -> (Told, Option<String>) {
         let within = self.guard.patience();
         let asked = Box::pin(timeout(within, self.key_of_cluster(node)));
         let absent = Box::pin(async {
@@ -95,25 +111,31 @@ impl Connected {
             }
         });
         match select(asked, absent).await {
-            Either::Right(_) => Told::Absent,
+            Either::Right(_) => (Told::Absent, None),
             Either::Left((Ok(Ok(told)), _)) => told,
             // The connection was one of a process that is no more, perhaps.
-            Either::Left((Ok(Err(_)), _)) if is_absent(node, within).await => Told::Absent,
-            Either::Left((Ok(Err(why)), _)) => Told::Nothing(why),
-            Either::Left((Err(_), _)) => Told::Nothing(format!("no answer within {within:?}")),
+            Either::Left((Ok(Err(_)), _)) if is_absent(node, within).await => (Told::Absent, None),
+            Either::Left((Ok(Err(why)), _)) => (Told::Nothing(why), None),
+            Either::Left((Err(_), _)) => {
+                (Told::Nothing(format!("no answer within {within:?}")), None)
+            }
         }
     }
 
-    async fn key_of_cluster(&self, node: &Node) -> Result<Told, String> {
+    async fn key_of_cluster(&self, node: &Node) -> Result<(Told, Option<String>), String> {
         const STATISTICS: &str = "statistics";
+        const PARTITIONS: &str = "partition-generation";
         let migrations = self.mode == ClusterGuard::Strict;
         let stable = format!(
             "cluster-stable:ignore-migrations={};namespace={}",
             !migrations, self.namespace
         );
         // How long the cluster has been what it is matters for the first key alone.
-        let asked: &[&str] =
-            if self.guard.knows_key() { &[&stable] } else { &[&stable, STATISTICS] };
+        let asked: &[&str] = if self.guard.knows_key() {
+            &[&stable, PARTITIONS]
+        } else {
+            &[&stable, PARTITIONS, STATISTICS]
+        };
         let policy = AdminPolicy { timeout: millis(self.guard.patience()) };
         let mut told = node.info(&policy, asked).await.map_err(|error| error.to_string())?;
         let Some(said) = told.swap_remove(&*stable) else {
@@ -121,15 +143,16 @@ impl Connected {
         };
         let said = said.trim();
         if said.is_empty() || !said.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            return Ok(Told::Unsettled(said.to_owned()));
+            return Ok((Told::Unsettled(said.to_owned()), None));
         }
+        let generation = told.swap_remove(PARTITIONS);
         let statistics = told.get(STATISTICS).map_or("", String::as_str);
         let since = statistics
             .split(';')
             .find_map(|pair| pair.strip_prefix("time_since_rebalance=")?.parse().ok());
         // Whole seconds, of which the last may just have begun.
         let since = Duration::from_secs(since.unwrap_or(0_u64).saturating_sub(1));
-        Ok(Told::Key(said.to_owned(), since))
+        Ok((Told::Key(said.to_owned(), since), generation))
     }
 }
 

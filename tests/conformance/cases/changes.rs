@@ -1,5 +1,7 @@
 //! Changes: commit, release, abort, invalidate, set, replace, touch.
 
+use std::time::Duration;
+
 use genfence::protocol::Refusal::{Condition, Generation as Stale, Missing};
 use genfence::protocol::{Generation, Grant, Time};
 
@@ -302,6 +304,52 @@ cases! {
         let snapshot = key.0.inspect(&key.1).await.unwrap();
         let left = snapshot.record.expires.remaining(snapshot.now).as_secs();
         assert!((900..=1001).contains(&left), "{left} s");
+    }
+
+    what_comes_too_late_is_refused(key) {
+        let ttl = ttl();
+        let value = bytes("late");
+        // At the instant of the grant, and so before anything that follows; and long after it.
+        let bounds = |deadline: Time| {
+            let granted = deadline.as_nanos() - u64::try_from(TIME.as_nanos()).unwrap();
+            let later = deadline.after(Duration::from_secs(3600));
+            [(Time::from_nanos(granted), Err(Condition)), (later, Ok(()))]
+        };
+        for version in [None, Some(version(7))] {
+            let Grant { deadline, generation, .. } = key.lease(A).await.unwrap();
+            for (until, answer) in bounds(deadline) {
+                let (token, value, until) = (A, value.clone(), Some(until));
+                let fill = Change::Fill { token, deadline, generation, value, version, ttl, until };
+                assert_eq!(key.change(fill).await, answer, "a fill");
+            }
+            for (until, answer) in bounds(deadline) {
+                let touch = Change::Touch { ttl, until: Some(until) };
+                assert_eq!(key.change(touch).await, answer, "a touch");
+            }
+            let Grant { deadline, generation, .. } = key.reserve(B).await;
+            for (until, answer) in bounds(deadline) {
+                let (token, value, until) = (B, value.clone(), Some(until));
+                let commit = match version {
+                    None => Change::Commit { token, deadline, generation, value, ttl, until },
+                    Some(version) => {
+                        Change::CommitVersioned { token, deadline, value, version, ttl, until }
+                    }
+                };
+                assert_eq!(key.change(commit).await, answer, "a commit");
+            }
+            key.invalidate(version.map(|_| 9)).await.unwrap();
+        }
+        let (token, time) = (A, 2 * TIME);
+        let deadline = key.lease(token).await.unwrap().deadline;
+        for (until, answer) in bounds(deadline) {
+            let extend = Claim::Extend { token, deadline, time, ttl, until: Some(until) };
+            assert_eq!(key.claim(extend).await.map(drop), answer, "an extend");
+        }
+        let deadline = key.reserve(token).await.deadline;
+        for (until, answer) in bounds(deadline) {
+            let renew = Claim::Renew { token, deadline, time, ttl, until: Some(until) };
+            assert_eq!(key.claim(renew).await.map(drop), answer, "a renew");
+        }
     }
 
     commands_without_a_ttl_leave_it(key) {

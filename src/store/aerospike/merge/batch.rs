@@ -20,6 +20,7 @@ use crate::store::aerospike::{Connected, outcome};
 /// Sends a batch, and tells each caller what came of it.
 pub(super) async fn travel<W: Work>(mut turn: Turn<W>, jobs: Vec<Job<W>>) {
     let on = Arc::clone(&turn.on);
+    let client = turn.lanes.client.clone();
     let (now, counts) = (Instant::now(), &on.merger.counts);
     let mut rows = Vec::with_capacity(jobs.len());
     let mut callers = Vec::with_capacity(jobs.len());
@@ -33,15 +34,15 @@ pub(super) async fn travel<W: Work>(mut turn: Turn<W>, jobs: Vec<Job<W>>) {
         callers.push((job.key.digest(), job.waiters));
         rows.push(job.work.row(&on, job.key));
     }
-    let sent = AssertUnwindSafe(on.client.batch(W::policy(&on), &mut rows)).catch_unwind().await;
+    let sent = AssertUnwindSafe(client.batch(W::policy(&on), &mut rows)).catch_unwind().await;
     turn.done(told);
     match sent {
         Ok(whole) => {
             let whole = whole.err();
             if let Some(error) = &whole {
-                on.forgive(error);
+                on.forgive(&client, error);
             }
-            turn.lane.learn(share(&on, rows, callers, whole.as_ref()));
+            W::lane(&turn.lanes).learn(share(&on, rows, callers, whole.as_ref()));
         }
         // At an answer that is malformed.
         Err(panic) => {

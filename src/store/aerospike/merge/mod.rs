@@ -16,21 +16,24 @@ mod pace;
 mod presence;
 mod work;
 
+use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use aerospike::{BatchOperation, BatchPolicy, Key};
+use aerospike::{BatchOperation, BatchPolicy, Client, Key};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::Connected;
+use super::owned::Owned;
 use crate::settings::Access;
 use crate::store::{StoreError, Traffic};
 use lane::{Job, Lane, Step};
-pub(super) use nodes::Nodes;
-use presence::{Presence, gone};
+pub(super) use nodes::{Heard, Nodes};
+use presence::Presence;
+pub(super) use presence::gone;
 pub(super) use work::{Get, Run};
 
 /// What is merged.
@@ -51,11 +54,20 @@ pub(super) trait Work: Send + Sized + 'static {
     fn lane(lanes: &Lanes) -> &Arc<Lane<Self>>;
     /// The same once more; no write is sent twice.
     fn again() -> Option<Self>;
-    fn alone(self, on: &Connected, key: Key) -> impl Future<Output = Self::Answer> + Send;
+    fn alone(
+        self,
+        on: &Connected,
+        client: &Client,
+        key: Key,
+    ) -> impl Future<Output = Self::Answer> + Send;
 }
 
-/// The two lanes of a node.
+/// The two lanes of a node, and the way there.
 pub(super) struct Lanes {
+    /// It knows no other node, unless the program brought it: so it is known where a command goes.
+    pub client: Client,
+    /// The same, where it is closed with the lanes.
+    _own: Option<Owned>,
     reads: Arc<Lane<Get>>,
     writes: Arc<Lane<Run>>,
     pub presence: Presence,
@@ -104,20 +116,21 @@ pub(super) enum Way<W: Work> {
 /// A message under way. When it ends, what waited goes.
 pub(super) struct Turn<W: Work> {
     on: Arc<Connected>,
-    lane: Arc<Lane<W>>,
+    lanes: Arc<Lanes>,
     commands: usize,
+    of: PhantomData<W>,
 }
 
 impl<W: Work> Turn<W> {
     /// Its commands are answered; those who waited for them may come again before it ends.
     fn done(&mut self, callers: usize) {
-        self.lane.done(std::mem::take(&mut self.commands), callers);
+        W::lane(&self.lanes).done(std::mem::take(&mut self.commands), callers);
     }
 }
 
 impl<W: Work> Drop for Turn<W> {
     fn drop(&mut self) {
-        go(&self.on, &self.lane, self.lane.back(self.commands));
+        go::<W>(&self.on, &self.lanes, W::lane(&self.lanes).back(self.commands));
     }
 }
 
@@ -133,8 +146,11 @@ impl Merger {
         }
     }
 
-    fn lanes(&self) -> Lanes {
+    /// `own`: a client for this node alone.
+    fn lanes(&self, client: Client, own: Option<Owned>) -> Lanes {
         Lanes {
+            client,
+            _own: own,
             reads: Lane::new(self.messages, self.patience),
             writes: Lane::new(self.messages, self.patience),
             presence: Presence::default(),
@@ -153,21 +169,20 @@ impl Connected {
         done.unwrap_or_else(|problem| W::failed(gone(problem, W::WRITES)))
     }
 
-    /// Whether a key's node is there.
-    pub(super) fn reaches(&self, key: &Key) -> Result<(), StoreError> {
-        let problem = self.nodes.of(key).presence.problem();
-        problem.map_or(Ok(()), |problem| Err(gone(problem, false)))
-    }
-
-    async fn run_there<W: Work>(self: &Arc<Self>, lanes: &Lanes, key: Key, work: W) -> W::Answer {
+    async fn run_there<W: Work>(
+        self: &Arc<Self>,
+        lanes: &Arc<Lanes>,
+        key: Key,
+        work: W,
+    ) -> W::Answer {
         if !self.merger.is_on {
-            return self.alone(key, work).await;
+            return self.alone(lanes, key, work).await;
         }
         let lane = W::lane(lanes);
         let _here = lane.here();
         let way = match lane.arrive(key, work).await {
             Ok(Step::Go(key, work)) => {
-                let answer = self.alone(key, work).await;
+                let answer = self.alone(lanes, key, work).await;
                 lane.went();
                 return answer;
             }
@@ -176,7 +191,7 @@ impl Connected {
                 wait(answer).await
             }
             Ok(Step::Queued(answer, ready)) => {
-                go(self, lane, ready);
+                go::<W>(self, lanes, ready);
                 wait(answer).await
             }
             Err(error) => Way::Back(W::failed(error)),
@@ -184,7 +199,7 @@ impl Connected {
         match way {
             Way::Back(answer) => answer,
             Way::Again(key) => match W::again() {
-                Some(work) => self.alone(key, work).await,
+                Some(work) => self.alone(lanes, key, work).await,
                 None => W::failed(StoreError::doubtful("the server gave this command no answer")),
             },
         }
@@ -195,10 +210,11 @@ impl Connected {
     /// Boxed, as the client's command is several thousand bytes, which one that goes with others need not carry.
     fn alone<W: Work>(
         &self,
+        lanes: &Lanes,
         key: Key,
         work: W,
     ) -> Pin<Box<impl Future<Output = W::Answer> + Send>> {
-        Box::pin(work.alone(self, key))
+        Box::pin(work.alone(self, &lanes.client, key))
     }
 }
 
@@ -212,9 +228,10 @@ async fn wait<W: Work>(answer: oneshot::Receiver<Way<W>>) -> Way<W> {
 }
 
 /// Sends what may go.
-fn go<W: Work>(on: &Arc<Connected>, lane: &Arc<Lane<W>>, ready: Vec<Vec<Job<W>>>) {
+fn go<W: Work>(on: &Arc<Connected>, lanes: &Arc<Lanes>, ready: Vec<Vec<Job<W>>>) {
     for jobs in ready {
-        let turn = Turn { on: Arc::clone(on), lane: Arc::clone(lane), commands: jobs.len() };
-        on.merger.runtime.spawn(batch::travel(turn, jobs));
+        let (on, lanes) = (Arc::clone(on), Arc::clone(lanes));
+        let turn = Turn { on, lanes, commands: jobs.len(), of: PhantomData };
+        turn.on.merger.runtime.clone().spawn(batch::travel::<W>(turn, jobs));
     }
 }

@@ -1,12 +1,12 @@
-//! Which node a key is at, for what is gathered.
+//! Which node a key is at, and the way there.
 //!
-//! The client finds each row's node by itself when a batch is sent and tells nobody, so this is a second look at the
-//! same map: where it is old a batch has rows for several nodes, and nothing else is lost.
+//! Where there are several nodes each has a client of its own, which knows no other node. So it is known which node a
+//! command goes to, and only such are asked that agree with the others who is in the cluster; and a node that is slow, or
+//! gone, keeps no client from looking after the others.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use aerospike::{AdminPolicy, Key, Node};
+use aerospike::{AdminPolicy, Client, Key, Node};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use futures_util::future::join_all;
@@ -15,6 +15,7 @@ use tokio::time::timeout;
 
 use super::super::Connected;
 use super::super::connect::millis;
+use super::super::owned::Owned;
 use super::{Lanes, Merger};
 
 const PARTITIONS: usize = 4096;
@@ -25,25 +26,43 @@ pub(in super::super) struct Nodes {
 }
 
 /// Which lanes a partition's commands take.
+#[derive(Clone)]
 struct Map {
     nodes: Vec<Known>,
     /// The place of each partition's node in `nodes`; empty where there is one node.
     partitions: Vec<u16>,
 }
 
+#[derive(Clone)]
 struct Known {
     name: String,
-    /// How often its partitions had changed when it was asked.
-    generation: isize,
+    address: String,
+    /// What its partitions were called when it was asked for them.
+    generation: Option<String>,
+    masters: Option<Arc<Vec<u8>>>,
     lanes: Arc<Lanes>,
+}
+
+/// What was heard of a node.
+pub(in super::super) struct Heard<'n> {
+    pub node: &'n Arc<Node>,
+    /// Why nothing is sent there.
+    pub problem: Option<&'static str>,
+    /// What its partitions are called now; another name whenever they change.
+    pub generation: Option<String>,
 }
 
 impl Nodes {
     /// Not yet known.
-    pub fn new(merger: &Merger) -> Self {
-        let lanes = Arc::new(merger.lanes());
-        let one = vec![Known { name: String::new(), generation: isize::MIN, lanes }];
-        Nodes { map: RwLock::new(Arc::new(Map { nodes: one, partitions: Vec::new() })) }
+    pub fn new(merger: &Merger, client: Client) -> Self {
+        let one = Known {
+            name: String::new(),
+            address: String::new(),
+            generation: None,
+            masters: None,
+            lanes: Arc::new(merger.lanes(client, None)),
+        };
+        Nodes { map: RwLock::new(Arc::new(Map { nodes: vec![one], partitions: Vec::new() })) }
     }
 
     /// The lanes of a key's node, as far as it is known.
@@ -53,54 +72,107 @@ impl Nodes {
         Arc::clone(&map.nodes[usize::from(at)].lanes)
     }
 
-    /// Notes that a node is there, or why it is not.
-    pub fn note(&self, name: &str, problem: Option<&'static str>) {
+    /// Notes which nodes are there. Says whether one has left to which commands may be under way.
+    pub fn note(&self, heard: &[Heard<'_>]) -> bool {
         let map = Arc::clone(&self.map.read());
-        if let Some(known) = map.nodes.iter().find(|known| known.name == name) {
-            known.lanes.presence.note(problem);
+        let mut left = false;
+        for known in map.nodes.iter().filter(|known| !known.name.is_empty()) {
+            let problem = match heard.iter().find(|heard| known.is(heard.node)) {
+                Some(heard) => heard.problem,
+                // One that nobody speaks of any more.
+                None => Some("has left the cluster"),
+            };
+            left |= known.lanes.presence.note(problem);
         }
+        left
     }
 
-    /// Looks which node has which partitions, where that may have changed.
-    pub async fn look(&self, on: &Connected, nodes: &[Arc<Node>]) {
+    /// Looks which node has which partitions, where that may have changed. Only those that are there are asked.
+    pub async fn look(&self, on: &Connected, heard: &[Heard<'_>]) {
         let before = Arc::clone(&self.map.read());
-        let is_known = |(node, known): (&Arc<Node>, &Known)| {
-            node.name() == known.name && node.partition_generation() == known.generation
+        let is_as_before = |heard: &Heard<'_>| {
+            before.nodes.iter().any(|known| known.is(heard.node) && known.is_as(heard))
         };
-        if nodes.is_empty()
-            || nodes.len() == before.nodes.len() && nodes.iter().zip(&before.nodes).all(is_known)
-        {
+        if heard.len() == before.nodes.len() && heard.iter().all(is_as_before) {
             return;
         }
-        let mut said = Vec::new();
-        if nodes.len() > 1 {
-            let policy = AdminPolicy { timeout: millis(on.guard.patience()) };
-            let asked = nodes.iter().map(|node| masters(node, &policy, &on.namespace));
-            said = join_all(asked).await;
+        let several = heard.len() > 1;
+        let known = heard.iter().map(|heard| before.known(on, heard, several));
+        let mut nodes: Vec<Known> = join_all(known).await.into_iter().flatten().collect();
+        if nodes.is_empty() {
+            return;
         }
-        let known = nodes.iter().enumerate().map(|(at, node)| {
-            let lanes = before.nodes.iter().find(|known| known.name == node.name());
-            Known {
-                name: node.name().to_owned(),
-                // One that did not answer is asked again.
-                generation: match said.get(at) {
-                    Some(None) => isize::MIN,
-                    _ => node.partition_generation(),
-                },
-                lanes: lanes
-                    .map_or_else(|| Arc::new(on.merger.lanes()), |known| Arc::clone(&known.lanes)),
-            }
-        });
-        let map = Map { nodes: known.collect(), partitions: places(&said) };
-        *self.map.write() = Arc::new(map);
+        // What those say who are there goes over what the others once had.
+        nodes.sort_by_key(|known| known.lanes.presence.problem().is_none());
+        let partitions = if several { places(&nodes) } else { Vec::new() };
+        *self.map.write() = Arc::new(Map { nodes, partitions });
     }
 }
 
-/// Where each partition's master stands among the nodes, by what they said.
-fn places(said: &[Option<Vec<u8>>]) -> Vec<u16> {
-    let mut places = vec![0; if said.is_empty() { 0 } else { PARTITIONS }];
-    for (bits, at) in said.iter().zip(0_u16..) {
-        let Some(bits) = bits else { continue };
+impl Known {
+    fn is(&self, node: &Node) -> bool {
+        self.name == node.name() && self.address == node.address()
+    }
+
+    /// Whether there is no news of its partitions.
+    fn is_as(&self, heard: &Heard<'_>) -> bool {
+        heard.problem.is_some() || self.generation == heard.generation
+    }
+}
+
+impl Map {
+    /// What is known of a node now; `None` if nothing can be sent there.
+    async fn known(&self, on: &Connected, heard: &Heard<'_>, several: bool) -> Option<Known> {
+        let node = heard.node;
+        let before = self.nodes.iter().find(|known| known.is(node));
+        if let Some(known) = before.filter(|known| known.is_as(heard)) {
+            return Some(known.clone());
+        }
+        if heard.problem.is_some() {
+            return None;
+        }
+        let lanes = match before {
+            Some(known) => Arc::clone(&known.lanes),
+            None => Arc::new(on.way_to(node, several).await?),
+        };
+        let masters = if several { masters(on, node).await } else { None };
+        Some(Known {
+            name: node.name().to_owned(),
+            address: node.address().to_owned(),
+            // One that did not answer is asked again.
+            generation: heard.generation.clone().filter(|_| !several || masters.is_some()),
+            masters: masters.map(Arc::new),
+            lanes,
+        })
+    }
+}
+
+impl Connected {
+    /// A client for this node alone, where there are several.
+    async fn way_to(&self, node: &Node, several: bool) -> Option<Lanes> {
+        let Some(policy) = self.policy.as_ref().filter(|_| several) else {
+            return Some(self.merger.lanes(self.client.clone(), None));
+        };
+        let hosts = vec![node.host()];
+        match timeout(self.patience, Client::new(policy, &hosts)).await {
+            Ok(Ok(client)) => {
+                let own = Owned::new(client.clone());
+                Some(self.merger.lanes(client, Some(own)))
+            }
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "no connection to {}, a node of the cluster", node.address());
+                None
+            }
+            Err(_) => None,
+        }
+    }
+}
+
+/// Where each partition's master stands among the nodes, by what they said; the last says it over the others.
+fn places(nodes: &[Known]) -> Vec<u16> {
+    let mut places = vec![0; PARTITIONS];
+    for (known, at) in nodes.iter().zip(0_u16..) {
+        let Some(bits) = &known.masters else { continue };
         for (partition, place) in places.iter_mut().enumerate() {
             if bits[partition >> 3] & (0x80 >> (partition & 7)) != 0 {
                 *place = at;
@@ -111,10 +183,11 @@ fn places(said: &[Option<Vec<u8>>]) -> Vec<u16> {
 }
 
 /// The bits of the partitions that a node is the master of.
-async fn masters(node: &Node, policy: &AdminPolicy, namespace: &str) -> Option<Vec<u8>> {
-    let asked = node.info(policy, &["replicas"]);
-    let told = timeout(Duration::from_millis(policy.timeout.into()), asked).await.ok()?.ok()?;
-    first_bitmap(told.get("replicas")?, namespace)
+async fn masters(on: &Connected, node: &Node) -> Option<Vec<u8>> {
+    let within = on.guard.patience();
+    let policy = AdminPolicy { timeout: millis(within) };
+    let told = timeout(within, node.info(&policy, &["replicas"])).await.ok()?.ok()?;
+    first_bitmap(told.get("replicas")?, &on.namespace)
 }
 
 /// Of `namespace:regime,replicas,bitmap,…;…`: that of the masters stands first.
@@ -138,15 +211,13 @@ mod tests {
     }
 
     #[test]
-    fn each_partition_is_found_at_its_master() {
+    fn the_masters_are_those_of_the_first_bitmap_of_the_namespace() {
         let (none, one, two) = (told(&[]), told(&[0, 9, 4095]), told(&[1, 8, 4094]));
-        let first = format!("tes:0,1,{two};test:0,2,{one},{two};test2:0,1,{two}\n");
-        let second = format!("test2:0,1,{one};test:0,2,{two},{none}");
-        let said = [first_bitmap(&first, "test"), first_bitmap(&second, "test"), None];
-        let places = places(&said);
-        assert_eq!([places[0], places[9], places[4095]], [0; 3]);
-        assert_eq!([places[1], places[8], places[4094]], [1; 3]);
-        assert_eq!(first_bitmap(&first, "other"), None);
+        let said = format!("tes:0,1,{two};test:0,2,{one},{two};test2:0,1,{none}\n");
+        let bits = first_bitmap(&said, "test").unwrap();
+        let has = |partition: &usize| bits[partition >> 3] & (0x80 >> (partition & 7)) != 0;
+        assert!([0, 9, 4095].iter().all(has) && ![1, 8, 4094].iter().any(has));
+        assert_eq!(first_bitmap(&said, "other"), None);
         assert_eq!(first_bitmap("test:0,1,AAAA", "test"), None, "it is too short");
     }
 }

@@ -16,14 +16,17 @@ pub(in super::super) struct Presence {
 }
 
 impl Presence {
-    pub fn note(&self, problem: Option<&'static str>) {
+    /// Says whether it leaves now.
+    pub fn note(&self, problem: Option<&'static str>) -> bool {
         if let Some(problem) = problem {
             *self.problem.lock() = problem;
         }
         let was_gone = self.is_gone.swap(problem.is_some(), Ordering::AcqRel);
-        if problem.is_some() && !was_gone {
+        let leaves = problem.is_some() && !was_gone;
+        if leaves {
             self.left.notify_waiters();
         }
+        leaves
     }
 
     /// Why nothing need be sent there.
@@ -50,7 +53,7 @@ impl Presence {
 }
 
 /// The error of a command to a node that is not there.
-pub(super) fn gone(problem: &str, doubtful: bool) -> StoreError {
+pub(in super::super) fn gone(problem: &str, doubtful: bool) -> StoreError {
     let told = format!("the key's node {problem}");
     if doubtful { StoreError::doubtful(told) } else { StoreError::unavailable(told) }
 }

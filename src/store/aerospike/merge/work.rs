@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use aerospike::operations::{Operation, get, get_bin, put, touch};
 use aerospike::{
-    BatchOperation, BatchPolicy, BatchWritePolicy, Bins, Error, ErrorKind, Key, Record,
+    BatchOperation, BatchPolicy, BatchWritePolicy, Bins, Client, Error, ErrorKind, Key, Record,
     Result as Sent, ResultCode,
 };
 
@@ -64,9 +64,9 @@ impl Work for Get {
         Some(Get)
     }
 
-    async fn alone(self, on: &Connected, key: Key) -> Self::Answer {
-        let read = on.client.get(&on.read, &key, Bins::All).await;
-        AerospikeStore::read(read.inspect_err(|error| on.forgive(error)))
+    async fn alone(self, on: &Connected, client: &Client, key: Key) -> Self::Answer {
+        let read = client.get(&on.read, &key, Bins::All).await;
+        AerospikeStore::read(read.inspect_err(|error| on.forgive(client, error)))
     }
 }
 
@@ -124,27 +124,32 @@ impl Work for Run {
         None
     }
 
-    async fn alone(self, on: &Connected, key: Key) -> Self::Answer {
-        AerospikeStore::answered(self.0.send(on, &key).await)
+    async fn alone(self, on: &Connected, client: &Client, key: Key) -> Self::Answer {
+        AerospikeStore::answered(self.0.send(on, client, &key).await)
     }
 }
 
 impl Plan {
-    async fn send(self: Box<Self>, on: &Connected, key: &Key) -> Sent<Option<Reader>> {
+    async fn send(
+        self: Box<Self>,
+        on: &Connected,
+        client: &Client,
+        key: &Key,
+    ) -> Sent<Option<Reader>> {
         let Plan { work, policy, .. } = *self;
         let operations: Vec<Operation> = match work {
             // One that was applied answers nothing.
             Does::Put(bins) => {
-                let sent = on.client.put(&policy, key, &bins).await.map(|()| None);
-                return sent.inspect_err(|error| on.forgive(error));
+                let sent = client.put(&policy, key, &bins).await.map(|()| None);
+                return sent.inspect_err(|error| on.forgive(client, error));
             }
             // Ends with a read of what is left: all the bins there are. Without it the client would have the
             // server answer each operation by itself.
             Does::Operate(operations) => operations.into_iter().chain([get()]).collect(),
             Does::Touch => vec![touch()],
         };
-        let sent = on.client.operate(&policy, key, &operations).await;
-        sent.inspect_err(|error| on.forgive(error)).map(|record| Some(Reader(record)))
+        let sent = client.operate(&policy, key, &operations).await;
+        sent.inspect_err(|error| on.forgive(client, error)).map(|record| Some(Reader(record)))
     }
 }
 
