@@ -852,7 +852,9 @@ int32_t gf_reservation_is_unused(const struct gf_reservation *reservation);
 
 /*
  How many milliseconds are left to change the source under this reservation: the transaction must
- be over by then, so bound it. 0 if it is too late, and for NULL. Any thread.
+ be over by then, so bound it. On a cluster it is no more than what is left of the lease on it
+ (cluster_guard_time), which goes on being prolonged: ask again just before COMMIT is sent. 0 if it is too
+ late, and for NULL. Any thread.
 
  SAFETY:
  `reservation` is NULL or was given by this library and not freed yet.

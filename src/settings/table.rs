@@ -147,8 +147,9 @@ macro_rules! choices {
             }
             /// What counts while nodes of the cluster come and go.
             ClusterGuard {
-                /// Hits, claims and stores count only while all nodes that are there agree who is in the cluster; else
-                /// reads bypass. A node that was paused or cut off serves nothing old, whatever clients reach.
+                /// Hits, claims and stores count only while more than half of the nodes agree who is in the cluster; else
+                /// reads bypass. A node that was paused or cut off serves nothing old, whatever clients reach. Of two
+                /// nodes both must be there.
                 Members = "members",
                 /// The same, and only while no partition migrates: also where a second node fails before the cluster is
                 /// whole again. Reads bypass for as long as that takes.

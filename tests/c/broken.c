@@ -51,7 +51,7 @@ int main(int count, char **arguments) {
   CHECK(count == 4);
   drives = atoi(arguments[1]);
   char url[200];
-  snprintf(url, sizeof url, "aerospike://%s/test/c?timeout=5s&attempts=2&max_errors=0&connect_timeout=10s",
+  snprintf(url, sizeof url, "aerospike://%s/test/c?cluster_guard_time=10s&timeout=5s&attempts=2&max_errors=0&connect_timeout=10s",
            arguments[2]);
   large = calloc(SIZE, 1);
   CHECK(large != NULL);

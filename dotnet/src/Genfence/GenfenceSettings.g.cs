@@ -43,8 +43,9 @@ public enum UnreachableReserve
 public enum ClusterGuard
 {
     /// <summary>
-    /// Hits, claims and stores count only while all nodes that are there agree who is in the cluster; else reads
-    /// bypass. A node that was paused or cut off serves nothing old, whatever clients reach.
+    /// Hits, claims and stores count only while more than half of the nodes agree who is in the cluster; else reads
+    /// bypass. A node that was paused or cut off serves nothing old, whatever clients reach. Of two nodes both must be
+    /// there.
     /// </summary>
     Members,
     /// <summary>

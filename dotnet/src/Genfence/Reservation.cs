@@ -29,8 +29,9 @@ public sealed partial class Reservation : IDisposable
     public bool IsHeld { get; }
 
     /// <summary>
-    /// The time left to change the source: the transaction must be over by then, so bound it. Zero if it
-    /// is too late.
+    /// The time left to change the source: the transaction must be over by then, so bound it. On a cluster it is no
+    /// more than what is left of the lease on it (<see cref="GenfenceSettings.ClusterGuardTime"/>), which goes on being
+    /// prolonged: ask again just before COMMIT is sent. Zero if it is too late.
     /// </summary>
     public TimeSpan Remaining
     {

@@ -12,7 +12,7 @@ public sealed class RaceTests : CacheTest
     private readonly WireServer _server = new();
 
     protected override string Url =>
-        $"aerospike://{_server.Address}/test/cache?wait=0s&lease_time=1m&reservation_time=10m&timeout=5s";
+        $"aerospike://{_server.Address}/test/cache?wait=0s&lease_time=1m&reservation_time=10m&timeout=5s&cluster_guard_time=10s";
 
     public override async ValueTask InitializeAsync()
     {

@@ -96,6 +96,9 @@ public class SettingsTests
             case "Prefix":
                 options.Prefix = new string('x', 2000);
                 return;
+            case "ClusterGuard":
+                options.ClusterGuard = (ClusterGuard)7;
+                return;
             case "UnreachableRead":
                 options.UnreachableRead = (UnreachableRead)7;
                 return;

@@ -7,7 +7,7 @@ public class WireTests : CacheTest
 {
     private readonly WireServer _server = new();
 
-    protected override string Url => $"aerospike://{_server.Address}/test/cache?timeout=5s&attempts=1&wait=10s";
+    protected override string Url => $"aerospike://{_server.Address}/test/cache?timeout=5s&attempts=1&wait=10s&cluster_guard_time=10s";
 
     public override async ValueTask InitializeAsync()
     {

@@ -10,7 +10,7 @@ public sealed class WireTests : SqliteTests
     private Process _server = null!;
     private string _address = "";
 
-    protected override string Url => $"aerospike://{_address}/test/cache?timeout=5s&attempts=1&wait=10s";
+    protected override string Url => $"aerospike://{_address}/test/cache?timeout=5s&attempts=1&wait=10s&cluster_guard_time=10s";
 
     public override async ValueTask InitializeAsync()
     {

@@ -173,8 +173,8 @@ fn record_size(node: &Facts, needs: &Needs) -> Said {
     }
 }
 
-const CONSISTENCY: &str = "without it a network partition can bring back an older record, and with \
-    it an old value or a forgotten reservation";
+const CONSISTENCY: &str = "without it a node that was cut off brings older records back, and it is `cluster_guard` that \
+    keeps hits right: with a majority of the nodes, and as long as one of them at a time fails";
 
 fn consistency(node: &Facts, several: bool) -> Said {
     if node.namespace.is("strong-consistency") {
@@ -182,9 +182,8 @@ fn consistency(node: &Facts, several: bool) -> Said {
     } else if several {
         warning(
             "off",
-            "for strict guarantees through a partition use a strong-consistency namespace \
-             (Enterprise Edition); else give every change a version, and invalidate from the \
-             source's change stream",
+            "keep `cluster_guard` on (it is by default), or use a strong-consistency namespace (Enterprise Edition); \
+             where a second node may fail before the cluster is whole again: `cluster_guard=strict`",
         )
     } else {
         ok("off, and there is one node: no partition can split it")
@@ -194,14 +193,15 @@ fn consistency(node: &Facts, several: bool) -> Said {
 const CONFLICTS: &str = "after a partition the record with more writes would win, although another \
     is newer";
 
+/// What to do about it.
+pub(super) const LAST_UPDATE: &str = "asinfo -v 'set-config:context=namespace;namespace=…;\
+    conflict-resolution-policy=last-update-time' on every node, and the same in its configuration";
+
 fn conflicts(node: &Facts, several: bool) -> Said {
     let policy = node.namespace.get("conflict-resolution-policy");
     match policy {
         _ if node.namespace.is("strong-consistency") => ok("none: strong-consistency is on"),
-        Some("generation") if several => warning(
-            "generation",
-            "set conflict-resolution-policy to last-update-time, for the cache's namespace",
-        ),
+        Some("generation") if several => error("generation", LAST_UPDATE),
         Some(policy) => ok(policy),
         None => unsaid("conflict-resolution-policy"),
     }
@@ -370,7 +370,7 @@ mod tests {
             (
                 "conflict-resolution-policy",
                 "conflict-resolution-policy=generation;ns_cluster_size=2",
-                Warning,
+                Error,
             ),
             (
                 "conflict-resolution-policy",

@@ -14,6 +14,7 @@ use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
 use super::Connected;
+use super::checks::LAST_UPDATE;
 use super::connect::millis;
 use super::merge::Heard;
 use crate::settings::ClusterGuard;
@@ -31,9 +32,16 @@ impl Connected {
     /// Watches the cluster for as long as it is connected to.
     pub(super) async fn watch(on: Weak<Connected>) {
         let Some(guard) = on.upgrade().map(|on| Arc::clone(&on.guard)) else { return };
+        let looking = Arc::new(tokio::sync::Mutex::new(()));
         while let Some(connected) = on.upgrade() {
-            connected.look_who_is_there().await;
-            drop(connected);
+            let heard = connected.look_who_is_there().await;
+            // Connecting to a node that is new takes its time, and the lease on the cluster must not wait for it.
+            if let Ok(looking) = Arc::clone(&looking).try_lock_owned() {
+                tokio::spawn(async move {
+                    connected.nodes.look(&connected, &heard).await;
+                    drop(looking);
+                });
+            }
             guard.next_round(PAUSE).await;
         }
     }
@@ -48,32 +56,65 @@ impl Connected {
         }
         let agreed = async {
             loop {
-                self.look_who_is_there().await;
+                let heard = self.look_who_is_there().await;
+                self.nodes.look(self, &heard).await;
                 if self.guard.holds(self.guard.standing()) {
                     return;
                 }
                 sleep(AGAIN).await;
             }
         };
-        timeout(self.patience, agreed).await.map_err(|_| {
+        let agreed = timeout(self.patience, agreed).await.map_err(|_| {
             let told = self.guard.absence();
             StoreError::unavailable(format!(
                 "{told}; within {:?} the nodes did not come to agree: see `asinfo -v cluster-stable:` on each, and \
                  cluster_guard for what that is for",
                 self.patience
             ))
-        })
+        });
+        if agreed.is_ok() && self.guard.may_split() {
+            self.warn_of_conflicts().await;
+        }
+        agreed
+    }
+
+    /// Says so where the copy that was written more often would win after a split, and not the newest.
+    async fn warn_of_conflicts(&self) {
+        let asked = format!("get-config:context=namespace;namespace={}", self.namespace);
+        let policy = AdminPolicy { timeout: millis(self.guard.patience()) };
+        for node in self.client.nodes() {
+            let told = timeout(self.guard.patience(), node.info(&policy, &[&asked])).await;
+            let Ok(Ok(told)) = told else { continue };
+            let wins = told.get(&*asked).and_then(|told| {
+                told.split(';')
+                    .find_map(|pair| pair.trim().strip_prefix("conflict-resolution-policy="))
+            });
+            if wins == Some("generation") {
+                tracing::warn!(
+                    node = node.address(),
+                    "after a split a value may come back that was changed: its namespace has conflict-resolution-policy \
+                     generation; {LAST_UPDATE}"
+                );
+            }
+        }
     }
 
     /// One round.
-    pub(super) async fn look_who_is_there(&self) {
+    async fn look_who_is_there(&self) -> Vec<Heard> {
         let nodes = self.client.nodes();
+        let answers: Vec<u64> = nodes.iter().map(|node| self.nodes.answers(node)).collect();
         let (number, sent) = self.guard.begin();
         let asked = join_all(nodes.iter().map(|node| self.told_by(node))).await;
         let (told, generations): (Vec<_>, Vec<_>) = asked.into_iter().unzip();
+        // Silent to this question alone, as where it is this process that is too busy to hear the answer: what goes
+        // there counts, and so its word is needed.
+        let is_busy = |((node, told), answers): ((&Arc<Node>, &Told), u64)| {
+            matches!(told, Told::Nothing(_)) && self.nodes.answers(node) > answers
+        };
+        let busy: Vec<bool> = nodes.iter().zip(&told).zip(answers).map(is_busy).collect();
+        let all = self.policy.is_none() || busy.contains(&true);
         let named = nodes.iter().map(|node| node.address().to_owned());
-        let round =
-            Round { number, sent, all: self.policy.is_none(), told: named.zip(told).collect() };
+        let round = Round { number, sent, all, told: named.zip(told).collect() };
         // Without a majority there is no lease, and what removes is still sent to all that are there.
         let key = round.key();
         let judged = self.is_guarded() && self.guard.agrees(&round);
@@ -85,10 +126,10 @@ impl Connected {
             .iter()
             .zip(&round.told)
             .zip(generations)
-            .map(|((node, (_, told)), generation)| Heard {
-                node,
-                problem: problem(told),
-                generation,
+            .zip(busy)
+            .map(|(((node, (_, told)), generation), busy)| {
+                let problem = if busy { None } else { problem(told) };
+                Heard { node: Arc::clone(node), problem, generation }
             })
             .collect();
         // First who is not to be asked any more, then what the others have said.
@@ -96,7 +137,7 @@ impl Connected {
             self.guard.break_off();
         }
         self.guard.hear(&round);
-        self.nodes.look(self, &heard).await;
+        heard
     }
 
     /// What a node says, and what its partitions are called.

@@ -51,6 +51,8 @@ pub(super) trait Work: Send + Sized + 'static {
     /// What the answer weighs, where that tells what the next will.
     fn weight(answer: &Self::Answer) -> Option<usize>;
     fn failed(error: StoreError) -> Self::Answer;
+    /// Whether the server said it.
+    fn is_said(answer: &Self::Answer) -> bool;
     fn lane(lanes: &Lanes) -> &Arc<Lane<Self>>;
     /// The same once more; no write is sent twice.
     fn again() -> Option<Self>;
@@ -166,7 +168,15 @@ impl Connected {
             return W::failed(gone(problem, false));
         }
         let done = lanes.presence.unless_gone(self.run_there(&lanes, key, work)).await;
-        done.unwrap_or_else(|problem| W::failed(gone(problem, W::WRITES)))
+        match done {
+            Ok(answer) => {
+                if W::is_said(&answer) {
+                    lanes.presence.answered();
+                }
+                answer
+            }
+            Err(problem) => W::failed(gone(problem, W::WRITES)),
+        }
     }
 
     async fn run_there<W: Work>(

@@ -44,8 +44,8 @@ struct Known {
 }
 
 /// What was heard of a node.
-pub(in super::super) struct Heard<'n> {
-    pub node: &'n Arc<Node>,
+pub(in super::super) struct Heard {
+    pub node: Arc<Node>,
     /// Why nothing is sent there.
     pub problem: Option<&'static str>,
     /// What its partitions are called now; another name whenever they change.
@@ -72,12 +72,19 @@ impl Nodes {
         Arc::clone(&map.nodes[usize::from(at)].lanes)
     }
 
+    /// How often a node has answered commands.
+    pub fn answers(&self, node: &Node) -> u64 {
+        let map = self.map.read();
+        let known = map.nodes.iter().find(|known| known.is(node));
+        known.map_or(0, |known| known.lanes.presence.answers())
+    }
+
     /// Notes which nodes are there. Says whether one has left to which commands may be under way.
-    pub fn note(&self, heard: &[Heard<'_>]) -> bool {
+    pub fn note(&self, heard: &[Heard]) -> bool {
         let map = Arc::clone(&self.map.read());
         let mut left = false;
         for known in map.nodes.iter().filter(|known| !known.name.is_empty()) {
-            let problem = match heard.iter().find(|heard| known.is(heard.node)) {
+            let problem = match heard.iter().find(|heard| known.is(&heard.node)) {
                 Some(heard) => heard.problem,
                 // One that nobody speaks of any more.
                 None => Some("has left the cluster"),
@@ -88,10 +95,10 @@ impl Nodes {
     }
 
     /// Looks which node has which partitions, where that may have changed. Only those that are there are asked.
-    pub async fn look(&self, on: &Connected, heard: &[Heard<'_>]) {
+    pub async fn look(&self, on: &Connected, heard: &[Heard]) {
         let before = Arc::clone(&self.map.read());
-        let is_as_before = |heard: &Heard<'_>| {
-            before.nodes.iter().any(|known| known.is(heard.node) && known.is_as(heard))
+        let is_as_before = |heard: &Heard| {
+            before.nodes.iter().any(|known| known.is(&heard.node) && known.is_as(heard))
         };
         if heard.len() == before.nodes.len() && heard.iter().all(is_as_before) {
             return;
@@ -115,15 +122,15 @@ impl Known {
     }
 
     /// Whether there is no news of its partitions.
-    fn is_as(&self, heard: &Heard<'_>) -> bool {
+    fn is_as(&self, heard: &Heard) -> bool {
         heard.problem.is_some() || self.generation == heard.generation
     }
 }
 
 impl Map {
     /// What is known of a node now; `None` if nothing can be sent there.
-    async fn known(&self, on: &Connected, heard: &Heard<'_>, several: bool) -> Option<Known> {
-        let node = heard.node;
+    async fn known(&self, on: &Connected, heard: &Heard, several: bool) -> Option<Known> {
+        let node = &*heard.node;
         let before = self.nodes.iter().find(|known| known.is(node));
         if let Some(known) = before.filter(|known| known.is_as(heard)) {
             return Some(known.clone());

@@ -1,6 +1,6 @@
 //! Whether a node is there.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -13,6 +13,8 @@ pub(in super::super) struct Presence {
     is_gone: AtomicBool,
     problem: Mutex<&'static str>,
     left: Notify,
+    /// How often it has answered a command.
+    answers: AtomicU64,
 }
 
 impl Presence {
@@ -27,6 +29,15 @@ impl Presence {
             self.left.notify_waiters();
         }
         leaves
+    }
+
+    pub fn answered(&self) {
+        self.answers.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Grows while the node answers commands.
+    pub fn answers(&self) -> u64 {
+        self.answers.load(Ordering::Relaxed)
     }
 
     /// Why nothing need be sent there.

@@ -22,6 +22,10 @@ pub(in super::super) struct Get;
 /// A command that writes. Boxed, as it is large and handed on often.
 pub(in super::super) struct Run(pub Box<Plan>);
 
+fn is_said<T>(answer: &Result<T, StoreError>) -> bool {
+    answer.as_ref().map_or_else(|error| error.server_code().is_some(), |_| true)
+}
+
 impl Work for Get {
     type Answer = Result<Read, StoreError>;
     const WRITES: bool = false;
@@ -54,6 +58,10 @@ impl Work for Get {
 
     fn failed(error: StoreError) -> Self::Answer {
         Err(error)
+    }
+
+    fn is_said(answer: &Self::Answer) -> bool {
+        is_said(answer)
     }
 
     fn lane(lanes: &Lanes) -> &Arc<Lane<Self>> {
@@ -114,6 +122,10 @@ impl Work for Run {
 
     fn failed(error: StoreError) -> Self::Answer {
         Err(error)
+    }
+
+    fn is_said(answer: &Self::Answer) -> bool {
+        is_said(answer)
     }
 
     fn lane(lanes: &Lanes) -> &Arc<Lane<Self>> {
