@@ -12,7 +12,7 @@ use tokio::task::yield_now;
 
 use super::lane::{Callers, Job};
 use super::work::is_of_the_batch;
-use super::{Turn, Way, Work};
+use super::{Turn, Way, Work, gone};
 use crate::panics;
 use crate::store::StoreError;
 use crate::store::aerospike::{Connected, outcome};
@@ -34,13 +34,22 @@ pub(super) async fn travel<W: Work>(mut turn: Turn<W>, jobs: Vec<Job<W>>) {
         callers.push((job.key.digest(), job.waiters));
         rows.push(job.work.row(&on, job.key));
     }
-    let sent = AssertUnwindSafe(client.batch(W::policy(&on), &mut rows)).catch_unwind().await;
+    let lanes = Arc::clone(&turn.lanes);
+    let batch = Box::pin(client.batch(W::policy(&on), &mut rows));
+    let sent = lanes.presence.unless_gone(batch);
+    let sent = AssertUnwindSafe(sent).catch_unwind().await;
     turn.done(told);
     match sent {
-        Ok(whole) => {
+        Ok(Err(problem)) => {
+            for callers in callers {
+                tell(&on, callers, Some(W::failed(gone(problem, W::WRITES))));
+            }
+        }
+        Ok(Ok(whole)) => {
             let whole = whole.err();
-            if let Some(error) = &whole {
-                on.forgive(&client, error);
+            match &whole {
+                Some(error) => on.forgive(&client, error),
+                None => lanes.presence.answered(),
             }
             W::lane(&turn.lanes).learn(share(&on, rows, callers, whole.as_ref()));
         }

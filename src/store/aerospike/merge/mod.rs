@@ -167,32 +167,14 @@ impl Connected {
         if let Some(problem) = lanes.presence.problem() {
             return W::failed(gone(problem, false));
         }
-        let done = lanes.presence.unless_gone(self.run_there(&lanes, key, work)).await;
-        match done {
-            Ok(answer) => {
-                if W::is_said(&answer) {
-                    lanes.presence.answered();
-                }
-                answer
-            }
-            Err(problem) => W::failed(gone(problem, W::WRITES)),
-        }
-    }
-
-    async fn run_there<W: Work>(
-        self: &Arc<Self>,
-        lanes: &Arc<Lanes>,
-        key: Key,
-        work: W,
-    ) -> W::Answer {
         if !self.merger.is_on {
-            return self.alone(lanes, key, work).await;
+            return self.alone(&lanes, key, work).await;
         }
-        let lane = W::lane(lanes);
+        let lane = W::lane(&lanes);
         let _here = lane.here();
         let way = match lane.arrive(key, work).await {
             Ok(Step::Go(key, work)) => {
-                let answer = self.alone(lanes, key, work).await;
+                let answer = self.alone(&lanes, key, work).await;
                 lane.went();
                 return answer;
             }
@@ -201,7 +183,7 @@ impl Connected {
                 wait(answer).await
             }
             Ok(Step::Queued(answer, ready)) => {
-                go::<W>(self, lanes, ready);
+                go::<W>(self, &lanes, ready);
                 wait(answer).await
             }
             Err(error) => Way::Back(W::failed(error)),
@@ -209,7 +191,7 @@ impl Connected {
         match way {
             Way::Back(answer) => answer,
             Way::Again(key) => match W::again() {
-                Some(work) => self.alone(lanes, key, work).await,
+                Some(work) => self.alone(&lanes, key, work).await,
                 None => W::failed(StoreError::doubtful("the server gave this command no answer")),
             },
         }
@@ -224,7 +206,18 @@ impl Connected {
         key: Key,
         work: W,
     ) -> Pin<Box<impl Future<Output = W::Answer> + Send>> {
-        Box::pin(work.alone(self, &lanes.client, key))
+        Box::pin(async move {
+            let command = work.alone(self, &lanes.client, key);
+            match lanes.presence.unless_gone(command).await {
+                Ok(answer) => {
+                    if W::is_said(&answer) {
+                        lanes.presence.answered();
+                    }
+                    answer
+                }
+                Err(problem) => W::failed(gone(problem, W::WRITES)),
+            }
+        })
     }
 }
 
