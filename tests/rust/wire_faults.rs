@@ -28,7 +28,7 @@ async fn start(clock: Clock) -> Server {
 fn options() -> String {
     format!(
         "timeout={}ms&attempts={ATTEMPTS}&wait=100ms&lease_time=300ms&reservation_time=1s\
-         &reservation_margin=500ms&max_errors=0",
+         &reservation_margin=500ms&max_errors=0&cluster_guard_time=10s",
         TRY.as_millis()
     )
 }

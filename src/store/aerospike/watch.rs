@@ -143,24 +143,33 @@ impl Connected {
     /// What a node says, and what its partitions are called.
     async fn told_by(&self, node: &Node) -> (Told, Option<String>) {
         let within = self.guard.patience();
-        let asked = Box::pin(timeout(within, self.key_of_cluster(node)));
-        let absent = Box::pin(async {
+        let mut why = format!("no answer within {within:?}");
+        let asked = async {
+            loop {
+                match self.key_of_cluster(node).await {
+                    Ok(told) => return told,
+                    Err(failed) => why = failed,
+                }
+                // The connection may have been one of a process that is no more: of those there may be several.
+                if is_absent(node, within).await {
+                    return (Told::Absent, None);
+                }
+                sleep(PAUSE).await;
+            }
+        };
+        let absent = async {
             sleep(DOUBT).await;
             // Only a refusal says something: what is accepted may be the work of the system alone.
             if !is_absent(node, within).await {
                 std::future::pending::<()>().await;
             }
-        });
-        match select(asked, absent).await {
+        };
+        let told = timeout(within, select(Box::pin(asked), Box::pin(absent))).await;
+        let told = told.ok().map(|first| match first {
+            Either::Left((told, _)) => told,
             Either::Right(_) => (Told::Absent, None),
-            Either::Left((Ok(Ok(told)), _)) => told,
-            // The connection was one of a process that is no more, perhaps.
-            Either::Left((Ok(Err(_)), _)) if is_absent(node, within).await => (Told::Absent, None),
-            Either::Left((Ok(Err(why)), _)) => (Told::Nothing(why), None),
-            Either::Left((Err(_), _)) => {
-                (Told::Nothing(format!("no answer within {within:?}")), None)
-            }
-        }
+        });
+        told.unwrap_or((Told::Nothing(why), None))
     }
 
     async fn key_of_cluster(&self, node: &Node) -> Result<(Told, Option<String>), String> {
