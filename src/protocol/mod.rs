@@ -36,6 +36,7 @@
 //!     value: "old",
 //!     version: None,
 //!     ttl,
+//!     until: None,
 //! };
 //! assert!(change(&mut slot, now, &fill).is_err());
 //! assert_eq!(get(slot.as_ref(), now), None);
