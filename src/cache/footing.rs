@@ -10,9 +10,10 @@ use crate::store::{Guard, Standing, StoreError};
 /// How long a reserve waits until a change of the cluster is old enough, beyond the store's own bounds.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// The ground of a claim that was granted. It counts only for as long as that holds.
+/// A claim that was granted, and its ground: it counts only for as long as that holds.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Footing {
+    pub grant: Grant,
     standing: Option<Standing>,
     /// The round of questions that tells whether it was the same cluster that granted it.
     round: u64,
@@ -49,28 +50,33 @@ impl Cache {
 
     /// Whether it still holds.
     pub(super) fn stands_on(&self, standing: Option<Standing>) -> Result<(), StoreError> {
+        match self.0.store.guard() {
+            Some(guard) if self.left_of(standing).is_zero() => Err(guard.absence()),
+            _ => Ok(()),
+        }
+    }
+
+    /// How long a ground will still hold; for ever, where the store has none. One that was taken before there was a
+    /// cluster is none.
+    fn left_of(&self, standing: Option<Standing>) -> Duration {
         match (self.0.store.guard(), standing) {
-            (None, _) => Ok(()),
-            (Some(guard), Some(standing)) if guard.holds(standing) => Ok(()),
-            (Some(guard), _) => Err(guard.absence()),
+            (None, _) => Duration::MAX,
+            (Some(guard), Some(standing)) => guard.left(standing),
+            (Some(_), None) => Duration::ZERO,
         }
     }
 }
 
 impl Footing {
     /// Of a claim that was granted just now, and asked for on this ground.
-    pub fn of(cache: &Cache, standing: Option<Standing>) -> Self {
+    pub fn of(cache: &Cache, grant: Grant, standing: Option<Standing>) -> Self {
         let round = cache.0.store.guard().map_or(0, Guard::ask);
-        Footing { standing, round, granted: Stopwatch::start() }
+        Footing { grant, standing, round, granted: Stopwatch::start() }
     }
 
     /// How long it will still hold.
     pub fn left(&self, cache: &Cache) -> Duration {
-        match (cache.0.store.guard(), self.standing) {
-            (None, _) => Duration::MAX,
-            (Some(guard), Some(standing)) => guard.left(standing),
-            (Some(_), None) => Duration::ZERO,
-        }
+        cache.left_of(self.standing)
     }
 
     /// Whether it holds, and did when the claim was granted.
@@ -86,14 +92,14 @@ impl Footing {
     /// granted it.
     pub async fn is_confirmed_reserve(&self, cache: &Cache) -> bool {
         match cache.0.store.guard() {
-            Some(guard) if !guard.may_split() => self.left(cache) > Duration::ZERO,
+            Some(guard) if !guard.may_split() => !self.left(cache).is_zero(),
             _ => self.is_confirmed(cache).await,
         }
     }
 
-    /// The same ground, for a grant that came just now.
-    pub fn renewed(self) -> Self {
-        Footing { granted: Stopwatch::start(), ..self }
+    /// The same ground, with a grant that came just now.
+    pub fn renewed(self, grant: Grant) -> Self {
+        Footing { grant, granted: Stopwatch::start(), ..self }
     }
 
     /// Until when a command under this grant may count, on the server's clock: to the end of the lease on the cluster.
@@ -101,17 +107,12 @@ impl Footing {
     ///
     /// # Errors
     /// It has ended.
-    pub fn until(
-        &self,
-        cache: &Cache,
-        grant: &Grant,
-        time: Duration,
-    ) -> Result<Option<Time>, Fallen> {
+    pub fn until(&self, cache: &Cache, time: Duration) -> Result<Option<Time>, Fallen> {
         match self.left(cache) {
             Duration::MAX => Ok(None),
             Duration::ZERO => Err(Fallen),
             left => {
-                let made = grant.deadline.as_nanos().saturating_sub(nanos(time));
+                let made = self.grant.deadline.as_nanos().saturating_sub(nanos(time));
                 Ok(Some(Time::from_nanos(made).after(self.granted.elapsed() + left)))
             }
         }

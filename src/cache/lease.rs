@@ -15,7 +15,7 @@ use super::found::{Found, LoadError, Told};
 use super::fresh::{Checked, Fresh};
 use super::retry::Settled;
 use super::{Cache, Error, Leader};
-use crate::protocol::{Claim, Grant, Refusal, Token, Version};
+use crate::protocol::{Claim, Refusal, Token, Version};
 use crate::store::{Change, Hit};
 
 /// What became of a fill.
@@ -79,26 +79,13 @@ pub struct Lease {
 struct Shared {
     /// The newest grant. Locked while an extend is under way, so that a fill carries its answer;
     /// taken by the fill, so that none is sent after it.
-    grant: Mutex<Option<Held>>,
+    grant: Mutex<Option<Footing>>,
     /// Gone when the keeper has given up.
     leader: SyncMutex<Option<Leader>>,
 }
 
-/// A grant, and what it stands on.
-#[derive(Clone, Copy)]
-struct Held {
-    grant: Grant,
-    footing: Footing,
-}
-
 impl Lease {
-    pub(super) fn new(
-        cache: Cache,
-        mut leader: Leader,
-        token: Token,
-        grant: Grant,
-        footing: Footing,
-    ) -> Self {
+    pub(super) fn new(cache: Cache, mut leader: Leader, token: Token, granted: Footing) -> Self {
         let key = leader.key().clone();
         let read = leader.mark();
         // Whoever takes over may replace this lease. Earlier attempts need no naming any more: this one
@@ -106,7 +93,7 @@ impl Lease {
         leader.carried.clear();
         leader.carried.push(token);
         let shared = Arc::new(Shared {
-            grant: Mutex::new(Some(Held { grant, footing })),
+            grant: Mutex::new(Some(granted)),
             leader: SyncMutex::new(Some(leader)),
         });
         let keeper = cache.spawn(keep(cache.clone(), key, token, Arc::clone(&shared)));
@@ -129,45 +116,40 @@ impl Lease {
 
     pub(super) async fn fill_checked(self, fresh: Checked) -> Result<FillOutcome, Error> {
         let Checked { value, version, ttl } = fresh;
-        let grant = self.shared.grant.lock().await.take();
+        let granted = self.shared.grant.lock().await.take();
         self.keeper.abort();
         let leader = self.shared.leader.lock().take();
-        let (Some(held), Some(mut leader)) = (grant, leader) else {
+        let (Some(granted), Some(mut leader)) = (granted, leader) else {
             // The keeper gave up, and another caller may be filling.
             self.cache.0.counters.fills_rejected.add();
             return Ok(FillOutcome::Rejected(Refusal::Condition));
         };
-        let Held { grant, footing } = held;
-        // Asked for when the lease was granted: most often it is known by now.
-        let confirmed = footing.is_confirmed(&self.cache).await;
-        let until = footing.until(&self.cache, &grant, self.cache.0.options.lease_time);
-        let (true, Ok(until)) = (confirmed, until) else {
-            tracing::debug!(
-                "a fill is not sent: the cluster has changed since its lease was granted"
-            );
-            self.cache.0.counters.fills_rejected.add();
-            // What was read from the source is as good as ever to those who came before.
-            let hit = Hit { value, stamp: self.token, version };
-            let mark = if version.is_none() { self.read } else { Mark::NONE };
-            leader.tell(&Told::Found(Found::Hit(hit)), mark);
-            return Ok(FillOutcome::Rejected(Refusal::Condition));
-        };
-        let sent = leader.mark();
-        let change = Change::Fill {
-            token: self.token,
-            deadline: grant.deadline,
-            generation: grant.generation,
-            value: value.clone(),
-            version,
-            ttl,
-            until,
-        };
-        let hit = Hit { value, stamp: self.token, version };
+        let hit = Hit { value: value.clone(), stamp: self.token, version };
         let told = Told::Found(Found::Hit(hit));
         if version.is_none() {
             // What becomes of the fill is nothing to those who came before the read.
             leader.tell(&told, self.read);
         }
+        // Asked for when the lease was granted: most often it is known by now.
+        let confirmed = granted.is_confirmed(&self.cache).await;
+        let until = granted.until(&self.cache, self.cache.0.options.lease_time);
+        let (true, Ok(until)) = (confirmed, until) else {
+            tracing::debug!(
+                "a fill is not sent: the cluster has changed since its lease was granted"
+            );
+            self.cache.0.counters.fills_rejected.add();
+            return Ok(FillOutcome::Rejected(Refusal::Condition));
+        };
+        let sent = leader.mark();
+        let change = Change::Fill {
+            token: self.token,
+            deadline: granted.grant.deadline,
+            generation: granted.grant.generation,
+            value,
+            version,
+            ttl,
+            until,
+        };
         let settled = self.cache.settle(leader.key(), &change, Some(self.token)).await;
         if let Ok(Settled::Applied | Settled::Refused(Refusal::Missing)) = settled {
             // The lease is over. In every other case it may be live, and is given back.
@@ -266,18 +248,19 @@ async fn keep(cache: Cache, key: bytes::Bytes, token: Token, shared: Arc<Shared>
         loop {
             pause(time / 3, &shared).await;
             let mut held = shared.grant.lock().await;
-            let Some(Held { grant, footing }) = *held else { return Kept::Used };
-            let Ok(until) = footing.until(&cache, &grant, time) else {
+            let Some(granted) = *held else { return Kept::Used };
+            let Ok(until) = granted.until(&cache, time) else {
                 tracing::debug!("a lease is let go: the cluster has changed since it was granted");
                 *held = None;
                 return Kept::Lost;
             };
-            let extend = Claim::Extend { token, deadline: grant.deadline, time, ttl, until };
+            let extend =
+                Claim::Extend { token, deadline: granted.grant.deadline, time, ttl, until };
             // Boxed, as most leases are over before: it would make a large task of every one.
             match Box::pin(cache.claim_again(&key, &extend)).await {
                 Ok(Ok(extended)) => {
                     cache.0.counters.extensions.add();
-                    *held = Some(Held { grant: extended, footing: footing.renewed() });
+                    *held = Some(granted.renewed(extended));
                 }
                 // Lost, to a writer, say: the fill will be told. Whoever waits need not wait for it.
                 Ok(Err(_)) => {

@@ -318,8 +318,7 @@ impl Cache {
                     self.clone(),
                     leader,
                     token,
-                    grant,
-                    Footing::of(self, standing),
+                    Footing::of(self, grant, standing),
                 )))
             }
             Ok(Err(_)) => Asked::Refused(leader),

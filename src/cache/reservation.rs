@@ -112,7 +112,7 @@ pub(crate) struct Held {
 #[derive(Clone, Copy)]
 struct Granted {
     /// `None` where the store gave no answer and the caller chose to proceed.
-    grant: Option<(Grant, Footing)>,
+    grant: Option<Footing>,
     /// Started before the claim was sent; how long the source has from there on.
     since: Stopwatch,
     time: Duration,
@@ -150,9 +150,9 @@ impl Cache {
         let (since, answer) = self.reserve_on_ground(&mut sending, claim).await;
         drop(turn);
         let (token, grant) = match answer {
-            Ok(Ok((token, grant, footing))) => {
+            Ok(Ok((token, granted))) => {
                 self.0.counters.reservations.add();
-                (token, Some((grant, footing)))
+                (token, Some(granted))
             }
             Ok(Err(refusal)) => {
                 self.0.counters.failures.add();
@@ -183,7 +183,7 @@ impl Cache {
         &self,
         sending: &mut Sending<'_>,
         claim: impl Fn(Token, Vec<Token>) -> Claim,
-    ) -> (Stopwatch, Result<Answer<(Token, Grant, Footing)>, StoreError>) {
+    ) -> (Stopwatch, Result<Answer<(Token, Footing)>, StoreError>) {
         let mut tries = self.tries();
         loop {
             let standing = self.may_reserve().await;
@@ -198,12 +198,12 @@ impl Cache {
                 Ok(Err(refusal)) => return (since, Ok(Err(refusal))),
                 Err(error) => return (since, Err(error)),
             };
-            let footing = Footing::of(self, standing);
+            let granted = Footing::of(self, grant, standing);
             // Until it is known whose it is, it is for the next try, or for an abort, to remove.
             sending.unanswered.push(token);
-            if footing.is_confirmed_reserve(self).await {
+            if granted.is_confirmed_reserve(self).await {
                 sending.unanswered.pop();
-                return (since, Ok(Ok((token, grant, footing))));
+                return (since, Ok(Ok((token, granted))));
             }
             let changed =
                 StoreError::doubtful("the cluster changed while it granted a reservation");
@@ -250,22 +250,23 @@ impl Held {
     pub fn remaining(&self) -> Duration {
         let Granted { since, time, grant } = *self.granted.lock();
         let left = time.saturating_sub(since.elapsed());
-        grant.map_or(left, |(_, footing)| left.min(footing.left(&self.cache)))
+        grant.map_or(left, |granted| left.min(granted.left(&self.cache)))
     }
 
     pub async fn renew(&self) -> Result<bool, Error> {
         let _renewing = self.renewing.lock().await;
-        let Some((grant, footing)) = self.granted.lock().grant else { return Ok(false) };
+        let Some(held) = self.granted.lock().grant else { return Ok(false) };
         let (time, ttl) = (self.cache.0.options.reservation_time, self.cache.0.options.claim_ttl());
-        let Ok(until) = footing.until(&self.cache, &grant, time) else { return Ok(false) };
+        let Ok(until) = held.until(&self.cache, time) else { return Ok(false) };
         let since = Stopwatch::start();
-        let renew = Claim::Renew { token: self.token, deadline: grant.deadline, time, ttl, until };
+        let deadline = held.grant.deadline;
+        let renew = Claim::Renew { token: self.token, deadline, time, ttl, until };
         let renewed = self.cache.claim_again(&self.key, &renew).await?;
         let mut granted = self.granted.lock();
         match renewed {
             Ok(grant) => {
                 self.cache.0.counters.renewals.add();
-                let grant = Some((grant, footing.renewed()));
+                let grant = Some(held.renewed(grant));
                 *granted = Granted { grant, since, time: self.cache.source_time() };
             }
             Err(_) => granted.time = Duration::ZERO,
@@ -277,10 +278,10 @@ impl Held {
     fn commit(&self, fresh: Checked) -> Option<Change> {
         let Checked { value, version, ttl } = fresh;
         let token = self.token;
-        let (grant, footing) = self.granted.lock().grant?;
+        let held = self.granted.lock().grant?;
         let time = self.cache.0.options.reservation_time;
-        let until = footing.until(&self.cache, &grant, time).ok()?;
-        let Grant { generation, deadline, alone } = grant;
+        let until = held.until(&self.cache, time).ok()?;
+        let Grant { generation, deadline, alone } = held.grant;
         match version {
             Some(version) => {
                 Some(Change::CommitVersioned { token, deadline, value, version, ttl, until })

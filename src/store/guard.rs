@@ -81,8 +81,8 @@ struct State {
     without: Duration,
 }
 
-/// Leases per span: as often the nodes are asked.
-pub(crate) const ROUNDS: u32 = 4;
+/// How often the nodes are asked in the time that a lease lasts, at least.
+const ROUNDS: u32 = 4;
 
 fn micros(span: Duration) -> u64 {
     u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
@@ -160,9 +160,7 @@ impl Guard {
         if standing.is_some() || self.is_lost() || self.holds(self.standing()) {
             return standing;
         }
-        let round = self.ask();
-        let mut ended = self.ended.subscribe();
-        let _ = timeout(self.patience(), ended.wait_for(|ended| *ended >= round)).await;
+        self.has_ended(self.ask(), self.patience()).await;
         self.for_claims()
     }
 
@@ -197,9 +195,14 @@ impl Guard {
 
     /// Whether the lease holds still, and the nodes were asked since [`ask`](Guard::ask).
     pub async fn confirm(&self, standing: Standing, round: u64, within: Duration) -> bool {
+        self.has_ended(round, within).await && self.holds(standing)
+    }
+
+    /// Whether a round ends within that time.
+    async fn has_ended(&self, round: u64, within: Duration) -> bool {
         let mut ended = self.ended.subscribe();
         let heard = timeout(within, ended.wait_for(|ended| *ended >= round)).await;
-        heard.is_ok_and(|heard| heard.is_ok()) && self.holds(standing)
+        heard.is_ok_and(|heard| heard.is_ok())
     }
 
     /// Waits until it is time for the next round, or somebody asks for one.

@@ -211,7 +211,7 @@ impl World {
     }
 
     pub fn cut(&mut self, master: Side) {
-        self.copy = Away::Gone(self.slot.clone(), self.written);
+        self.lose_node();
         self.cluster.master = Some(master);
     }
 

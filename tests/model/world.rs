@@ -169,7 +169,7 @@ impl Model for Setup {
         match action {
             Action::Tick => world.tick(self),
             Action::Evict => world.slot = None,
-            Action::Fork => world.copy = Away::Gone(world.slot.clone(), world.written),
+            Action::Fork => world.lose_node(),
             Action::Return => {
                 world.heal();
                 world.come_back(self);
@@ -279,6 +279,11 @@ impl World {
         main.into_iter().chain(other)
     }
 
+    /// A node is away from now on, with what it has.
+    pub fn lose_node(&mut self) {
+        self.copy = Away::Gone(self.slot.clone(), self.written);
+    }
+
     /// The time of the next update: later than all others, wherever they were.
     fn next_write(&self) -> u8 {
         let away = match self.copy {
@@ -300,15 +305,11 @@ impl World {
         if answer.is_ok() && record.is_some() {
             *last = written;
         }
-        if setup.splits() {
-            let after = record.clone();
-            if answer.is_ok() {
-                self.watch(before.as_ref(), after.as_ref(), &packet);
-            }
-            self.answer(setup, &packet, answer, Side::Node);
-        } else if !packet.late {
-            answered(setup, self, packet.from, &packet.command, answer, Side::Node);
+        let after = record.clone();
+        if answer.is_ok() {
+            self.watch(before.as_ref(), after.as_ref(), &packet);
         }
+        self.answer(setup, &packet, answer, Side::Node);
     }
 
     fn apply(&mut self, setup: &Setup, index: usize) {

@@ -1,7 +1,7 @@
 //! Asks each node, again and again, who is in the cluster, and so learns which nodes are there.
 //!
 //! All are asked at once, four times in the time that a lease on the cluster lasts, and whenever somebody asks for it: a
-//! writer whose reserve was granted, or a command that a connection failed. A node that refuses connections is no node,
+//! writer whose reserve was granted, or a command whose connection failed. A node that refuses connections is no node,
 //! and its word is not waited for; one that is silent may be back at any moment, with what it had.
 
 use std::io::ErrorKind;
@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
 use super::Connected;
-use super::checks::LAST_UPDATE;
+use super::checks::{LAST_UPDATE, Pairs};
 use super::connect::millis;
 use super::merge::Heard;
 use crate::settings::ClusterGuard;
@@ -85,11 +85,8 @@ impl Connected {
         for node in self.client.nodes() {
             let told = timeout(self.guard.patience(), node.info(&policy, &[&asked])).await;
             let Ok(Ok(told)) = told else { continue };
-            let wins = told.get(&*asked).and_then(|told| {
-                told.split(';')
-                    .find_map(|pair| pair.trim().strip_prefix("conflict-resolution-policy="))
-            });
-            if wins == Some("generation") {
+            let config = Pairs::parse(told.get(&*asked).map_or("", String::as_str), ';');
+            if config.get("conflict-resolution-policy") == Some("generation") {
                 tracing::warn!(
                     node = node.address(),
                     "after a split a value may come back that was changed: its namespace has conflict-resolution-policy \
@@ -196,12 +193,10 @@ impl Connected {
             return Ok((Told::Unsettled(said.to_owned()), None));
         }
         let generation = told.swap_remove(PARTITIONS);
-        let statistics = told.get(STATISTICS).map_or("", String::as_str);
-        let since = statistics
-            .split(';')
-            .find_map(|pair| pair.strip_prefix("time_since_rebalance=")?.parse().ok());
+        let statistics = Pairs::parse(told.get(STATISTICS).map_or("", String::as_str), ';');
+        let since = statistics.number("time_since_rebalance");
         // Whole seconds, of which the last may just have begun.
-        let since = Duration::from_secs(since.unwrap_or(0_u64).saturating_sub(1));
+        let since = Duration::from_secs(since.unwrap_or_default().saturating_sub(1));
         Ok((Told::Key(said.to_owned(), since), generation))
     }
 }
