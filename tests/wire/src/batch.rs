@@ -4,9 +4,8 @@
 use bytes::{Buf, Bytes};
 
 use crate::code::Code;
-use crate::command;
 use crate::message::{Message, Reply, check_info4, info3, take};
-use crate::store::{Digest, Store};
+use crate::store::Digest;
 
 /// A row is the repetition of the one before, for another key.
 const REPEAT: u8 = 0x1;
@@ -46,21 +45,11 @@ impl Batch {
         Ok(Batch { respond_all_keys: flags & RESPOND_ALL_KEYS != 0, rows })
     }
 
-    /// Runs every row that is not refused, one after the other, and answers all, or up to the first that failed. The
-    /// last row of the answer is the end's mark; it then says what failed.
-    pub fn run(
-        &self,
-        store: &mut Store,
-        now: u64,
-        refused: impl Fn(&Row) -> Option<Code>,
-        out: &mut Vec<u8>,
-    ) {
+    /// Answers all rows, or up to the first that failed. The last row of the answer is the end's mark; it then says what
+    /// failed.
+    pub fn write(&self, replies: &[&Reply], out: &mut Vec<u8>) {
         let mut failed = Code::OK;
-        for row in &self.rows {
-            let reply = match refused(row) {
-                Some(code) => code.into(),
-                None => command::run(store, &row.digest, &row.message, now),
-            };
+        for (row, reply) in self.rows.iter().zip(replies) {
             if failed == Code::OK {
                 reply.write(row.index, false, out);
             }

@@ -2,30 +2,32 @@
 //! `cluster/node.rs`, `cluster/partition_tokenizer.rs`), and what a check of the configuration asks.
 
 use std::fmt::Write as _;
-use std::net::SocketAddr;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::cluster::{Fabric, Node, PARTITIONS, Place};
 use crate::store::{Config, Store};
 
-const PARTITIONS: usize = 4096;
-
 /// Answers every line of a request with its own text, a tab and the value.
-pub(crate) fn answer(store: &Store, address: SocketAddr, now: u64, request: &str) -> String {
+pub(crate) fn answer(nodes: &Fabric, at: Place, now: u64, request: &str) -> String {
     let mut answers = String::new();
     for command in request.split('\n').filter(|command| !command.is_empty()) {
-        let value = value(store, address, now, command);
+        let value = value(nodes, at, now, command);
         writeln!(answers, "{command}\t{value}").expect("a String takes every write");
     }
     answers
 }
 
-fn value(store: &Store, address: SocketAddr, now: u64, command: &str) -> String {
+fn value(nodes: &Fabric, at: Place, now: u64, command: &str) -> String {
+    let Node { store, view, .. } = nodes.node(at);
     let config = &store.config;
     if let Some(set) = config.info.get(command) {
         return set.clone();
     }
     let (name, arguments) = command.split_once([':', '/']).unwrap_or((command, ""));
     match (name, arguments) {
-        ("node", "") => "BB9000000000000".to_owned(),
+        ("node", "") => name_of(at),
         ("cluster-name", "") => config.cluster_name.clone(),
         ("build", "") => config.build.clone(),
         ("edition", "") => "Aerospike Community Edition".to_owned(),
@@ -35,29 +37,35 @@ fn value(store: &Store, address: SocketAddr, now: u64, command: &str) -> String 
             "batch-any;batch-index;cdt-list;cdt-map;float;pscans;query-show;replicas".to_owned()
         }
         ("partition-generation" | "rebalance-generation" | "peers-generation", "") => {
-            "1".to_owned()
+            view.generation.to_string()
         }
-        // One node has no peers: generation, default port, none.
         ("peers-clear-std" | "peers-clear-alt" | "peers-tls-std" | "peers-tls-alt", "") => {
-            "1,3000,[]".to_owned()
+            peers(nodes, at)
         }
         (
             "service-clear-std" | "service-clear-alt" | "service-tls-std" | "service-tls-alt"
             | "service",
             "",
-        ) => address.to_string(),
-        ("replicas", "") => replicas(config),
+        ) => nodes.node(at).address.to_string(),
+        ("replicas", "") => replicas(nodes, at),
         ("rack-ids", "") => format!("{}:0", config.namespace),
         ("statistics", "") => {
             format!(
-                "cluster_size=1;cluster_clock_skew_ms=0;time_since_rebalance={}",
+                "cluster_size={};cluster_clock_skew_ms=0;time_since_rebalance={}",
+                view.members.len(),
                 config.rebalanced
             )
         }
-        ("cluster-stable", _) => config.cluster_key.clone(),
+        ("cluster-stable", arguments) => {
+            let ignores = arguments.split(';').any(|pair| pair == "ignore-migrations=true");
+            if view.moves() && !ignores {
+                return "ERROR::unstable-cluster".to_owned();
+            }
+            config.cluster_key.clone()
+        }
         ("namespaces", "") => config.namespace.clone(),
         ("namespace", namespace) if namespace == config.namespace => {
-            format!("{};{}", statistics(store, now), configuration(config))
+            format!("{};{}", statistics(store, view.members.len(), now), configuration(config))
         }
         ("get-config", arguments) => get_config(config, arguments),
         ("sets", namespace) if namespace.is_empty() || namespace == config.namespace => sets(store),
@@ -103,11 +111,11 @@ fn configuration(config: &Config) -> String {
     .join(";")
 }
 
-fn statistics(store: &Store, now: u64) -> String {
+fn statistics(store: &Store, members: usize, now: u64) -> String {
     let objects = store.records.values().filter(|record| !record.is_expired(now)).count();
     let config = &store.config;
     format!(
-        "ns_cluster_size=1;effective_replication_factor={};objects={objects};stop_writes={};clock_skew_stop_writes=false",
+        "ns_cluster_size={members};effective_replication_factor={};objects={objects};stop_writes={};clock_skew_stop_writes=false",
         config.replication_factor, config.stop_writes
     )
 }
@@ -133,11 +141,28 @@ fn one_set(store: &Store, set: &str) -> String {
     )
 }
 
-/// All partitions are this node's: a regime (0 unless consistency is strong, which is how a client
-/// knows), one replica, a bitmap of ones in Base64.
-fn replicas(config: &Config) -> String {
-    let bytes = PARTITIONS / 8;
-    // Three bytes of ones are four times `/`; two left over are `//8=`.
-    let bitmap = "////".repeat(bytes / 3) + "//8=";
+fn name_of(at: Place) -> String {
+    format!("BB900000000000{at}")
+}
+
+/// Generation, default port, and the others of its cluster: name, name in their certificates, addresses.
+fn peers(nodes: &Fabric, at: Place) -> String {
+    let view = &nodes.node(at).view;
+    let others = view.members.iter().filter(|other| **other != at);
+    let told = others.map(|other| format!("[{},,[{}]]", name_of(*other), nodes.node(*other).address));
+    format!("{},3000,[{}]", view.generation, told.collect::<Vec<_>>().join(","))
+}
+
+/// A regime (0 unless consistency is strong, which is how a client knows), one replica, and a bit for each partition
+/// that the node answers for.
+fn replicas(nodes: &Fabric, at: Place) -> String {
+    let config = &nodes.node(at).store.config;
+    let mut bits = vec![0_u8; PARTITIONS / 8];
+    for (number, partition) in nodes.node(at).view.partitions.iter().enumerate() {
+        if partition.master == at {
+            bits[number >> 3] |= 0x80 >> (number & 7);
+        }
+    }
+    let bitmap = STANDARD.encode(bits);
     format!("{}:{},1,{bitmap}", config.namespace, u8::from(config.strong_consistency))
 }

@@ -4,9 +4,9 @@
 //! knows nothing of genfence, so it can contradict it. What it does not know it refuses with a
 //! parameter error and a line on stderr.
 //!
-//! Its semantics are those of a Community Edition 8.1.2 on a single node, learnt from the client's
-//! source (named in the modules) and from observation. [`Faults`] make it fail on demand, [`Clock`]
-//! lets time pass without sleeping.
+//! Its semantics are those of a Community Edition 8.1.2, learnt from the client's source (named in the modules) and from
+//! observation. [`Faults`] make it fail on demand, [`Clock`] lets time pass without sleeping. A [`Server`] is one node by
+//! itself; a [`Cluster`] has several, which can be paused, cut off and killed.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
@@ -24,6 +24,7 @@
 
 mod batch;
 mod clock;
+mod cluster;
 mod code;
 mod command;
 mod expression;
@@ -38,6 +39,7 @@ mod tls;
 mod value;
 
 pub use clock::Clock;
+pub use cluster::Cluster;
 pub use code::Code;
 pub use faults::{Action, Fault, Faults, Gate, Kind, Request, Rule, Then};
 pub use map::Map;

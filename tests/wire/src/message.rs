@@ -17,6 +17,7 @@ pub(crate) mod info1 {
     pub const GET_ALL: u8 = 1 << 1;
     pub const BATCH: u8 = 1 << 3;
     pub const NO_BINS: u8 = 1 << 5;
+    pub const ALL_COPIES: u8 = 1 << 6;
     /// SHORT_QUERY, XDR.
     pub const REFUSED: u8 = 1 << 2 | 1 << 4;
 }

@@ -4,20 +4,21 @@ use std::sync::Arc;
 use std::{io, mem};
 
 use bytes::{BufMut, Bytes};
-use parking_lot::Mutex;
+use parking_lot::{MappedMutexGuard, Mutex, MutexGuard};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
-use tokio::task::AbortHandle;
+use tokio::task::JoinHandle;
 
 use crate::batch::{Batch, Row};
 use crate::clock::Clock;
+use crate::cluster::{self, Place, Progress, State};
 use crate::code::Code;
 use crate::faults::{Action, Delivery, Fate, Faults, Kind, Request, Then};
 use crate::message::{Message, Op, Reply, info1, info2, op};
 use crate::security::{self, Sessions, Visitor};
 use crate::store::{Config, Digest, Record, Store};
-use crate::{command, info};
+use crate::info;
 
 /// The frame of every message: version, type, length in six bytes.
 const VERSION: u8 = 2;
@@ -28,17 +29,30 @@ const TYPE_MESSAGE: u8 = 3;
 /// What the client itself takes for a corrupt length (`MAX_BUFFER_SIZE` in `commands/buffer.rs`).
 const MAX_MESSAGE: u64 = 120 << 20;
 
-/// A running server: one node of a cluster of one, on a port of the loopback address. It ends when
-/// this is dropped.
+/// A running node, by itself or of a [`Cluster`](crate::Cluster), on a port of the loopback address. It ends when this is
+/// dropped.
 pub struct Server {
     address: SocketAddr,
     shared: Arc<Shared>,
-    accepting: AbortHandle,
+    accepting: Mutex<JoinHandle<()>>,
+}
+
+/// A port that is taken.
+pub(crate) struct Listener {
+    pub address: SocketAddr,
+    listener: TcpListener,
+}
+
+impl Listener {
+    pub async fn bind(port: u16) -> io::Result<Listener> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
+        Ok(Listener { address: listener.local_addr()?, listener })
+    }
 }
 
 struct Shared {
-    address: SocketAddr,
-    store: Mutex<Store>,
+    cluster: Arc<cluster::Shared>,
+    at: Place,
     sessions: Mutex<Sessions>,
     clock: Clock,
     faults: Faults,
@@ -51,6 +65,12 @@ struct Shared {
 struct Counts {
     connections: u64,
     requests: HashMap<Kind, u64>,
+}
+
+impl Shared {
+    fn store(&self) -> MappedMutexGuard<'_, Store> {
+        MutexGuard::map(self.cluster.nodes.lock(), |nodes| &mut nodes.node_mut(self.at).store)
+    }
 }
 
 impl Server {
@@ -67,19 +87,45 @@ impl Server {
     /// # Errors
     /// If the port cannot be had.
     pub async fn start_with(config: Config, clock: Clock, port: u16) -> io::Result<Server> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
-        let address = listener.local_addr()?;
+        let listener = Listener::bind(port).await?;
+        let alone = cluster::Shared::new(&[listener.address], &config);
+        Ok(Server::new(listener, alone, 0, clock))
+    }
+
+    pub(crate) fn new(
+        listener: Listener,
+        cluster: Arc<cluster::Shared>,
+        at: Place,
+        clock: Clock,
+    ) -> Server {
         let shared = Arc::new(Shared {
-            address,
-            store: Mutex::new(Store { config, ..Store::default() }),
+            cluster,
+            at,
             sessions: Mutex::default(),
             clock,
             faults: Faults::default(),
             restarts: watch::Sender::new(0),
             counts: Mutex::default(),
         });
-        let accepting = tokio::spawn(accept(listener, Arc::clone(&shared))).abort_handle();
-        Ok(Server { address, shared, accepting })
+        let Listener { address, listener } = listener;
+        let accepting = Mutex::new(tokio::spawn(accept(listener, Arc::clone(&shared))));
+        Server { address, shared, accepting }
+    }
+
+    /// Takes no connections any more, and ends those that are there.
+    pub(crate) async fn close(&self) {
+        let accepting = std::mem::replace(&mut *self.accepting.lock(), tokio::spawn(async {}));
+        accepting.abort();
+        // Its port is free once it has ended.
+        let _ = accepting.await;
+        self.restart();
+    }
+
+    /// Takes connections again.
+    pub(crate) async fn open(&self) -> io::Result<()> {
+        let Listener { listener, .. } = Listener::bind(self.address.port()).await?;
+        *self.accepting.lock() = tokio::spawn(accept(listener, Arc::clone(&self.shared)));
+        Ok(())
     }
 
     /// Where it listens: what a client takes for its seed host.
@@ -99,38 +145,38 @@ impl Server {
 
     /// Changes its configuration while it runs.
     pub fn configure(&self, change: impl FnOnce(&mut Config)) {
-        change(&mut self.shared.store.lock().config);
+        change(&mut self.shared.store().config);
     }
 
     /// All records, also those expired and not reaped.
     pub fn records(&self) -> HashMap<Digest, Record> {
-        self.shared.store.lock().records.clone()
+        self.shared.store().records.clone()
     }
 
     /// One record, also where it has expired and was not reaped.
     pub fn record(&self, digest: &Digest) -> Option<Record> {
-        self.shared.store.lock().records.get(digest).cloned()
+        self.shared.store().records.get(digest).cloned()
     }
 
     /// Removes a record as if it was evicted. Tells whether it was there.
     pub fn evict(&self, digest: &Digest) -> bool {
-        self.shared.store.lock().records.remove(digest).is_some()
+        self.shared.store().records.remove(digest).is_some()
     }
 
     /// Removes all records. Tells how many there were.
     pub fn evict_all(&self) -> usize {
-        mem::take(&mut self.shared.store.lock().records).len()
+        mem::take(&mut self.shared.store().records).len()
     }
 
     /// Removes what has expired, as a real server's reaper does. Tells how many.
     pub fn reap(&self) -> usize {
         let now = self.shared.clock.now();
-        self.shared.store.lock().records.extract_if(|_, record| record.is_expired(now)).count()
+        self.shared.store().records.extract_if(|_, record| record.is_expired(now)).count()
     }
 
     /// Gives a record another generation. Tells whether it was there.
     pub fn set_generation(&self, digest: &Digest, generation: u16) -> bool {
-        let mut store = self.shared.store.lock();
+        let mut store = self.shared.store();
         store.records.get_mut(digest).map(|record| record.generation = generation).is_some()
     }
 
@@ -163,7 +209,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.accepting.abort();
+        self.accepting.lock().abort();
         self.restart();
     }
 }
@@ -190,7 +236,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
 /// Encrypts the connection where the server speaks TLS.
 async fn welcome(stream: TcpStream, connection: u64, shared: &Shared) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    let tls = shared.store.lock().config.tls.clone();
+    let tls = shared.store().config.tls.clone();
     let Some(tls) = tls else {
         return serve(stream, connection, Visitor::default(), shared).await;
     };
@@ -230,12 +276,14 @@ async fn serve(
         *shared.counts.lock().requests.entry(request.kind).or_default() += 1;
         let fault = shared.faults.take(&request);
         let answer = match before(fault.as_ref()).await {
-            Fate::Apply => command.apply(&mut visitor, shared),
+            Fate::Apply => answer(command, &mut visitor, shared).await,
             Fate::Refuse(code) => command.refuse(code),
             Fate::Lose(Then::Silence) => continue,
             Fate::Lose(Then::Close) => return Ok(()),
         };
-        match after(fault.as_ref()).await {
+        let delivery = after(fault.as_ref()).await;
+        shared.runs().await;
+        match delivery {
             Delivery::Send => send(&mut stream, &answer).await?,
             Delivery::Cut(bytes) => {
                 return send(&mut stream, &answer[..bytes.min(answer.len())]).await;
@@ -265,6 +313,30 @@ async fn after(fault: Option<&Action>) -> Delivery {
     }
 }
 
+/// Runs a command, as soon as the node goes on and the other nodes that it needs can be reached.
+async fn answer(command: Command, visitor: &mut Visitor, shared: &Shared) -> Vec<u8> {
+    let mut changed = shared.cluster.changed.subscribe();
+    let mut rows = command.begin(shared);
+    loop {
+        changed.mark_unchanged();
+        if let Some(answer) = command.apply(&mut rows, visitor, shared) {
+            return answer;
+        }
+        // The sender lives as long as the server.
+        let _ = changed.changed().await;
+    }
+}
+
+impl Shared {
+    /// Returns once the node is not paused.
+    async fn runs(&self) {
+        let mut changed = self.cluster.changed.subscribe();
+        while self.cluster.nodes.lock().node(self.at).state == State::Paused {
+            let _ = changed.changed().await;
+        }
+    }
+}
+
 /// A request, understood or not.
 enum Command {
     Info(String),
@@ -289,40 +361,66 @@ impl Command {
         }
     }
 
-    /// Runs it under the lock, and frames the answer.
-    fn apply(&self, visitor: &mut Visitor, shared: &Shared) -> Vec<u8> {
-        let mut store = shared.store.lock();
-        let now = shared.clock.now();
-        if let Command::Admin(body) = self {
-            let mut sessions = shared.sessions.lock();
-            let answer = sessions.answer(body.clone(), visitor, &store.config, now);
-            return framed(TYPE_ADMIN, &answer);
-        }
-        if let Err(code) = visitor.check(&store.config) {
-            return self.refuse(code);
-        }
-        let mut out = Vec::new();
+    /// How far its rows are before it runs: nowhere, but for those that are refused.
+    fn begin(&self, shared: &Shared) -> Vec<Progress> {
+        let refused = |row: &Row| match shared.faults.take(&Request::of_row(row)) {
+            Some(Action::Fail(code)) => Progress::Done(code.into()),
+            _ => Progress::Begun,
+        };
         match self {
+            Command::Single(..) => vec![Progress::Begun],
+            Command::Batch(batch) => batch.rows.iter().map(refused).collect(),
+            Command::Info(_) | Command::Admin(_) | Command::Refused(_) => Vec::new(),
+        }
+    }
+
+    /// Runs it under the lock, as far as can be, and frames the answer. `None` if it is not done yet.
+    fn apply(
+        &self,
+        progress: &mut [Progress],
+        visitor: &mut Visitor,
+        shared: &Shared,
+    ) -> Option<Vec<u8>> {
+        let mut nodes = shared.cluster.nodes.lock();
+        let node = nodes.node(shared.at);
+        if node.state == State::Paused {
+            return None;
+        }
+        let now = shared.clock.now();
+        let config = &node.store.config;
+        if let Command::Admin(body) = self {
+            let answer = shared.sessions.lock().answer(body.clone(), visitor, config, now);
+            return Some(framed(TYPE_ADMIN, &answer));
+        }
+        if let Err(code) = visitor.check(config) {
+            return Some(self.refuse(code));
+        }
+        let rows: Vec<(&Digest, &Message)> = match self {
             Command::Info(text) => {
-                return framed(
-                    TYPE_INFO,
-                    info::answer(&store, shared.address, now, text).as_bytes(),
-                );
+                let told = info::answer(&nodes, shared.at, now, text);
+                return Some(framed(TYPE_INFO, told.as_bytes()));
             }
-            Command::Single(digest, message) => {
-                command::run(&mut store, digest, message, now).write(0, false, &mut out);
-            }
+            Command::Single(digest, message) => vec![(digest, message)],
             Command::Batch(batch) => {
-                let refused = |row: &Row| match shared.faults.take(&Request::of_row(row)) {
-                    Some(Action::Fail(code)) => Some(code),
-                    _ => None,
-                };
-                batch.run(&mut store, now, refused, &mut out);
+                batch.rows.iter().map(|row| (&row.digest, &row.message)).collect()
             }
             Command::Admin(_) => unreachable!("it was answered above"),
-            Command::Refused(code) => return self.refuse(*code),
+            Command::Refused(code) => return Some(self.refuse(*code)),
+        };
+        for ((digest, message), progress) in rows.into_iter().zip(&mut *progress) {
+            nodes.advance(shared.at, digest, message, now, progress);
         }
-        framed(TYPE_MESSAGE, &out)
+        let done = progress.iter().map(|row| match row {
+            Progress::Done(reply) => Some(reply),
+            Progress::Begun | Progress::Applied(..) => None,
+        });
+        let replies: Vec<&Reply> = done.collect::<Option<_>>()?;
+        let mut out = Vec::new();
+        match self {
+            Command::Batch(batch) => batch.write(&replies, &mut out),
+            _ => replies[0].write(0, false, &mut out),
+        }
+        Some(framed(TYPE_MESSAGE, &out))
     }
 
     /// The answer of a server that does not run it.
