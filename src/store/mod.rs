@@ -29,6 +29,9 @@ pub use aerospike::Cluster;
 pub(crate) use aerospike::Seeds;
 #[cfg(feature = "aerospike")]
 pub use aerospike::{AerospikeSettings, AerospikeStore};
+#[cfg(feature = "undone")]
+#[doc(hidden)]
+pub use aerospike::{Rule, undo};
 pub(crate) use backend::Backend;
 pub use clock::Clock;
 pub(crate) use clock::going_on;

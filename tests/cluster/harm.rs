@@ -48,7 +48,9 @@ impl Cluster {
         let (Ok(hosts), Ok(program)) =
             (std::env::var("AEROSPIKE_HOSTS"), std::env::var("AEROSPIKE_HARM"))
         else {
-            println!("skipped: AEROSPIKE_HOSTS and AEROSPIKE_HARM name no cluster that may be harmed");
+            println!(
+                "skipped: AEROSPIKE_HOSTS and AEROSPIKE_HARM name no cluster that may be harmed"
+            );
             return None;
         };
         let hosts: Vec<String> = hosts.split(',').map(str::to_owned).collect();
@@ -181,7 +183,7 @@ impl Cluster {
         let key = |number: u32| {
             Key::new("test", "cluster", aerospike::Value::from(format!("{name}{number}"))).unwrap()
         };
-        (0..).map(key).find(is_at).unwrap()
+        (0..10_000).map(key).find(is_at).unwrap()
     }
 
     /// A client of the node that answers for a key, in the eyes of these nodes.

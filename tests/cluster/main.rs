@@ -1,6 +1,11 @@
 //! Clusters of several nodes, and what befalls them.
 
+#![allow(clippy::large_futures, reason = "a test has one of each")]
+
+mod chaos;
 mod harm;
+mod load;
+mod rules;
 mod server;
 
 use harm::Cluster;

@@ -17,6 +17,7 @@ use super::bins::{
     VALUE_VERSION,
 };
 use super::conditions as when;
+use super::undone::{self, Rule};
 use crate::protocol::{Claim, Generation, Token, Ttl, Version};
 use crate::store::{Change, Value};
 
@@ -168,7 +169,12 @@ pub(super) fn change(change: &Change, policy: &WritePolicy) -> Plan {
                 drop_or_leave(RESERVATIONS, when::nothing_if_left(0)),
                 drop_or_leave(ALONE, when::nothing_if_alone(&own)),
             ];
-            Plan::operate(policy, None, operations).filter(when::reserves_any(&own)).update()
+            let abort = Plan::operate(policy, None, operations).update();
+            if undone::holds(Rule::AbortProvesItself) {
+                abort.filter(when::reserves_any(&own))
+            } else {
+                abort
+            }
         }
         Change::Invalidate { version: None, .. } => {
             let emptied = emptied().map(|bin| put(&none(bin)));
@@ -259,6 +265,9 @@ fn stored(
 /// A newer format that is there stays, for the answer to tell.
 fn written() -> Operation {
     let number = when::format_number();
+    if !undone::holds(Rule::RecordsStay) {
+        return put(&none(FORMAT));
+    }
     write_exp(FORMAT, number, ExpWriteFlags::CREATE_ONLY | ExpWriteFlags::POLICY_NO_FAIL)
 }
 

@@ -21,6 +21,7 @@ use aerospike::operations::maps::{MapOrder, MapPolicy, MapReturnType, MapWriteFl
 
 use super::bins;
 use super::template::{Template, once, once_before};
+use super::undone;
 use crate::protocol::{Time, Token, Version};
 
 /// Now, in a filter: the last write and the time since (which is in milliseconds).

@@ -16,6 +16,7 @@ use super::home::Home;
 use super::link::Link;
 use super::merge::{Merger, Nodes};
 use super::owned::Owned;
+use super::undone::{self, Rule};
 use super::{AerospikeStore, Connected, trouble};
 use crate::settings::ClusterGuard;
 use crate::settings::{
@@ -341,7 +342,9 @@ fn policies(timeout: Duration) -> (ReadPolicy, WritePolicy) {
     base.replica = Replica::Master;
     // While partitions migrate, a master may hold an older copy than another node: all are asked. Where there
     // is one copy it costs nothing.
-    base.read_mode_ap = ReadModeAp::All;
+    if undone::holds(Rule::ReadsAskAllCopies) {
+        base.read_mode_ap = ReadModeAp::All;
+    }
     // A touch by a read moves the update time that filters reckon the clock from.
     base.read_touch_ttl = ReadTouchTtl::DontReset;
     let mut read = ReadPolicy { base_policy: base.clone() };

@@ -18,6 +18,7 @@ mod template;
 #[cfg(feature = "tls")]
 mod tls;
 mod trouble;
+mod undone;
 mod watch;
 
 use std::fmt;
@@ -48,6 +49,9 @@ use home::Home;
 use link::Link;
 use merge::{Get, Lanes, Merger, Nodes, Run, gone};
 use owned::Owned;
+#[cfg(feature = "undone")]
+#[doc(hidden)]
+pub use undone::{Rule, undo};
 
 /// A store on an Aerospike cluster.
 ///

@@ -92,7 +92,7 @@ pub(super) use once;
 /// As [`once!`], for a condition that holds only before some time, where one is given.
 macro_rules! once_before {
     ($before:expr; $($hole:ident = $number:expr),* => $build:expr) => {
-        match $before {
+        match $before.filter(|_| undone::holds(undone::Rule::LateIsRefused)) {
             None => once!($($hole = $number),* => $build),
             Some(before) => once!($($hole = $number,)* before = bins::time(before) => and(vec![
                 $build,

@@ -149,7 +149,8 @@ fn name_of(at: Place) -> String {
 fn peers(nodes: &Fabric, at: Place) -> String {
     let view = &nodes.node(at).view;
     let others = view.members.iter().filter(|other| **other != at);
-    let told = others.map(|other| format!("[{},,[{}]]", name_of(*other), nodes.node(*other).address));
+    let told =
+        others.map(|other| format!("[{},,[{}]]", name_of(*other), nodes.node(*other).address));
     format!("{},3000,[{}]", view.generation, told.collect::<Vec<_>>().join(","))
 }
 

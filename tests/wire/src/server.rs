@@ -15,10 +15,10 @@ use crate::clock::Clock;
 use crate::cluster::{self, Place, Progress, State};
 use crate::code::Code;
 use crate::faults::{Action, Delivery, Fate, Faults, Kind, Request, Then};
+use crate::info;
 use crate::message::{Message, Op, Reply, info1, info2, op};
 use crate::security::{self, Sessions, Visitor};
 use crate::store::{Config, Digest, Record, Store};
-use crate::info;
 
 /// The frame of every message: version, type, length in six bytes.
 const VERSION: u8 = 2;

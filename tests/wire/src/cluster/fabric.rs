@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
-use super::partitions::{PARTITIONS, Partition, Place, Version, View, balance, order, partition_of};
+use super::partitions::{
+    PARTITIONS, Partition, Place, Version, View, balance, order, partition_of,
+};
 use crate::command;
 use crate::message::{Message, Reply, info1, info2};
 use crate::store::{Config, Digest, Record, Store};
@@ -14,8 +16,6 @@ pub(crate) struct Fabric {
     nodes: Vec<Node>,
     clusters: u64,
     generations: u64,
-    /// Whether a read asks the master alone, whatever it says.
-    pub reads_ask_one: bool,
 }
 
 #[derive(Debug)]
@@ -59,7 +59,7 @@ impl Fabric {
             versions: vec![None; PARTITIONS],
         };
         let nodes = addresses.iter().map(node).collect();
-        Fabric { nodes, clusters: 0, generations: 0, reads_ask_one: false }
+        Fabric { nodes, clusters: 0, generations: 0 }
     }
 
     pub fn node(&self, at: Place) -> &Node {
@@ -73,7 +73,9 @@ impl Fabric {
     /// Whether these nodes see one cluster, of themselves alone.
     pub fn is_cluster(&self, members: &[Place]) -> bool {
         let views = || members.iter().map(|place| &self.nodes[*place].view);
-        views().all(|view| view.members == members && view.cluster == self.nodes[members[0]].view.cluster)
+        views().all(|view| {
+            view.members == members && view.cluster == self.nodes[members[0]].view.cluster
+        })
     }
 
     /// These nodes become a cluster, with a key of its own.
@@ -103,7 +105,8 @@ impl Fabric {
             node.view = view.clone();
             // The first is the key that was configured.
             if self.clusters > 1 {
-                node.store.config.cluster_key = format!("{:012X}", 0xB1C2_0000_0000 + self.clusters);
+                node.store.config.cluster_key =
+                    format!("{:012X}", 0xB1C2_0000_0000 + self.clusters);
                 node.store.config.rebalanced = 0;
             }
         }
@@ -212,7 +215,7 @@ impl Fabric {
     /// The master takes the newest of all copies, if the command asks for it. Whether it could.
     fn resolve(&mut self, master: Place, digest: &Digest, message: &Message) -> bool {
         let writes = message.info2 & (info2::WRITE | info2::DELETE) != 0;
-        let asks = !self.reads_ask_one && message.info1 & info1::ALL_COPIES != 0;
+        let asks = message.info1 & info1::ALL_COPIES != 0;
         if !writes && !asks {
             return true;
         }
@@ -232,7 +235,9 @@ impl Fabric {
             if by_generation { (generation, update) } else { (update, generation) }
         };
         for other in others {
-            let Some(theirs) = self.nodes[*other].store.records.get(digest).cloned() else { continue };
+            let Some(theirs) = self.nodes[*other].store.records.get(digest).cloned() else {
+                continue;
+            };
             let ours = &mut self.nodes[master].store.records;
             if ours.get(digest).is_none_or(|own| rank(own) < rank(&theirs)) {
                 ours.insert(*digest, theirs);
@@ -273,7 +278,8 @@ impl Fabric {
     }
 
     fn copies(&self, members: &[Place]) -> usize {
-        let factor = members.first().map_or(1, |at| self.nodes[*at].store.config.replication_factor);
+        let factor =
+            members.first().map_or(1, |at| self.nodes[*at].store.config.replication_factor);
         usize::try_from(factor).unwrap_or(usize::MAX).clamp(1, members.len())
     }
 

@@ -87,7 +87,8 @@ impl Cluster {
         for _ in 0..nodes {
             listeners.push(Listener::bind(0).await?);
         }
-        let addresses: Vec<SocketAddr> = listeners.iter().map(|listener| listener.address).collect();
+        let addresses: Vec<SocketAddr> =
+            listeners.iter().map(|listener| listener.address).collect();
         let fabric = Shared::new(&addresses, &config);
         let server = |(at, listener)| Server::new(listener, Arc::clone(&fabric), at, clock.clone());
         let servers = listeners.into_iter().enumerate().map(server).collect();
@@ -180,11 +181,6 @@ impl Cluster {
                 nodes.migrate(node);
             }
         });
-    }
-
-    /// From now on a read asks the master alone, though it says that all copies are to be asked.
-    pub fn read_one_copy(&self) {
-        self.fabric.change(|nodes| nodes.reads_ask_one = true);
     }
 
     /// Changes the configuration of every node.

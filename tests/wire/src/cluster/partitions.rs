@@ -101,12 +101,25 @@ pub(crate) fn balance(
     let moves = !others.is_empty() || (0..copies).any(|at| lacks(&at));
     let after = |at: usize| match versions[at] {
         _ if at == master => whole,
-        _ if !moves => if at < copies { whole } else { None },
-        None => if at < copies { part } else { None },
+        _ if !moves => {
+            if at < copies {
+                whole
+            } else {
+                None
+            }
+        }
+        None => {
+            if at < copies {
+                part
+            } else {
+                None
+            }
+        }
         // Until the records have moved it is a copy of its own.
         own if others.contains(&at) => own,
         own => {
-            let of_the_masters = own.map(|own| own.cluster) == versions[master].map(|its| its.cluster);
+            let of_the_masters =
+                own.map(|own| own.cluster) == versions[master].map(|its| its.cluster);
             match (of_the_masters, at < copies) {
                 (true, true) if is_whole(&own) && others.is_empty() => whole,
                 (true, true) => part,
@@ -123,8 +136,8 @@ pub(crate) fn balance(
 mod tests {
     use super::*;
 
-    fn version(cluster: u64) -> Option<Version> {
-        Some(Version { cluster, whole: true })
+    fn version(cluster: u64) -> Version {
+        Version { cluster, whole: true }
     }
 
     #[test]
@@ -137,23 +150,25 @@ mod tests {
 
     #[test]
     fn nothing_moves_where_the_copies_are_the_same() {
-        let (partition, after) = balance(2, &[0, 1, 2], 2, |at| version(1).filter(|_| at < 2));
+        let (partition, after) =
+            balance(2, &[0, 1, 2], 2, |at| Some(version(1)).filter(|_| at < 2));
         assert!(partition.master == 0 && partition.others.is_empty() && !partition.moves);
-        assert_eq!(after, [version(2), version(2), None]);
+        assert_eq!(after, [Some(version(2)), Some(version(2)), None]);
     }
 
     #[test]
     fn an_empty_node_is_no_master_until_it_has_the_records() {
-        let (partition, after) = balance(2, &[0, 1, 2], 2, |at| version(1).filter(|_| at > 0));
+        let (partition, after) =
+            balance(2, &[0, 1, 2], 2, |at| Some(version(1)).filter(|_| at > 0));
         assert!(partition.master == 1 && partition.others.is_empty() && partition.moves);
         let part = Some(Version { cluster: 2, whole: false });
-        assert_eq!(after, [part, version(2), version(1)]);
+        assert_eq!(after, [part, Some(version(2)), Some(version(1))]);
     }
 
     #[test]
     fn copies_that_were_kept_apart_are_both_asked() {
-        let (partition, after) = balance(3, &[0, 1], 2, |at| version(at as u64 + 1));
+        let (partition, after) = balance(3, &[0, 1], 2, |at| Some(version(at as u64 + 1)));
         assert!(partition.master == 0 && partition.others == [1] && partition.moves);
-        assert_eq!(after, [version(3), version(2)]);
+        assert_eq!(after, [Some(version(3)), Some(version(2))]);
     }
 }

@@ -1,0 +1,116 @@
+//! A load on a cluster through pauses, splits, kills and restarts. Every state is held until it has had its reads.
+
+use genfence::Cache;
+use genfence_wire::{Clock, Cluster, Config};
+
+use crate::load::Load;
+
+/// Reads in a state that may do harm.
+const ENOUGH: u64 = 300;
+/// Changes while a node is away: more than there are keys, so that what it has is old for most of them.
+const CHANGES: u64 = 60;
+
+struct Course {
+    nodes: Cluster,
+    load: Load,
+}
+
+impl Course {
+    /// A load on three nodes, once there are hits.
+    async fn start(options: &str) -> Self {
+        let config = Config {
+            replication_factor: 2,
+            conflict_resolution_policy: "last-update-time".into(),
+            ..Config::default()
+        };
+        let nodes = Cluster::start(3, config, Clock::system()).await.unwrap();
+        let hosts: Vec<String> = nodes.addresses().iter().map(ToString::to_string).collect();
+        let url = format!(
+            "aerospike://{}/test/cache?timeout=200ms&cluster_guard_time=250ms&{options}",
+            hosts.join(",")
+        );
+        let cache = Cache::connect(&url).await.unwrap();
+        let load = Load::start(&cache);
+        load.hits(ENOUGH).await;
+        Course { nodes, load }
+    }
+
+    /// The nodes find out who is there, and then the records move.
+    async fn becomes_whole(&self) {
+        self.nodes.notice();
+        self.load.reads(ENOUGH).await;
+        self.nodes.migrate();
+        self.load.hits(ENOUGH).await;
+    }
+
+    /// The nodes that hear each other go on without the one that they do not: what it has grows old.
+    async fn others_go_on(&self) {
+        self.nodes.notice();
+        self.load.hits(ENOUGH).await;
+        self.load.changes(CHANGES).await;
+    }
+
+    async fn pause(&self, node: usize) {
+        self.nodes.pause(node);
+        self.load.reads(ENOUGH).await;
+        self.others_go_on().await;
+        self.nodes.resume(node);
+        self.load.reads(ENOUGH).await;
+        self.becomes_whole().await;
+    }
+
+    async fn split(&self, node: usize) {
+        self.nodes.cut(node);
+        self.load.reads(ENOUGH).await;
+        self.others_go_on().await;
+        self.nodes.mend(node);
+        self.load.reads(ENOUGH).await;
+        self.becomes_whole().await;
+    }
+
+    async fn restart(&self, node: usize) {
+        self.nodes.kill(node).await;
+        self.load.reads(ENOUGH).await;
+        self.others_go_on().await;
+        self.nodes.revive(node).await.unwrap();
+        self.load.reads(ENOUGH).await;
+        self.becomes_whole().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_hit_is_stale_through_pauses() {
+    let course = Course::start("").await;
+    for node in 0..3 {
+        course.pause(node).await;
+    }
+    assert_eq!(course.load.stop().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nor_through_splits() {
+    let course = Course::start("").await;
+    for node in 0..3 {
+        course.split(node).await;
+    }
+    assert_eq!(course.load.stop().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nor_while_one_node_after_the_other_is_restarted() {
+    let course = Course::start("").await;
+    for node in 0..3 {
+        course.restart(node).await;
+    }
+    assert_eq!(course.load.stop().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_lease_on_the_cluster_hits_are_stale() {
+    let course = Course::start("cluster_guard=off").await;
+    for node in 0..3 {
+        course.pause(node).await;
+        course.split(node).await;
+    }
+    assert!(course.load.stop().await > 0);
+}
