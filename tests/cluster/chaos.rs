@@ -1,7 +1,7 @@
 //! A load on a cluster through pauses, splits, kills and restarts. Every state is held until it has had its reads.
 
 use genfence::Cache;
-use genfence_wire::{Clock, Cluster, Config};
+use genfence_wire::{Action, Clock, Cluster, Config, Gate, Kind, Rule};
 
 use crate::load::Load;
 
@@ -15,21 +15,24 @@ struct Course {
     load: Load,
 }
 
+async fn three_nodes(options: &str) -> (Cluster, Cache) {
+    let config = Config {
+        replication_factor: 2,
+        conflict_resolution_policy: "last-update-time".into(),
+        ..Config::default()
+    };
+    let nodes = Cluster::start(3, config, Clock::system()).await.unwrap();
+    let hosts: Vec<String> = nodes.addresses().iter().map(ToString::to_string).collect();
+    let url = format!("aerospike://{}/test/cache?{options}", hosts.join(","));
+    let cache = Cache::connect(&url).await.unwrap();
+    (nodes, cache)
+}
+
 impl Course {
     /// A load on three nodes, once there are hits.
     async fn start(options: &str) -> Self {
-        let config = Config {
-            replication_factor: 2,
-            conflict_resolution_policy: "last-update-time".into(),
-            ..Config::default()
-        };
-        let nodes = Cluster::start(3, config, Clock::system()).await.unwrap();
-        let hosts: Vec<String> = nodes.addresses().iter().map(ToString::to_string).collect();
-        let url = format!(
-            "aerospike://{}/test/cache?timeout=200ms&cluster_guard_time=250ms&{options}",
-            hosts.join(",")
-        );
-        let cache = Cache::connect(&url).await.unwrap();
+        let options = format!("timeout=200ms&cluster_guard_time=250ms&{options}");
+        let (nodes, cache) = three_nodes(&options).await;
         let load = Load::start(&cache);
         load.hits(ENOUGH).await;
         Course { nodes, load }
@@ -113,4 +116,42 @@ async fn without_a_lease_on_the_cluster_hits_are_stale() {
         course.split(node).await;
     }
     assert!(course.load.stop().await > 0);
+}
+
+#[tokio::test]
+async fn a_slow_node_holds_up_its_own_keys_only() {
+    // Each node takes one message at a time, and what comes meanwhile waits for it.
+    let (nodes, cache) = three_nodes("timeout=20s&merge_messages=1").await;
+    let digest = |key: &str| {
+        let key = aerospike::Value::Blob(key.into());
+        aerospike::Key::new("test", "cache", key).unwrap().digest()
+    };
+    let keys: Vec<String> = (0..60).map(|key| format!("key {key}")).collect();
+    let load = async || Ok::<_, std::convert::Infallible>("v");
+    for key in &keys {
+        cache.get_or_fill(key, load).await.unwrap();
+    }
+    let (slow, well): (Vec<_>, Vec<_>) =
+        keys.iter().partition(|key| nodes.master(&digest(key), 0) == 0);
+    let gate = Gate::new();
+    for kind in [Kind::Read, Kind::Batch] {
+        let held = Rule::new(Action::HoldBefore(gate.clone())).on(kind).always();
+        nodes.node(0).faults().add(held);
+    }
+    let waiting: Vec<_> = slow
+        .into_iter()
+        .map(|key| {
+            let (cache, key) = (cache.clone(), key.clone());
+            tokio::spawn(async move { cache.get(key).await })
+        })
+        .collect();
+    gate.reached(1).await;
+    for key in well {
+        assert!(cache.get(key).await.unwrap().is_some());
+    }
+    assert!(!waiting.is_empty() && waiting.iter().all(|read| !read.is_finished()));
+    gate.open();
+    for read in waiting {
+        assert!(read.await.unwrap().unwrap().is_some());
+    }
 }

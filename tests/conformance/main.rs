@@ -31,7 +31,14 @@ async fn the_embedded_store_conforms() {
 #[cfg(feature = "aerospike")]
 #[tokio::test]
 async fn the_aerospike_store_conforms_on_the_wire() {
-    conforms("the wire test server", &target::Wire::start().await).await;
+    conforms("the wire test server", &target::Wire::start(1, |settings| settings).await).await;
+}
+
+#[cfg(feature = "aerospike")]
+#[tokio::test]
+async fn it_does_on_several_nodes() {
+    let nodes = target::Wire::start(3, |settings| settings).await;
+    conforms("three nodes of the wire test server", &nodes).await;
 }
 
 /// One message at a time.
@@ -43,7 +50,7 @@ fn one(settings: genfence::store::AerospikeSettings) -> genfence::store::Aerospi
 #[cfg(feature = "aerospike")]
 #[tokio::test]
 async fn commands_that_travel_together_conform_on_the_wire() {
-    let rows = target::Rows(target::Wire::start_with(one).await);
+    let rows = target::Rows(target::Wire::start(1, one).await);
     conforms("rows on the wire test server", &rows).await;
     rows.went_together();
 }

@@ -357,12 +357,12 @@ mod elsewhere {
 
     #[tokio::test]
     async fn the_aerospike_store_answers_as_the_pure_transitions_do_on_the_wire() {
-        sequences(&Wire::start().await, 1000).await;
+        sequences(&Wire::start(1, |settings| settings).await, 1000).await;
     }
 
     #[tokio::test]
     async fn rows_of_a_batch_answer_as_the_pure_transitions_do() {
-        let rows = target::Rows(Wire::start_with(crate::one).await);
+        let rows = target::Rows(Wire::start(1, crate::one).await);
         sequences(&rows, 300).await;
         rows.went_together();
     }

@@ -53,30 +53,29 @@ impl Target for Embedded {
     }
 }
 
-/// The wire test server, on a clock that is moved by hand.
+/// Nodes of the wire test server, on a clock that is moved by hand.
 #[cfg(feature = "aerospike")]
 pub struct Wire {
     store: genfence::store::AerospikeStore,
-    server: genfence_wire::Server,
+    clock: genfence_wire::Clock,
+    _nodes: genfence_wire::Cluster,
 }
 
 #[cfg(feature = "aerospike")]
 impl Wire {
-    pub async fn start() -> Self {
-        Self::start_with(|settings| settings).await
-    }
-
-    pub async fn start_with(
+    pub async fn start(
+        nodes: usize,
         set: impl FnOnce(genfence::store::AerospikeSettings) -> genfence::store::AerospikeSettings,
     ) -> Self {
         let clock = genfence_wire::Clock::manual();
-        let config = genfence_wire::Config::default();
-        let server = genfence_wire::Server::start_with(config, clock, 0).await.unwrap();
-        let address = server.address();
-        let settings = genfence::store::AerospikeSettings::new("test", "cache")
-            .host(address.ip().to_string(), address.port());
+        let config = genfence_wire::Config { replication_factor: 2, ..Default::default() };
+        let nodes = genfence_wire::Cluster::start(nodes, config, clock.clone()).await.unwrap();
+        let mut settings = genfence::store::AerospikeSettings::new("test", "cache");
+        for address in nodes.addresses() {
+            settings = settings.host(address.ip().to_string(), address.port());
+        }
         let store = genfence::store::AerospikeStore::connect(&set(settings)).await.unwrap();
-        Wire { store, server }
+        Wire { store, clock, _nodes: nodes }
     }
 }
 
@@ -87,7 +86,7 @@ impl Target for Wire {
     }
 
     async fn pass(&self, span: Duration) {
-        self.server.clock().advance(span);
+        self.clock.advance(span);
     }
 }
 
