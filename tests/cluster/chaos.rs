@@ -1,7 +1,9 @@
 //! A load on a cluster through pauses, splits, kills and restarts. Every state is held until it has had its reads.
 
+use std::time::Duration;
+
 use genfence::Cache;
-use genfence_wire::{Action, Clock, Cluster, Config, Gate, Kind, Rule};
+use genfence_wire::{Action, Clock, Cluster, Config, Digest, Gate, Kind, Rule};
 
 use crate::load::Load;
 
@@ -15,9 +17,9 @@ struct Course {
     load: Load,
 }
 
-async fn three_nodes(options: &str) -> (Cluster, Cache) {
+async fn three_nodes(copies: u32, options: &str) -> (Cluster, Cache) {
     let config = Config {
-        replication_factor: 2,
+        replication_factor: copies,
         conflict_resolution_policy: "last-update-time".into(),
         ..Config::default()
     };
@@ -32,7 +34,7 @@ impl Course {
     /// A load on three nodes, once there are hits.
     async fn start(options: &str) -> Self {
         let options = format!("timeout=200ms&cluster_guard_time=250ms&{options}");
-        let (nodes, cache) = three_nodes(&options).await;
+        let (nodes, cache) = three_nodes(2, &options).await;
         let load = Load::start(&cache);
         load.hits(ENOUGH).await;
         Course { nodes, load }
@@ -118,14 +120,30 @@ async fn without_a_lease_on_the_cluster_hits_are_stale() {
     assert!(course.load.stop().await > 0);
 }
 
+fn digest(key: &str) -> Digest {
+    let key = aerospike::Value::Blob(key.into());
+    aerospike::Key::new("test", "cache", key).unwrap().digest()
+}
+
+#[tokio::test]
+async fn a_silent_node_is_waited_for_once() {
+    // A question waits for its answer for a second.
+    let (nodes, cache) = three_nodes(1, "cluster_guard_time=2s").await;
+    nodes.pause(0);
+    let others = (0..).map(|key| format!("key {key}"));
+    let others = others.filter(|key| nodes.master(&digest(key), 0) != 0);
+    let reserved = async {
+        for key in others.take(100) {
+            cache.reserve(key).await.unwrap().abort().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), reserved).await.expect("no claim waits for it");
+}
+
 #[tokio::test]
 async fn a_slow_node_holds_up_its_own_keys_only() {
     // Each node takes one message at a time, and what comes meanwhile waits for it.
-    let (nodes, cache) = three_nodes("timeout=20s&merge_messages=1").await;
-    let digest = |key: &str| {
-        let key = aerospike::Value::Blob(key.into());
-        aerospike::Key::new("test", "cache", key).unwrap().digest()
-    };
+    let (nodes, cache) = three_nodes(2, "timeout=20s&merge_messages=1").await;
     let keys: Vec<String> = (0..60).map(|key| format!("key {key}")).collect();
     let load = async || Ok::<_, std::convert::Infallible>("v");
     for key in &keys {

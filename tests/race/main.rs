@@ -3,6 +3,8 @@
 #[cfg(all(unix, feature = "aerospike"))]
 mod bench;
 #[cfg(all(unix, feature = "aerospike"))]
+mod chaos;
+#[cfg(all(unix, feature = "aerospike"))]
 mod postgres;
 #[cfg(all(unix, feature = "aerospike"))]
 mod real;

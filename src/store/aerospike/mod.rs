@@ -1,5 +1,6 @@
 //! The store on Aerospike: each protocol command as one atomic command of the server.
 
+mod away;
 mod bins;
 mod canary;
 mod checks;

@@ -2,18 +2,22 @@
 //!
 //! All are asked at once, four times in the time that a lease on the cluster lasts, and whenever somebody asks for it: a
 //! writer whose reserve was granted, or a command whose connection failed. A node that refuses connections is no node,
-//! and its word is not waited for; one that is silent may be back at any moment, with what it had.
+//! and its word is not waited for; one that is silent may be back at any moment, with what it had (`away.rs`).
 
+use std::future::ready;
 use std::io::ErrorKind;
+use std::pin::pin;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use aerospike::{AdminPolicy, Node};
 use futures_util::future::{Either, join_all, select};
+use parking_lot::Mutex;
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
 use super::Connected;
+use super::away::Away;
 use super::checks::{LAST_UPDATE, Pairs};
 use super::connect::millis;
 use super::merge::Heard;
@@ -24,17 +28,34 @@ use crate::store::guard::{Round, Told};
 /// Between two rounds at least, however many ask.
 const PAUSE: Duration = Duration::from_millis(1);
 /// How soon nodes that do not agree are asked again, when connecting.
-const AGAIN: Duration = Duration::from_millis(50);
+pub(super) const AGAIN: Duration = Duration::from_millis(50);
 /// So long the answer is awaited before it is tried whether the node takes connections.
 const DOUBT: Duration = Duration::from_millis(20);
+
+/// What was heard of a node in one round.
+pub(super) struct Said {
+    pub told: Told,
+    /// What its partitions are called.
+    generation: Option<String>,
+    /// Silent to this question alone, as where it is this process that is too busy to hear the answer: to commands it
+    /// answered all the while.
+    pub busy: bool,
+}
+
+impl From<Told> for Said {
+    fn from(told: Told) -> Self {
+        Said { told, generation: None, busy: false }
+    }
+}
 
 impl Connected {
     /// Watches the cluster for as long as it is connected to.
     pub(super) async fn watch(on: Weak<Connected>) {
         let Some(guard) = on.upgrade().map(|on| Arc::clone(&on.guard)) else { return };
         let looking = Arc::new(tokio::sync::Mutex::new(()));
+        let mut away = Away::from(Weak::clone(&on));
         while let Some(connected) = on.upgrade() {
-            let heard = connected.look_who_is_there().await;
+            let heard = connected.look_who_is_there(&mut away).await;
             // Connecting to a node that is new takes its time, and the lease on the cluster must not wait for it.
             if let Ok(looking) = Arc::clone(&looking).try_lock_owned() {
                 tokio::spawn(async move {
@@ -56,7 +77,7 @@ impl Connected {
         }
         let agreed = async {
             loop {
-                let heard = self.look_who_is_there().await;
+                let heard = self.look_who_is_there(&mut Away::default()).await;
                 self.nodes.look(self, &heard).await;
                 if self.guard.holds(self.guard.standing()) {
                     return;
@@ -97,21 +118,20 @@ impl Connected {
     }
 
     /// One round.
-    async fn look_who_is_there(&self) -> Vec<Heard> {
+    async fn look_who_is_there(&self, away: &mut Away) -> Vec<Heard> {
         let nodes = self.client.nodes();
-        let answers: Vec<u64> = nodes.iter().map(|node| self.nodes.answers(node)).collect();
         let (number, sent) = self.guard.begin();
-        let asked = join_all(nodes.iter().map(|node| self.told_by(node))).await;
-        let (told, generations): (Vec<_>, Vec<_>) = asked.into_iter().unzip();
-        // Silent to this question alone, as where it is this process that is too busy to hear the answer: what goes
-        // there counts, and so its word is needed.
-        let is_busy = |((node, told), answers): ((&Arc<Node>, &Told), u64)| {
-            matches!(told, Told::Nothing(_)) && self.nodes.answers(node) > answers
-        };
-        let busy: Vec<bool> = nodes.iter().zip(&told).zip(answers).map(is_busy).collect();
-        let all = self.policy.is_none() || busy.contains(&true);
+        let asked = nodes.iter().map(|node| match away.of(node) {
+            Some(said) => Either::Left(ready(said)),
+            None => Either::Right(self.told_by(node)),
+        });
+        let asked = join_all(asked).await;
+        away.note(&nodes, &asked);
+        // What goes to a node that is only busy counts, and so its word is needed.
+        let all = self.policy.is_none() || asked.iter().any(|said| said.busy);
         let named = nodes.iter().map(|node| node.address().to_owned());
-        let round = Round { number, sent, all, told: named.zip(told).collect() };
+        let told = named.zip(asked.iter().map(|said| said.told.clone())).collect();
+        let round = Round { number, sent, all, told };
         // Without a majority there is no lease, and what removes is still sent to all that are there.
         let key = round.key();
         let judged = self.is_guarded() && self.guard.agrees(&round);
@@ -119,16 +139,11 @@ impl Connected {
             Told::Key(..) | Told::Unsettled(_) if !judged => None,
             told => Round::problem(told, key),
         };
-        let heard: Vec<_> = nodes
-            .iter()
-            .zip(&round.told)
-            .zip(generations)
-            .zip(busy)
-            .map(|(((node, (_, told)), generation), busy)| {
-                let problem = if busy { None } else { problem(told) };
-                Heard { node: Arc::clone(node), problem, generation }
-            })
-            .collect();
+        let hear = |(node, said): (&Arc<Node>, Said)| {
+            let problem = if said.busy { None } else { problem(&said.told) };
+            Heard { node: Arc::clone(node), problem, generation: said.generation }
+        };
+        let heard: Vec<_> = nodes.iter().zip(asked).map(hear).collect();
         // First who is not to be asked any more, then what the others have said.
         if self.nodes.note(&heard) {
             self.guard.break_off();
@@ -137,19 +152,19 @@ impl Connected {
         heard
     }
 
-    /// What a node says, and what its partitions are called.
-    async fn told_by(&self, node: &Node) -> (Told, Option<String>) {
+    /// What a node says within the patience that there is.
+    pub(super) async fn told_by(&self, node: &Node) -> Said {
         let within = self.guard.patience();
-        let mut why = format!("no answer within {within:?}");
+        let why = Mutex::new(format!("no answer within {within:?}"));
         let asked = async {
             loop {
                 match self.key_of_cluster(node).await {
-                    Ok(told) => return told,
-                    Err(failed) => why = failed,
+                    Ok(said) => return said,
+                    Err(failed) => *why.lock() = failed,
                 }
                 // The connection may have been one of a process that is no more: of those there may be several.
                 if is_absent(node, within).await {
-                    return (Told::Absent, None);
+                    return Said::from(Told::Absent);
                 }
                 sleep(PAUSE).await;
             }
@@ -160,16 +175,26 @@ impl Connected {
             if !is_absent(node, within).await {
                 std::future::pending::<()>().await;
             }
+            Said::from(Told::Absent)
         };
-        let told = timeout(within, select(Box::pin(asked), Box::pin(absent))).await;
-        let told = told.ok().map(|first| match first {
-            Either::Left((told, _)) => told,
-            Either::Right(_) => (Told::Absent, None),
+        let mut first = pin!(async {
+            match select(pin!(asked), pin!(absent)).await {
+                Either::Left((said, _)) | Either::Right((said, _)) => said,
+            }
         });
-        told.unwrap_or((Told::Nothing(why), None))
+        if let Ok(said) = timeout(within / 2, &mut first).await {
+            return said;
+        }
+        let answers = self.nodes.answers(node);
+        if let Ok(said) = timeout(within / 2, first).await {
+            return said;
+        }
+        let busy = self.nodes.answers(node) > answers;
+        let why = std::mem::take(&mut *why.lock());
+        Said { busy, ..Said::from(Told::Nothing(why)) }
     }
 
-    async fn key_of_cluster(&self, node: &Node) -> Result<(Told, Option<String>), String> {
+    async fn key_of_cluster(&self, node: &Node) -> Result<Said, String> {
         const STATISTICS: &str = "statistics";
         const PARTITIONS: &str = "partition-generation";
         let migrations = self.mode == ClusterGuard::Strict;
@@ -190,14 +215,14 @@ impl Connected {
         };
         let said = said.trim();
         if said.is_empty() || !said.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            return Ok((Told::Unsettled(said.to_owned()), None));
+            return Ok(Told::Unsettled(said.to_owned()).into());
         }
         let generation = told.swap_remove(PARTITIONS);
         let statistics = Pairs::parse(told.get(STATISTICS).map_or("", String::as_str), ';');
         let since = statistics.number("time_since_rebalance");
         // Whole seconds, of which the last may just have begun.
         let since = Duration::from_secs(since.unwrap_or_default().saturating_sub(1));
-        Ok((Told::Key(said.to_owned(), since), generation))
+        Ok(Said { generation, ..Told::Key(said.to_owned(), since).into() })
     }
 }
 

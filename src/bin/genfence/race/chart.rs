@@ -21,7 +21,8 @@ pub fn draw(
     let whole = SVGBackend::new(path, SIZE).into_drawing_area();
     whole.fill(&GROUND)?;
     let (header, panels) = whole.split_vertically(HEADER);
-    let Args { keys, readers, writers, seconds, .. } = args;
+    let Args { readers, writers, .. } = args;
+    let (keys, seconds) = (args.keys(), args.seconds());
     let load = format!(
         "{keys} keys, {readers} readers, {writers} writers, a crash after 2 % of the writes, \
          evictions; {seconds} s each"

@@ -35,7 +35,7 @@ pub struct Race<'r> {
 
 impl<'r> Race<'r> {
     pub fn new(args: &'r Args, source: &'r dyn Source, strategy: &'r dyn Strategy) -> Self {
-        let measure = Measure::new(args.keys as usize);
+        let measure = Measure::new(args.keys() as usize);
         Race { args, source, strategy, measure, over: AtomicBool::new(false) }
     }
 
@@ -69,13 +69,13 @@ impl<'r> Race<'r> {
 
     /// Shows how the race goes, and ends it.
     fn watch(&self, interrupted: &CancellationToken) {
-        let span = Duration::from_secs(self.args.seconds.into());
-        let bar = ProgressBar::new(u64::from(self.args.seconds) * 1000).with_style(
+        let span = Duration::from_secs(self.args.seconds().into());
+        let bar = ProgressBar::new(u64::from(self.args.seconds()) * 1000).with_style(
             ProgressStyle::with_template("{prefix:20} {bar:24} {msg}").expect("it is well-formed"),
         );
         bar.set_prefix(self.strategy.name());
         if bar.is_hidden() {
-            eprintln!("{}: {} s …", self.strategy.name(), self.args.seconds);
+            eprintln!("{}: {} s …", self.strategy.name(), self.args.seconds());
         }
         let start = Instant::now();
         while start.elapsed() < span && !interrupted.is_cancelled() && !self.over.load(Relaxed) {
@@ -103,7 +103,7 @@ impl<'r> Race<'r> {
     }
 
     fn any_key(&self) -> Key {
-        dice::pick(self.args.keys as usize)
+        dice::pick(self.args.keys() as usize)
     }
 
     fn read(

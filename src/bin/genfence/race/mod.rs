@@ -1,6 +1,8 @@
 //! **race**: the same source and the same load through several strategies, and who serves what is
 //! stale.
 
+#[cfg(feature = "aerospike")]
+mod chaos;
 mod chart;
 mod dice;
 mod load;
@@ -47,24 +49,43 @@ pub struct Args {
     /// Seed of all random choices; the interleaving of threads stays the machine's own
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// How long each strategy runs, in seconds: 1 to 3600
-    #[arg(long, default_value_t = 5, value_parser = value_parser!(u32).range(1..=3600))]
-    seconds: u32,
+    /// How long each strategy runs, in seconds: 1 to 3600 [default: 5, with --chaos 30]
+    #[arg(long, value_parser = value_parser!(u32).range(1..=3600))]
+    seconds: Option<u32>,
     /// Threads that read: 1 to 256
     #[arg(long, default_value_t = 8, value_parser = value_parser!(u32).range(1..=256))]
     readers: u32,
     /// Threads that write: 0 to 256
     #[arg(long, default_value_t = 6, value_parser = value_parser!(u32).range(0..=256))]
     writers: u32,
-    /// Keys they meet on: 1 to 100000
-    #[arg(long, default_value_t = 20, value_parser = value_parser!(u32).range(1..=100_000))]
-    keys: u32,
+    /// Keys they meet on: 1 to 100000 [default: 20, with --chaos 400]
+    #[arg(long, value_parser = value_parser!(u32).range(1..=100_000))]
+    keys: Option<u32>,
+    /// Instead: genfence alone, on a cluster whose nodes are paused, cut off and killed, second by second. With
+    /// memory:// it starts three nodes of its own and does the harm; on a cluster it watches while you do it
+    #[arg(long, conflicts_with = "source")]
+    chaos: bool,
     /// Print one JSON object per strategy instead of the table
     #[arg(long)]
     json: bool,
-    /// Draw stale hits and hit rate of each strategy into this file
+    /// Draw stale hits and hit rate of each strategy into this file, with --chaos each second
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
+}
+
+impl Args {
+    fn seconds(&self) -> u32 {
+        self.seconds.unwrap_or(if self.chaos { 30 } else { 5 })
+    }
+
+    fn keys(&self) -> u32 {
+        self.keys.unwrap_or(if self.chaos { 400 } else { 20 })
+    }
+
+    #[cfg(feature = "aerospike")]
+    fn has_own_nodes(&self) -> bool {
+        self.url == "memory://"
+    }
 }
 
 const SIMULATED: &str = "\
@@ -89,13 +110,24 @@ What the race leaves: nothing. On a cluster it touches records of its own alone,
 those of a race that was killed expire within two hours, or the URL's ttl. On PostgreSQL it creates a
 table for each strategy, genfence_race_ and a random number, and drops it.
 
-Exit codes: 0, or 1 if genfence served a stale hit, 2 if the race could not be run, 130 if it was
+With --chaos readers do not rest, writers rest 3 ms, and the source is in this process. Nodes of its own are those of the
+wire test server, which forget, fork and merge as a cluster without strong consistency does. Node 1 is paused, node 2
+cut off from the others, node 3 killed and started again empty, each for 4 s of 10; the others notice after 1.5 s. So
+it is done twice: without a lease on the cluster (cluster_guard=off), which shows the harm, and with it.
+
+Exit codes: 0, or 1 if genfence served a stale hit with a lease on the cluster, 2 if the race could not be run, 130 if it was
 ended by Ctrl-C: what was measured until then is printed, and no chart is drawn.";
 
 /// Runs the race.
 pub fn run(args: &Args) -> Result<ExitCode, Failure> {
     if let Some(path) = &args.svg {
         picture::check(path)?;
+    }
+    if args.chaos {
+        #[cfg(feature = "aerospike")]
+        return chaos::run(args);
+        #[cfg(not(feature = "aerospike"))]
+        return Err("--chaos: this program was built without the feature aerospike".into());
     }
     let runtime = runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let interrupted = interrupt::listen(&runtime);
@@ -113,7 +145,7 @@ pub fn run(args: &Args) -> Result<ExitCode, Failure> {
         if interrupted.is_cancelled() {
             break;
         }
-        let source = database.create(args.keys, runtime.handle())?;
+        let source = database.create(args.keys(), runtime.handle())?;
         let strategy = open(&place)?;
         let raced = Race::new(args, &*source, &*strategy).run(&interrupted);
         results.push(raced.map_err(|problem| format!("{}: {problem}; {course}", strategy.name()))?);

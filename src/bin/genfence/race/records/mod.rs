@@ -82,14 +82,14 @@ impl Place {
         }
         let place = Place {
             name: crate::without_login(&args.url),
-            keys: args.keys as usize,
+            keys: args.keys() as usize,
             runtime: Handle::current(),
             run: rand::random(),
             #[cfg(feature = "aerospike")]
             cluster: cache.cluster().map(|below| Cluster { cache: cache.clone(), below }),
         };
         // If the URL's options are too tight for the race's keys, that is said now.
-        cache.get(place.prefix(ours::OURS) + &args.keys.to_string()).await?;
+        cache.get(place.prefix(ours::OURS) + &args.keys().to_string()).await?;
         Ok(place)
     }
 
