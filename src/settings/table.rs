@@ -102,10 +102,11 @@ macro_rules! access_settings {
             /// What counts while nodes of the cluster come and go, where the namespace is not strongly consistent.
             aerospike cluster_guard: Choice<ClusterGuard> = "members";
             /// How long a lease on the cluster lasts: so long the nodes' word counts that they agree who is in it. They
-            /// are asked four times in that time. After a change of the cluster nothing is claimed for as long.
+            /// are asked four times in that time. After a change of the cluster nothing is claimed for as long. No
+            /// program of a set may have a longer one than the first had.
             aerospike cluster_guard_time: Span = "1s", "100ms" to "10s";
             /// How many nodes the cluster has, where that should not be learned: more than half of them must agree who
-            /// is in it. 0: as many as were ever seen.
+            /// is in it. 0: as many as any program of the set has seen.
             aerospike cluster_size: Count = "0", "0" to "256";
             /// Asks the nodes for the addresses that they are known by outside their own network (their
             /// `alternate-access-address`), as behind NAT, in Kubernetes, in a cloud.

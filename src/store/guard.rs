@@ -25,7 +25,9 @@ use super::clock::going_on;
 /// The lease on the cluster that a store's commands count under.
 pub(crate) struct Guard {
     span: Duration,
-    /// Nodes that must be known, beside those that are seen.
+    /// How long others' leases may last, in microseconds.
+    longest: AtomicU64,
+    /// How many nodes there are, if somebody has said it; else 0.
     size: usize,
     /// Which lease it is: another one after each gap, and after each change of the key.
     standing: AtomicU64,
@@ -33,8 +35,8 @@ pub(crate) struct Guard {
     until: AtomicU64,
     members: AtomicUsize,
     state: Mutex<State>,
-    /// How many rounds of questions have ended.
-    ended: watch::Sender<u64>,
+    /// The rounds of questions that have ended.
+    ended: watch::Sender<Ended>,
     begun: AtomicU64,
     asked: Notify,
 }
@@ -42,6 +44,14 @@ pub(crate) struct Guard {
 /// A lease that held at one time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Standing(u64);
+
+/// The numbers of the last rounds.
+#[derive(Clone, Copy, Debug, Default)]
+struct Ended {
+    last: u64,
+    /// The last that found a majority.
+    agreed: u64,
+}
 
 /// What the state is told in one round.
 pub(crate) struct Round {
@@ -53,6 +63,8 @@ pub(crate) struct Round {
     pub all: bool,
     /// What each node said, by its name.
     pub told: Vec<(String, Told)>,
+    /// How many nodes their cluster has, in the eyes of those that were asked for it.
+    pub size: usize,
 }
 
 /// What a node said.
@@ -71,6 +83,10 @@ pub(crate) enum Told {
 #[derive(Default)]
 struct State {
     key: Option<String>,
+    /// The key under which was agreed with others last on what all reckon with.
+    agreed: Option<String>,
+    /// The key under which nodes said how many they are.
+    counted: Option<String>,
     /// Nothing is claimed before.
     claims_from: Duration,
     largest: usize,
@@ -93,12 +109,13 @@ impl Guard {
     pub fn new(span: Duration, size: usize) -> Self {
         Guard {
             span,
+            longest: AtomicU64::new(micros(span)),
             size,
             standing: AtomicU64::new(0),
             until: AtomicU64::new(0),
             members: AtomicUsize::new(0),
             state: Mutex::default(),
-            ended: watch::Sender::new(0),
+            ended: watch::Sender::new(Ended::default()),
             begun: AtomicU64::new(0),
             asked: Notify::new(),
         }
@@ -132,14 +149,64 @@ impl Guard {
         self.until.load(Ordering::Relaxed) == 0
     }
 
+    /// How long a lease lasts.
+    pub fn span(&self) -> Duration {
+        self.span
+    }
+
+    /// How many nodes there are, as far as is known.
+    pub fn known(&self) -> usize {
+        self.state.lock().largest.max(self.size)
+    }
+
+    /// Whether somebody has said how many there are.
+    pub fn is_told_size(&self) -> bool {
+        self.size > 0
+    }
+
+    /// The key of the cluster that is known now.
+    pub fn key(&self) -> Option<String> {
+        self.state.lock().key.clone()
+    }
+
+    /// What was agreed on with all others, from when this was the `key` on: for how long one waits for their leases, and
+    /// how many nodes there were.
+    pub fn agree(&self, key: Option<String>, longest: Duration, nodes: usize) {
+        let mut state = self.state.lock();
+        state.agreed = key;
+        let longest = longest.max(self.span);
+        let before = self.longest.swap(micros(longest), Ordering::Relaxed);
+        // A wait that has begun was too short.
+        state.claims_from += longest.saturating_sub(Duration::from_micros(before));
+        if !self.is_told_size() {
+            state.largest = state.largest.max(nodes);
+            if self.members.load(Ordering::Relaxed) * 2 <= state.largest {
+                // It was the majority of those that were known. The next round says so.
+                self.until.store(0, Ordering::Release);
+                self.standing.fetch_add(1, Ordering::AcqRel);
+            }
+        }
+    }
+
+    /// Whether the cluster has changed since, so that what was agreed on may be gone. Asked again, it has not.
+    pub fn must_agree(&self) -> bool {
+        let State { agreed, key, .. } = &mut *self.state.lock();
+        let changed = agreed.is_some() && agreed != key;
+        if changed {
+            agreed.clone_from(key);
+        }
+        changed
+    }
+
     /// How long a node may take to say who is in the cluster.
     pub fn patience(&self) -> Duration {
         self.span / 2
     }
 
-    /// Whether a key of the cluster was ever known.
-    pub fn knows_key(&self) -> bool {
-        self.state.lock().key.is_some()
+    /// Whether the nodes have said how many they are since the last change, and for how long.
+    pub fn knows_cluster(&self) -> bool {
+        let state = self.state.lock();
+        state.key.is_some() && state.counted == state.key
     }
 
     /// Whether the cluster has several nodes, so that one of them may be cut off.
@@ -193,15 +260,27 @@ impl Guard {
         next
     }
 
-    /// Whether the lease holds still, and the nodes were asked since [`ask`](Guard::ask).
+    /// Whether the lease holds still, and the nodes were asked since [`ask`](Guard::ask), and agreed.
     pub async fn confirm(&self, standing: Standing, round: u64, within: Duration) -> bool {
-        self.has_ended(round, within).await && self.holds(standing)
+        let mut ended = self.ended.subscribe();
+        let agreed = async {
+            while self.holds(standing) {
+                if ended.borrow_and_update().agreed >= round {
+                    return true;
+                }
+                if ended.changed().await.is_err() {
+                    break;
+                }
+            }
+            false
+        };
+        timeout(within, agreed).await.unwrap_or(false) && self.holds(standing)
     }
 
     /// Whether a round ends within that time.
     async fn has_ended(&self, round: u64, within: Duration) -> bool {
         let mut ended = self.ended.subscribe();
-        let heard = timeout(within, ended.wait_for(|ended| *ended >= round)).await;
+        let heard = timeout(within, ended.wait_for(|ended| ended.last >= round)).await;
         heard.is_ok_and(|heard| heard.is_ok())
     }
 
@@ -219,14 +298,19 @@ impl Guard {
 
     /// Whether a round finds a majority.
     pub fn agrees(&self, round: &Round) -> bool {
-        let known = self.state.lock().largest.max(self.size);
-        round.agreed(known).is_ok()
+        let state = self.state.lock();
+        round.agreed(state.largest.max(self.size), state.key.as_deref()).is_ok()
     }
 
     /// What became of a round.
     pub fn hear(&self, round: &Round) {
-        self.judge(round, going_on());
-        self.ended.send_modify(|ended| *ended = round.number.max(*ended));
+        let agreed = self.judge(round, going_on());
+        self.ended.send_modify(|ended| {
+            ended.last = round.number.max(ended.last);
+            if agreed {
+                ended.agreed = round.number.max(ended.agreed);
+            }
+        });
     }
 
     /// Why there is no lease.
@@ -255,10 +339,11 @@ impl Guard {
         self.standing.fetch_add(1, Ordering::AcqRel);
     }
 
-    fn judge(&self, round: &Round, now: Duration) {
+    /// Whether it found a majority.
+    fn judge(&self, round: &Round, now: Duration) -> bool {
         let mut state = self.state.lock();
         let held = Duration::from_micros(self.until.load(Ordering::Relaxed)) > now;
-        let agreed = match round.agreed(state.largest.max(self.size)) {
+        let agreed = match round.agreed(state.largest.max(self.size), state.key.as_deref()) {
             Ok(agreed) => agreed,
             Err(Disagreed { problem, said }) => {
                 // Silence may be over before the lease is; a node that says otherwise ends it.
@@ -266,12 +351,16 @@ impl Guard {
                     self.until.store(0, Ordering::Release);
                 }
                 state.lose(problem, now, held && !said);
-                return;
+                return false;
             }
         };
         let Agreed { key, since, members } = agreed;
         self.members.store(members, Ordering::Relaxed);
-        state.largest = state.largest.max(members);
+        // Of those that nobody here has heard of, too.
+        state.largest = state.largest.max(members).max(round.size);
+        if round.size > 0 {
+            state.counted = Some(key.clone());
+        }
         let changed = state.key.as_ref() != Some(&key);
         if changed || !held {
             self.until.store(0, Ordering::Release);
@@ -280,11 +369,13 @@ impl Guard {
         if changed {
             // Others may hold leases under the key before, if that was a short time ago.
             let since = if state.key.is_none() { now.saturating_sub(since) } else { now };
-            state.claims_from = since + self.span;
+            let longest = Duration::from_micros(self.longest.load(Ordering::Relaxed));
+            state.claims_from = since + longest;
             state.key = Some(key);
         }
         state.regain(now);
         self.until.store(micros(round.sent + self.span), Ordering::Release);
+        true
     }
 }
 
@@ -327,10 +418,14 @@ impl Round {
         }
     }
 
-    fn agreed(&self, known: usize) -> Result<Agreed, Disagreed> {
+    /// `before`: the key of the lease that there is.
+    fn agreed(&self, known: usize, before: Option<&str>) -> Result<Agreed, Disagreed> {
+        let known = known.max(self.size);
         let key = self.key();
         let (mut members, mut since) = (0, Duration::MAX);
         let (mut problems, mut said, mut missing) = (Vec::new(), false, false);
+        let is_news = |(_, told): &(String, Told)| matches!(told, Told::Key(key, _) if Some(key.as_str()) != before);
+        said |= self.told.iter().any(is_news);
         for (node, told) in &self.told {
             match (Round::problem(told, key), told) {
                 (None, Told::Key(_, stable)) => {
@@ -401,6 +496,7 @@ mod tests {
             number: 0,
             sent: going_on(),
             all: false,
+            size: 0,
             told: names.into_iter().zip(told.iter().cloned()).collect(),
         }
     }
@@ -450,6 +546,32 @@ mod tests {
     }
 
     #[test]
+    fn another_key_ends_the_lease_also_where_nobody_else_says_anything() {
+        let guard = guard(0);
+        guard.hear(&round(&[key("1"), key("1"), key("1")]));
+        let first = guard.standing();
+        let silent = || Told::Nothing("no answer".into());
+        guard.hear(&round(&[silent(), silent(), key("1")]));
+        assert!(guard.holds(first), "it is as before");
+        guard.hear(&round(&[silent(), silent(), key("2")]));
+        assert!(!guard.holds(first));
+    }
+
+    #[test]
+    fn nodes_count_that_only_other_nodes_know() {
+        let guard = guard(0);
+        guard.hear(&round(&[key("1")]));
+        assert!(guard.holds(guard.standing()) && !guard.knows_cluster());
+        guard.hear(&Round { size: 3, ..round(&[key("1")]) });
+        guard.hear(&Round { size: 3, ..round(&[key("2")]) });
+        assert!(!guard.holds(guard.standing()), "one of three");
+        guard.hear(&Round { size: 3, ..round(&[key("2"), key("2")]) });
+        assert!(guard.holds(guard.standing()) && guard.knows_cluster());
+        guard.hear(&round(&[key("3"), key("3")]));
+        assert!(!guard.knows_cluster(), "it is another");
+    }
+
+    #[test]
     fn where_nobody_knows_the_way_of_commands_all_must_agree_that_are_there() {
         let guard = guard(0);
         let hear = |told: &[Told]| guard.hear(&Round { all: true, ..round(told) });
@@ -482,6 +604,32 @@ mod tests {
     }
 
     #[test]
+    fn others_may_have_longer_leases_and_have_seen_more_nodes() {
+        let guard = guard(0);
+        guard.hear(&round(&[Told::Key("1".into(), 2 * SPAN)]));
+        assert!(!guard.must_agree(), "nothing was agreed on yet");
+        guard.agree(guard.key(), 4 * SPAN, 3);
+        assert!(!guard.must_agree());
+        guard.hear(&round(&[key("2"), key("2")]));
+        assert!(guard.must_agree() && !guard.must_agree(), "once for each key");
+        let wait = guard.state.lock().claims_from.saturating_sub(going_on());
+        assert!(wait > 3 * SPAN, "{wait:?}");
+        guard.hear(&round(&[key("3")]));
+        assert!(!guard.holds(guard.standing()), "one of three");
+        let new = Guard::new(SPAN, 0);
+        new.hear(&round(&[key("1")]));
+        let from = new.state.lock().claims_from;
+        new.agree(new.key(), 4 * SPAN, 3);
+        assert_eq!(new.state.lock().claims_from, from + 3 * SPAN, "also the wait that has begun");
+        assert!(!new.holds(new.standing()), "one of three, as it now knows");
+        let told = Guard::new(SPAN, 1);
+        told.hear(&round(&[key("1")]));
+        told.agree(told.key(), SPAN, 3);
+        told.hear(&round(&[key("1")]));
+        assert!(told.holds(told.standing()), "somebody said that there is one");
+    }
+
+    #[test]
     fn it_counts_from_before_the_question() {
         let guard = guard(0);
         let mut late = round(&[key("1")]);
@@ -502,6 +650,11 @@ mod tests {
         assert!(!guard.confirm(standing, asked, Duration::ZERO).await);
         guard.hear(&Round { number: under_way, ..round(&[key("1")]) });
         assert!(guard.confirm(standing, asked, Duration::ZERO).await);
+        let asked = guard.ask();
+        let number = guard.begin().0;
+        guard.hear(&Round { number, ..round(&[Told::Nothing("no answer".into())]) });
+        let confirmed = guard.confirm(standing, asked, Duration::ZERO).await;
+        assert!(!confirmed && guard.holds(standing), "it ended, and found nothing");
         let asked = guard.ask();
         let number = guard.begin().0;
         guard.hear(&Round { number, ..round(&[key("2")]) });

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use genfence::Cache;
-use genfence_wire::{Action, Clock, Cluster, Config, Digest, Gate, Kind, Rule};
+use genfence_wire::{Action, Cluster, Gate, Kind, Rule};
 
 use crate::load::Load;
+use crate::nodes::{self, digest};
 
 /// Reads in a state that may do harm.
 const ENOUGH: u64 = 300;
@@ -18,15 +19,8 @@ struct Course {
 }
 
 async fn three_nodes(copies: u32, options: &str) -> (Cluster, Cache) {
-    let config = Config {
-        replication_factor: copies,
-        conflict_resolution_policy: "last-update-time".into(),
-        ..Config::default()
-    };
-    let nodes = Cluster::start(3, config, Clock::system()).await.unwrap();
-    let hosts: Vec<String> = nodes.addresses().iter().map(ToString::to_string).collect();
-    let url = format!("aerospike://{}/test/cache?{options}", hosts.join(","));
-    let cache = Cache::connect(&url).await.unwrap();
+    let nodes = nodes::three(copies).await;
+    let cache = Cache::connect(&nodes::url(&nodes, 0..3, options)).await.unwrap();
     (nodes, cache)
 }
 
@@ -120,11 +114,6 @@ async fn without_a_lease_on_the_cluster_hits_are_stale() {
     assert!(course.load.stop().await > 0);
 }
 
-fn digest(key: &str) -> Digest {
-    let key = aerospike::Value::Blob(key.into());
-    aerospike::Key::new("test", "cache", key).unwrap().digest()
-}
-
 #[tokio::test]
 async fn a_silent_node_is_waited_for_once() {
     // A question waits for its answer for a second.
@@ -138,6 +127,42 @@ async fn a_silent_node_is_waited_for_once() {
         }
     };
     tokio::time::timeout(Duration::from_secs(60), reserved).await.expect("no claim waits for it");
+}
+
+#[tokio::test]
+async fn who_starts_on_a_part_of_the_cluster_knows_that_it_is_one() {
+    let (nodes, _cache) = three_nodes(2, "").await;
+    nodes.cut(2);
+    nodes.notice();
+    let url = |options| nodes::url(&nodes, 2..3, options);
+    let told = Cache::connect(&url("connect_timeout=2s")).await.unwrap_err().to_string();
+    assert!(told.contains("1 of 3 nodes agree, which is no majority"), "{told}");
+    Cache::connect(&url("cluster_size=1")).await.expect("somebody says that it is all of it");
+}
+
+#[tokio::test]
+async fn what_a_lone_node_grants_while_the_others_are_silent_does_not_count() {
+    let options = "cluster_guard_time=4s&unreachable_read=error&timeout=200ms&attempts=1";
+    let (nodes, cache) = three_nodes(1, options).await;
+    let at = |node| {
+        let mut keys = (0..1000).map(|key| format!("key {key}"));
+        keys.find(|key| nodes.master(&digest(key), 0) == node).unwrap()
+    };
+    let (there, here) = (at(0), at(2));
+    // The others are silent, and known to be, while the lease lasts; then the one that is left is a cluster of its own.
+    nodes.pause(0);
+    nodes.pause(1);
+    let gone = async {
+        loop {
+            let error = cache.get(&there).await.unwrap_err().to_string();
+            if error.contains("does not answer") {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), gone).await.expect("it is found out");
+    nodes.notice();
+    assert!(cache.reserve(&here).await.is_err(), "it knows one of three nodes");
 }
 
 #[tokio::test]

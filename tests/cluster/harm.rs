@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use aerospike::{AdminPolicy, Client, ClientPolicy, Key};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use genfence_wire::{Clock, Config};
+
+use crate::nodes;
 
 /// Long enough for whatever a cluster does by itself.
 const BOUND: Duration = Duration::from_secs(120);
@@ -39,8 +40,7 @@ impl Wins {
 impl Cluster {
     /// Three nodes with two copies, of the wire test server.
     pub async fn wire() -> Self {
-        let config = Config { replication_factor: 2, ..Config::default() };
-        Cluster::Wire(genfence_wire::Cluster::start(3, config, Clock::system()).await.unwrap())
+        Cluster::Wire(nodes::three(2).await)
     }
 
     /// The one that `AEROSPIKE_HOSTS` names, a host for each node, if `AEROSPIKE_HARM` names a program that harms it.

@@ -5,6 +5,7 @@
 mod chaos;
 mod harm;
 mod load;
+mod nodes;
 mod rules;
 mod server;
 

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use genfence::store::{Rule, undo};
 use genfence::{Cache, Lookup, Reservation, SourceResult, UpdateOutcome};
-use genfence_wire::{Action, Clock, Cluster, Config, Digest, Gate, Kind, Rule as Fault, Then};
+use genfence_wire::{Action, Cluster, Gate, Kind, Rule as Fault, Then};
+
+use crate::nodes::{self, digest};
 
 const KEY: &str = "k";
 const BOUND: Duration = Duration::from_secs(30);
@@ -20,33 +22,22 @@ struct Scene {
     node: usize,
 }
 
-fn digest() -> Digest {
-    let key = aerospike::Value::Blob(KEY.into());
-    aerospike::Key::new("test", "cache", key).unwrap().digest()
-}
-
 async fn within<T>(wait: impl Future<Output = T>) -> T {
     tokio::time::timeout(BOUND, wait).await.expect("it ends within its bound")
 }
 
 async fn connect(nodes: &Cluster, known: impl Iterator<Item = usize>) -> Cache {
-    let hosts: Vec<String> = known.map(|node| nodes.addresses()[node].to_string()).collect();
     let options = "cluster_guard_time=1s&timeout=300ms&attempts=1";
-    Cache::connect(&format!("aerospike://{}/test/cache?{options}", hosts.join(","))).await.unwrap()
+    Cache::connect(&nodes::url(nodes, known, options)).await.unwrap()
 }
 
 impl Scene {
     /// Rules are taken out of what this thread does.
     async fn without(rule: Option<Rule>) -> Self {
         undo(rule);
-        let config = Config {
-            replication_factor: 2,
-            conflict_resolution_policy: "last-update-time".into(),
-            ..Config::default()
-        };
-        let nodes = Cluster::start(3, config, Clock::system()).await.unwrap();
+        let nodes = nodes::three(2).await;
         let cache = connect(&nodes, 0..3).await;
-        let node = nodes.master(&digest(), 0);
+        let node = nodes.master(&digest(KEY), 0);
         Scene { nodes, cache, node }
     }
 

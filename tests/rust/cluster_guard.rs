@@ -195,6 +195,34 @@ async fn a_cluster_that_does_not_agree_is_not_connected_to() {
 }
 
 #[tokio::test]
+async fn a_lease_that_lasts_longer_than_others_wait_for_it_is_refused() {
+    let server = Server::start().await.unwrap();
+    let connect = async |guard: &str| Cache::connect(&url(&server, guard)).await;
+    connect("cluster_guard_time=1s").await.unwrap();
+    let told = connect("cluster_guard_time=1001ms").await.unwrap_err().to_string();
+    assert!(told.contains("cluster_guard_time must be at most 1s"), "{told}");
+    for fits in ["cluster_guard_time=100ms", "cluster_guard_time=10s&cluster_guard=off"] {
+        connect(fits).await.unwrap();
+    }
+    connect("cluster_guard_time=1s").await.expect("a shorter one changes nothing");
+}
+
+#[tokio::test]
+async fn what_all_reckon_with_is_written_again_after_the_cluster_has_changed() {
+    let (server, cache) = stored("cluster_guard_time=100ms").await;
+    let written = server.evict_all();
+    says(&server, "1");
+    within(async {
+        // Without the value.
+        while server.records().len() < written - 1 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    })
+    .await;
+    drop(cache);
+}
+
+#[tokio::test]
 async fn one_of_three_is_no_majority() {
     let server = Server::start().await.unwrap();
     let options = "connect_timeout=300ms&cluster_size=3";

@@ -47,6 +47,7 @@ async fn a_fit_server_passes_every_check_with_exit_code_0() {
         "default-ttl",
         "max-record-size",
         "strong-consistency",
+        "contract",
         "conflict-resolution-policy",
         "replication-factor",
         "clock-skew",
@@ -58,7 +59,7 @@ async fn a_fit_server_passes_every_check_with_exit_code_0() {
         let line = said.lines().find(|line| line.contains(check));
         assert!(line.is_some_and(|line| line.starts_with("ok ")), "{check}: {said}");
     }
-    assert!(server.records().is_empty(), "the canary was left behind");
+    assert!(server.records().is_empty(), "it left something behind");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -7,6 +7,8 @@ use genfence::store::{AerospikeSettings, AerospikeStore, Change, Read, Store, St
 use genfence::{Bypass, Cache, Error, Lookup, SetOutcome};
 use genfence_wire::{Action, Code, Kind, Rule, Server, Then};
 
+use crate::support::kept;
+
 async fn store(server: &Server) -> AerospikeStore {
     let address = server.address();
     let settings = AerospikeSettings::new("test", "cache")
@@ -231,7 +233,7 @@ async fn a_set_of_a_newer_format_is_refused_when_connecting() {
     set_to(2).await;
     let error = Cache::connect(&url).await.unwrap_err().to_string();
     assert!(error.contains("the set has format 2"), "{error}");
-    assert_eq!(server.records().len(), 1, "connecting leaves nothing behind");
+    assert_eq!(kept(&server), 1, "connecting leaves nothing behind");
 }
 
 /// A record that somebody else has put into the set costs its own key, and no other of the same call.

@@ -280,15 +280,16 @@ public abstract partial class GenfenceSettings
 
     /// <summary>
     /// How long a lease on the cluster lasts: so long the nodes' word counts that they agree who is in it. They are
-    /// asked four times in that time. After a change of the cluster nothing is claimed for as long. For
-    /// <c>aerospike://</c> alone. Bounds: <c>100ms</c> to <c>10s</c>. Default: <c>1s</c>.
+    /// asked four times in that time. After a change of the cluster nothing is claimed for as long. No program of a
+    /// set may have a longer one than the first had. For <c>aerospike://</c> alone. Bounds: <c>100ms</c> to
+    /// <c>10s</c>. Default: <c>1s</c>.
     /// </summary>
     public TimeSpan? ClusterGuardTime { get; set; }
 
     /// <summary>
     /// How many nodes the cluster has, where that should not be learned: more than half of them must agree who is in
-    /// it. 0: as many as were ever seen. For <c>aerospike://</c> alone. Bounds: <c>0</c> to <c>256</c>. Default:
-    /// <c>0</c>.
+    /// it. 0: as many as any program of the set has seen. For <c>aerospike://</c> alone. Bounds: <c>0</c> to
+    /// <c>256</c>. Default: <c>0</c>.
     /// </summary>
     public int? ClusterSize { get; set; }
 

@@ -1,7 +1,6 @@
 //! Nodes that were silent when they were asked. Until one of them says something again, no round waits for it: a claim is
 //! confirmed by a round, and would be as slow as they are.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
 use aerospike::Node;
@@ -15,10 +14,11 @@ use crate::store::guard::Told;
 #[derive(Default)]
 pub(super) struct Away {
     on: Weak<Connected>,
-    silent: HashMap<String, Silent>,
+    silent: Vec<Silent>,
 }
 
 struct Silent {
+    node: Arc<Node>,
     why: String,
     /// Ends when something is heard.
     waits: JoinHandle<()>,
@@ -26,14 +26,13 @@ struct Silent {
 
 impl Away {
     pub fn from(on: Weak<Connected>) -> Self {
-        Away { on, silent: HashMap::new() }
+        Away { on, ..Away::default() }
     }
 
     /// What is said of a node that need not be waited for.
-    pub fn of(&mut self, node: &Node) -> Option<Said> {
-        let silent = self.silent.get(node.address())?;
+    pub fn of(&self, node: &Arc<Node>) -> Option<Said> {
+        let silent = self.silent.iter().find(|silent| Arc::ptr_eq(&silent.node, node))?;
         if silent.waits.is_finished() {
-            self.silent.remove(node.address());
             return None;
         }
         Some(Said::from(Told::Nothing(silent.why.clone())))
@@ -41,21 +40,21 @@ impl Away {
 
     /// Remembers which of the nodes that were asked are silent.
     pub fn note(&mut self, nodes: &[Arc<Node>], said: &[Said]) {
-        self.silent.retain(|address, _| nodes.iter().any(|node| node.address() == address));
+        let is_there = |silent: &Silent| nodes.iter().any(|node| Arc::ptr_eq(&silent.node, node));
+        self.silent.retain(|silent| !silent.waits.is_finished() && is_there(silent));
         for (node, said) in nodes.iter().zip(said) {
             let Told::Nothing(why) = &said.told else { continue };
-            if !said.busy && !self.silent.contains_key(node.address()) {
+            if !said.busy && self.of(node).is_none() {
                 let waits = tokio::spawn(until_heard(Weak::clone(&self.on), Arc::clone(node)));
-                let silent = Silent { why: why.clone(), waits };
-                self.silent.insert(node.address().to_owned(), silent);
+                self.silent.push(Silent { node: Arc::clone(node), why: why.clone(), waits });
             }
         }
     }
 }
 
-impl Drop for Away {
+impl Drop for Silent {
     fn drop(&mut self) {
-        self.silent.values().for_each(|silent| silent.waits.abort());
+        self.waits.abort();
     }
 }
 

@@ -103,8 +103,12 @@ impl Reader {
     }
 
     pub fn time(&self, bin: &'static str) -> Result<Option<Time>, StoreError> {
-        let nanos = self.int(bin)?.map(u64::try_from).transpose().map_err(|_| foreign(bin))?;
-        Ok(nanos.map(Time::from_nanos))
+        Ok(self.count(bin)?.map(Time::from_nanos))
+    }
+
+    /// A number that is not below zero.
+    pub fn count(&self, bin: &'static str) -> Result<Option<u64>, StoreError> {
+        self.int(bin)?.map(u64::try_from).transpose().map_err(|_| foreign(bin))
     }
 
     /// What a claim was granted: the record as it left it.

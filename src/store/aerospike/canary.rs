@@ -79,7 +79,7 @@ impl Connected {
     }
 }
 
-fn answered(error: aerospike::Error) -> StoreError {
+pub(super) fn answered(error: aerospike::Error) -> StoreError {
     match codes::failure(error, true) {
         NotDone::Error(error) => error,
         NotDone::Refused(refusal) => unfit(&format!("a plain write was refused: {refusal}")),

@@ -277,6 +277,9 @@ impl Connected {
             self.test_clock().await
         };
         timeout(self.patience, tests).await.unwrap_or_else(silent)?;
+        self.test_agreement().await?;
+        timeout(self.patience, self.agree()).await.unwrap_or_else(silent)?;
+        // Of as many as others have seen, too.
         self.test_agreement().await
     }
 }

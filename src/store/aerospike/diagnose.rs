@@ -42,7 +42,8 @@ impl Connected {
                 "no node answered: {named}; is the server there?"
             )));
         }
-        let mut findings = vec![heard_of(&told, &silent), self.clocks(nodes.len()).await];
+        let clocks = self.clocks(nodes.len()).await;
+        let mut findings = vec![heard_of(&told, &silent), clocks, self.look_at_contract().await];
         findings.extend(checks::all(&told, &self.set, needs));
         Ok(Diagnosis { findings })
     }

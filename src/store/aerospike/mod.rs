@@ -10,6 +10,7 @@ mod codes;
 mod commands;
 mod conditions;
 mod connect;
+mod contract;
 mod diagnose;
 mod home;
 mod link;

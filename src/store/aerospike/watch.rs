@@ -40,11 +40,13 @@ pub(super) struct Said {
     /// Silent to this question alone, as where it is this process that is too busy to hear the answer: to commands it
     /// answered all the while.
     pub busy: bool,
+    /// How many nodes there are in its cluster, where it was asked for that.
+    size: usize,
 }
 
 impl From<Told> for Said {
     fn from(told: Told) -> Self {
-        Said { told, generation: None, busy: false }
+        Said { told, generation: None, busy: false, size: 0 }
     }
 }
 
@@ -56,10 +58,15 @@ impl Connected {
         let mut away = Away::from(Weak::clone(&on));
         while let Some(connected) = on.upgrade() {
             let heard = connected.look_who_is_there(&mut away).await;
+            if guard.for_claims().is_some() && guard.must_agree() {
+                tokio::spawn(Arc::clone(&connected).agree_again());
+            }
             // Connecting to a node that is new takes its time, and the lease on the cluster must not wait for it.
             if let Ok(looking) = Arc::clone(&looking).try_lock_owned() {
                 tokio::spawn(async move {
-                    connected.nodes.look(&connected, &heard).await;
+                    if connected.nodes.look(&connected, &heard).await {
+                        connected.guard.ask();
+                    }
                     drop(looking);
                 });
             }
@@ -78,7 +85,9 @@ impl Connected {
         let agreed = async {
             loop {
                 let heard = self.look_who_is_there(&mut Away::default()).await;
-                self.nodes.look(self, &heard).await;
+                if self.nodes.look(self, &heard).await {
+                    self.look_who_is_there(&mut Away::default()).await;
+                }
                 if self.guard.holds(self.guard.standing()) {
                     return;
                 }
@@ -131,7 +140,8 @@ impl Connected {
         let all = self.policy.is_none() || asked.iter().any(|said| said.busy);
         let named = nodes.iter().map(|node| node.address().to_owned());
         let told = named.zip(asked.iter().map(|said| said.told.clone())).collect();
-        let round = Round { number, sent, all, told };
+        let size = asked.iter().map(|said| said.size).max().unwrap_or_default();
+        let round = Round { number, sent, all, told, size };
         // Without a majority there is no lease, and what removes is still sent to all that are there.
         let key = round.key();
         let judged = self.is_guarded() && self.guard.agrees(&round);
@@ -144,11 +154,16 @@ impl Connected {
             Heard { node: Arc::clone(node), problem, generation: said.generation }
         };
         let heard: Vec<_> = nodes.iter().zip(asked).map(hear).collect();
-        // First who is not to be asked any more, then what the others have said.
+        // First who is not to be asked any more, then what the others have said; where they do not agree, first that.
+        if !judged {
+            self.guard.hear(&round);
+        }
         if self.nodes.note(&heard) {
             self.guard.break_off();
         }
-        self.guard.hear(&round);
+        if judged {
+            self.guard.hear(&round);
+        }
         heard
     }
 
@@ -156,6 +171,7 @@ impl Connected {
     pub(super) async fn told_by(&self, node: &Node) -> Said {
         let within = self.guard.patience();
         let why = Mutex::new(format!("no answer within {within:?}"));
+        let mut pause = PAUSE;
         let asked = async {
             loop {
                 match self.key_of_cluster(node).await {
@@ -166,7 +182,8 @@ impl Connected {
                 if is_absent(node, within).await {
                     return Said::from(Told::Absent);
                 }
-                sleep(PAUSE).await;
+                sleep(pause).await;
+                pause = AGAIN.min(2 * pause);
             }
         };
         let absent = async {
@@ -202,8 +219,7 @@ impl Connected {
             "cluster-stable:ignore-migrations={};namespace={}",
             !migrations, self.namespace
         );
-        // How long the cluster has been what it is matters for the first key alone.
-        let asked: &[&str] = if self.guard.knows_key() {
+        let asked: &[&str] = if self.guard.knows_cluster() {
             &[&stable, PARTITIONS]
         } else {
             &[&stable, PARTITIONS, STATISTICS]
@@ -222,7 +238,9 @@ impl Connected {
         let since = statistics.number("time_since_rebalance");
         // Whole seconds, of which the last may just have begun.
         let since = Duration::from_secs(since.unwrap_or_default().saturating_sub(1));
-        Ok(Said { generation, ..Told::Key(said.to_owned(), since).into() })
+        let size = statistics.number("cluster_size").unwrap_or_default();
+        let size = usize::try_from(size).unwrap_or(usize::MAX);
+        Ok(Said { generation, size, ..Told::Key(said.to_owned(), since).into() })
     }
 }
 

@@ -9,7 +9,7 @@ use aerospike::{
     BatchDeletePolicy, BatchOperation, BatchPolicy, BatchReadPolicy, BatchWritePolicy, Bins,
     Expiration, GenerationPolicy, ResultCode, Value, as_bin,
 };
-use genfence_wire::Kind;
+use genfence_wire::{Action, Code, Kind, Rule};
 use support::{Pair, key, writes};
 
 fn batch_policy() -> BatchPolicy {
@@ -37,6 +37,19 @@ async fn with_records() -> Pair {
         pair.client.put(&writes(), &key(name), &[as_bin!("n", n), as_bin!("m", -n)]).await.unwrap();
     }
     pair
+}
+
+#[tokio::test]
+async fn a_row_that_is_refused_is_not_applied() {
+    let pair = with_records().await;
+    let refused = Rule::new(Action::Fail(Code::KEY_BUSY)).on(Kind::Row).key(key("b").digest());
+    pair.server.faults().add(refused);
+    let policy = BatchWritePolicy::default();
+    let write = |name| BatchOperation::write(&policy, key(name), vec![put(&as_bin!("n", 7))]);
+    let mut rows = [write("a"), write("b"), write("c")];
+    pair.client.batch(&batch_policy(), &mut rows).await.unwrap();
+    assert_eq!(codes(&rows), [0, 14, 0]);
+    assert_eq!(["a", "b"].map(|name| pair.record(&key(name)).generation), [2, 1]);
 }
 
 #[tokio::test]

@@ -149,13 +149,13 @@ impl Merger {
     }
 
     /// `own`: a client for this node alone.
-    fn lanes(&self, client: Client, own: Option<Owned>) -> Lanes {
+    fn lanes(&self, client: Client, own: Option<Owned>, presence: Presence) -> Lanes {
         Lanes {
             client,
             _own: own,
             reads: Lane::new(self.messages, self.patience),
             writes: Lane::new(self.messages, self.patience),
-            presence: Presence::default(),
+            presence,
         }
     }
 }

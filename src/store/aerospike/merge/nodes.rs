@@ -16,6 +16,7 @@ use tokio::time::timeout;
 use super::super::Connected;
 use super::super::connect::millis;
 use super::super::owned::Owned;
+use super::presence::Presence;
 use super::{Lanes, Merger};
 
 const PARTITIONS: usize = 4096;
@@ -60,7 +61,7 @@ impl Nodes {
             address: String::new(),
             generation: None,
             masters: None,
-            lanes: Arc::new(merger.lanes(client, None)),
+            lanes: Arc::new(merger.lanes(client, None, Presence::default())),
         };
         Nodes { map: RwLock::new(Arc::new(Map { nodes: vec![one], partitions: Vec::new() })) }
     }
@@ -94,25 +95,27 @@ impl Nodes {
         left
     }
 
-    /// Looks which node has which partitions, where that may have changed. Only those that are there are asked.
-    pub async fn look(&self, on: &Connected, heard: &[Heard]) {
+    /// Looks which node has which partitions, where that may have changed. Only those that are there are asked. Whether
+    /// there is news, so that new nodes are to be asked again who is in the cluster.
+    pub async fn look(&self, on: &Connected, heard: &[Heard]) -> bool {
         let before = Arc::clone(&self.map.read());
         let is_as_before = |heard: &Heard| {
             before.nodes.iter().any(|known| known.is(&heard.node) && known.is_as(heard))
         };
         if heard.len() == before.nodes.len() && heard.iter().all(is_as_before) {
-            return;
+            return false;
         }
         let several = heard.len() > 1;
         let known = heard.iter().map(|heard| before.known(on, heard, several));
         let mut nodes: Vec<Known> = join_all(known).await.into_iter().flatten().collect();
         if nodes.is_empty() {
-            return;
+            return false;
         }
         // What those say who are there goes over what the others once had.
         nodes.sort_by_key(|known| known.lanes.presence.problem().is_none());
         let partitions = if several { places(&nodes) } else { Vec::new() };
         *self.map.write() = Arc::new(Map { nodes, partitions });
+        true
     }
 }
 
@@ -158,13 +161,15 @@ impl Connected {
     /// A client for this node alone, where there are several.
     async fn way_to(&self, node: &Node, several: bool) -> Option<Lanes> {
         let Some(policy) = self.policy.as_ref().filter(|_| several) else {
-            return Some(self.merger.lanes(self.client.clone(), None));
+            return Some(self.merger.lanes(self.client.clone(), None, Presence::default()));
         };
         let hosts = vec![node.host()];
         match timeout(self.patience, Client::new(policy, &hosts)).await {
             Ok(Ok(client)) => {
                 let own = Owned::new(client.clone());
-                Some(self.merger.lanes(client, Some(own)))
+                let presence =
+                    if self.is_guarded() { Presence::unknown() } else { Presence::default() };
+                Some(self.merger.lanes(client, Some(own), presence))
             }
             Ok(Err(error)) => {
                 tracing::warn!(%error, "no connection to {}, a node of the cluster", node.address());

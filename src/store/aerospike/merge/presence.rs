@@ -18,6 +18,13 @@ pub(in super::super) struct Presence {
 }
 
 impl Presence {
+    /// Of a node that was not asked yet since it was connected to, which may have taken a while.
+    pub fn unknown() -> Self {
+        let unknown = Presence::default();
+        unknown.note(Some("was not asked yet who is in the cluster"));
+        unknown
+    }
+
     /// Says whether it leaves now.
     pub fn note(&self, problem: Option<&'static str>) -> bool {
         if let Some(problem) = problem {

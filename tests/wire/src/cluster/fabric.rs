@@ -173,11 +173,11 @@ impl Fabric {
         now: u64,
         progress: &mut Progress,
     ) {
-        if let [only] = &mut *self.nodes {
-            *progress = Progress::Done(command::run(&mut only.store, digest, message, now));
-            return;
-        }
         if let Progress::Begun = progress {
+            if let [only] = &mut *self.nodes {
+                *progress = Progress::Done(command::run(&mut only.store, digest, message, now));
+                return;
+            }
             let Some(master) = self.responsible(at, digest) else { return };
             if !self.resolve(master, digest, message) {
                 return;
