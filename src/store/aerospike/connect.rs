@@ -280,7 +280,9 @@ impl Connected {
         self.test_agreement().await?;
         timeout(self.patience, self.agree()).await.unwrap_or_else(silent)?;
         // Of as many as others have seen, too.
-        self.test_agreement().await
+        self.test_agreement().await?;
+        self.warn_of_conflicts().await;
+        Ok(())
     }
 }
 

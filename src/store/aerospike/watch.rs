@@ -94,22 +94,21 @@ impl Connected {
                 sleep(AGAIN).await;
             }
         };
-        let agreed = timeout(self.patience, agreed).await.map_err(|_| {
+        timeout(self.patience, agreed).await.map_err(|_| {
             let told = self.guard.absence();
             StoreError::unavailable(format!(
                 "{told}; within {:?} the nodes did not come to agree: see `asinfo -v cluster-stable:` on each, and \
                  cluster_guard for what that is for",
                 self.patience
             ))
-        });
-        if agreed.is_ok() && self.guard.may_split() {
-            self.warn_of_conflicts().await;
-        }
-        agreed
+        })
     }
 
     /// Says so where the copy that was written more often would win after a split, and not the newest.
-    async fn warn_of_conflicts(&self) {
+    pub(super) async fn warn_of_conflicts(&self) {
+        if !self.is_guarded() || !self.guard.may_split() {
+            return;
+        }
         let asked = format!("get-config:context=namespace;namespace={}", self.namespace);
         let policy = AdminPolicy { timeout: millis(self.guard.patience()) };
         for node in self.client.nodes() {

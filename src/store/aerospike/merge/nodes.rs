@@ -96,7 +96,7 @@ impl Nodes {
     }
 
     /// Looks which node has which partitions, where that may have changed. Only those that are there are asked. Whether
-    /// there is news, so that new nodes are to be asked again who is in the cluster.
+    /// there are new ones, of which nothing is known until they are asked again who is in the cluster.
     pub async fn look(&self, on: &Connected, heard: &[Heard]) -> bool {
         let before = Arc::clone(&self.map.read());
         let is_as_before = |heard: &Heard| {
@@ -114,8 +114,12 @@ impl Nodes {
         // What those say who are there goes over what the others once had.
         nodes.sort_by_key(|known| known.lanes.presence.problem().is_none());
         let partitions = if several { places(&nodes) } else { Vec::new() };
+        let is_new = |known: &Known| {
+            !before.nodes.iter().any(|before| Arc::ptr_eq(&before.lanes, &known.lanes))
+        };
+        let news = nodes.iter().any(is_new);
         *self.map.write() = Arc::new(Map { nodes, partitions });
-        true
+        news
     }
 }
 

@@ -4,6 +4,9 @@
 //! its turn. What is better depends on the machines, the network and the load, so it is tried: a choice is on for a
 //! window of commands, and what counts is how long a command was there on average, waiting and under way. The choices
 //! are compared at like load, and one that was worse is tried ever more seldom.
+//!
+//! A command may be there for a short time because few come: where those who send are kept busy by sending each by itself,
+//! the others wait elsewhere. So a choice under which far fewer are done in a time is worse, however short they stay.
 
 use std::time::{Duration, Instant};
 
@@ -11,15 +14,17 @@ use std::time::{Duration, Instant};
 const CHOICES: [Option<usize>; 3] = [None, Some(8), Some(2)];
 /// Above so many commands at once they do not, as each wants a connection.
 const MANY: f64 = 128.0;
-/// Below so many commands at once none gains by going with others.
-const FEW: f64 = 8.0;
 /// Loads that are told apart: each is twice the one before.
 const LOADS: usize = 12;
 /// The fewest commands that are a window, and for each that is there at once.
 const WINDOW: u64 = 256;
 const WINDOW_EACH: u64 = 8;
+/// Below this load, 8, none gains by going with others, but where the sender is kept busy.
+const FEWS: usize = 3;
 /// The load from which on 8 messages have more than a few commands each: 32.
 const HALVES: usize = 5;
+/// Far fewer are done, where the time for each is so many times as long.
+const FAR: f64 = 2.0;
 /// When nothing happened for so long, nobody was here: the last one is not seen to leave.
 const GAP: Duration = Duration::from_millis(50);
 /// Windows until a choice is tried that was not yet, one that was about as good, and one that was worse time and again.
@@ -56,6 +61,8 @@ struct Window {
 struct Seen {
     /// How long a command was there, in seconds; unknown before the first window.
     stay: Option<f64>,
+    /// The time for each, in seconds, while at least one was there.
+    each: f64,
     /// When it is to be tried again, and how long it was left alone before.
     due: u64,
     pause: u64,
@@ -111,22 +118,22 @@ impl Pace {
         self.windows += 1;
         let Window { busy, spent, done, counts, .. } = self.window;
         #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
-        let stay = spent.as_secs_f64() / done as f64;
+        let (stay, each) = (spent.as_secs_f64() / done as f64, busy.as_secs_f64() / done as f64);
         let commands = spent.as_secs_f64() / busy.as_secs_f64().max(1e-9);
         if counts {
-            self.learn(stay);
+            self.learn(stay, each);
         }
         // A choice is judged by the load that it was made for: a bad one makes a load of its own.
         let was_best = Some(self.choice) == self.best();
         if was_best || self.best().is_none() {
             self.load = near(self.load, commands);
         }
-        let choice = if commands < FEW { 0 } else { self.choose(commands > MANY) };
+        let choice = self.choose(commands > MANY);
         self.window = Window::at(now, choice == self.choice);
         self.choice = choice;
     }
 
-    fn learn(&mut self, stay: f64) {
+    fn learn(&mut self, stay: f64, each: f64) {
         let nothing_known = self.best().is_none();
         let seen = &mut self.seen[self.load];
         if nothing_known {
@@ -134,12 +141,15 @@ impl Pace {
                 seen.due = self.windows + FIRST * nth;
             }
         }
-        let known = seen[self.choice].stay.map_or(stay, |known| 0.75 * known + 0.25 * stay);
-        seen[self.choice].stay = Some(known);
-        let best = self.best().and_then(|best| self.seen[self.load][best].stay).unwrap_or(known);
+        let own = &mut seen[self.choice];
+        own.each = own.stay.map_or(each, |_| 0.75 * own.each + 0.25 * each);
+        own.stay = Some(own.stay.map_or(stay, |known| 0.75 * known + 0.25 * stay));
+        let own = *own;
+        let best = self.best().map_or(own, |best| self.seen[self.load][best]);
+        let is_worse = own.stay > best.stay.map(|best| 1.1 * best) || own.each > FAR * best.each;
         let seen = &mut self.seen[self.load][self.choice];
         // The more often it was worse, the longer it is left alone.
-        seen.pause = if known > 1.1 * best { (seen.pause * 4).clamp(SOON, LATE) } else { SOON };
+        seen.pause = if is_worse { (seen.pause * 4).clamp(SOON, LATE) } else { SOON };
         seen.due = self.windows + seen.pause;
     }
 
@@ -154,8 +164,14 @@ impl Pace {
 
     /// Of those that were tried at this load.
     fn best(&self) -> Option<usize> {
-        let stays = self.seen[self.load].iter().enumerate();
-        let mut known = stays.filter_map(|(choice, seen)| Some((choice, seen.stay?)));
+        let seen = self.seen[self.load].iter().enumerate();
+        let known = seen.filter_map(|(choice, seen)| Some((choice, seen.each, seen.stay?)));
+        let (_, each, _) = known.clone().min_by(|one, other| one.1.total_cmp(&other.1))?;
+        let known = known.filter(|known| known.1 <= FAR * each);
+        let mut known = known.map(|(choice, _, stay)| (choice, stay));
+        if self.load < FEWS && known.clone().any(|(choice, _)| choice == 0) {
+            return Some(0);
+        }
         let (_, least) = known.clone().min_by(|one, other| one.1.total_cmp(&other.1))?;
         // Of those that are as good: where many are there that with the fewest messages, which take the least CPU; where
         // few are, that which waits for nobody.
@@ -218,7 +234,26 @@ mod tests {
         assert_eq!(settles(512, dear, cheap, 1), Some(2));
         // All are worked on at once, and a row costs as much as a message.
         assert_eq!(settles(64, cheap, dear, 64), None);
-        assert_eq!(settles(4, dear, cheap, 1), None, "few go by themselves");
+        assert_eq!(settles(4, cheap, dear, 1), None, "few go by themselves");
+    }
+
+    /// A sender that is kept busy: one by one it sends the next only when the last has long been answered.
+    #[test]
+    fn where_few_are_there_as_they_are_dear_to_send_they_go_together() {
+        let mut now = Instant::now();
+        let mut pace = Pace::new(None, now);
+        let mut together = 0;
+        for _ in 0..100_000 {
+            let (here, each) = match pace.messages() {
+                None => (4, Duration::from_micros(40)),
+                Some(_) => (100, Duration::from_micros(15)),
+            };
+            together += u32::from(here > 4);
+            pace.pass(here, now);
+            now += each * u32::try_from(here).unwrap();
+            pace.done(here, here, now);
+        }
+        assert!(together > 95_000, "{together}");
     }
 
     #[test]
