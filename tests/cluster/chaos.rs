@@ -49,31 +49,27 @@ impl Course {
         self.load.changes(CHANGES).await;
     }
 
-    async fn pause(&self, node: usize) {
-        self.nodes.pause(node);
+    /// Something befalls a node, and then is over; each is held until it had its reads.
+    async fn befalls(&self, harm: impl AsyncFnOnce(&Cluster), over: impl AsyncFnOnce(&Cluster)) {
+        harm(&self.nodes).await;
         self.load.reads(ENOUGH).await;
         self.others_go_on().await;
-        self.nodes.resume(node);
+        over(&self.nodes).await;
         self.load.reads(ENOUGH).await;
         self.becomes_whole().await;
+    }
+
+    async fn pause(&self, node: usize) {
+        self.befalls(async |nodes| nodes.pause(node), async |nodes| nodes.resume(node)).await;
     }
 
     async fn split(&self, node: usize) {
-        self.nodes.cut(node);
-        self.load.reads(ENOUGH).await;
-        self.others_go_on().await;
-        self.nodes.mend(node);
-        self.load.reads(ENOUGH).await;
-        self.becomes_whole().await;
+        self.befalls(async |nodes| nodes.cut(node), async |nodes| nodes.mend(node)).await;
     }
 
     async fn restart(&self, node: usize) {
-        self.nodes.kill(node).await;
-        self.load.reads(ENOUGH).await;
-        self.others_go_on().await;
-        self.nodes.revive(node).await.unwrap();
-        self.load.reads(ENOUGH).await;
-        self.becomes_whole().await;
+        let start = async |nodes: &Cluster| nodes.revive(node).await.unwrap();
+        self.befalls(async |nodes| nodes.kill(node).await, start).await;
     }
 }
 

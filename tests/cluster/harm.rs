@@ -71,50 +71,41 @@ impl Cluster {
         Client::new(&policy, &self.hosts()[node]).await.unwrap()
     }
 
-    pub fn pause(&self, node: usize) {
-        match self {
-            Cluster::Wire(nodes) => nodes.pause(node),
-            Cluster::Real { .. } => self.harm("pause", node),
-        }
+    pub async fn pause(&self, node: usize) {
+        self.befalls("pause", node, async |nodes| nodes.pause(node)).await;
     }
 
-    pub fn resume(&self, node: usize) {
-        match self {
-            Cluster::Wire(nodes) => nodes.resume(node),
-            Cluster::Real { .. } => self.harm("resume", node),
-        }
+    pub async fn resume(&self, node: usize) {
+        self.befalls("resume", node, async |nodes| nodes.resume(node)).await;
     }
 
-    pub fn cut(&self, node: usize) {
-        match self {
-            Cluster::Wire(nodes) => nodes.cut(node),
-            Cluster::Real { .. } => self.harm("cut", node),
-        }
+    pub async fn cut(&self, node: usize) {
+        self.befalls("cut", node, async |nodes| nodes.cut(node)).await;
     }
 
-    pub fn mend(&self, node: usize) {
-        match self {
-            Cluster::Wire(nodes) => nodes.mend(node),
-            Cluster::Real { .. } => self.harm("heal", node),
-        }
+    pub async fn mend(&self, node: usize) {
+        self.befalls("heal", node, async |nodes| nodes.mend(node)).await;
     }
 
     pub async fn kill(&self, node: usize) {
-        match self {
-            Cluster::Wire(nodes) => nodes.kill(node).await,
-            Cluster::Real { .. } => self.harm("kill", node),
-        }
+        self.befalls("kill", node, async |nodes| nodes.kill(node).await).await;
     }
 
     pub async fn start(&self, node: usize) {
-        match self {
-            Cluster::Wire(nodes) => nodes.revive(node).await.unwrap(),
-            Cluster::Real { .. } => self.harm("start", node),
-        }
+        self.befalls("start", node, async |nodes| nodes.revive(node).await.unwrap()).await;
     }
 
-    fn harm(&self, verb: &str, node: usize) {
-        let Cluster::Real { program, .. } = self else { unreachable!("the caller has looked") };
+    /// `wire` does it to nodes of the wire test server, the program to real ones.
+    async fn befalls(
+        &self,
+        verb: &str,
+        node: usize,
+        wire: impl AsyncFnOnce(&genfence_wire::Cluster),
+    ) {
+        let program = match self {
+            Cluster::Wire(nodes) => return wire(nodes).await,
+            Cluster::Real { program, .. } => program,
+        };
         let status = std::process::Command::new(program)
             .args([verb, &(node + 1).to_string()])
             .stdout(std::process::Stdio::null())

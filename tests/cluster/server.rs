@@ -58,7 +58,7 @@ async fn a_paused_node_comes_back_with_what_it_had(cluster: &Cluster, name: &str
     let key = cluster.key_at(2, name).await;
     let last = cluster.client(2).await;
     put(&last, &key, 1).await.unwrap();
-    cluster.pause(2);
+    cluster.pause(2).await;
     cluster.noticed(&[0, 1]).await;
     let other = cluster.client_of(&key, &[0, 1]).await;
     put(&other, &key, 2).await.unwrap();
@@ -69,7 +69,7 @@ async fn a_paused_node_comes_back_with_what_it_had(cluster: &Cluster, name: &str
         async move { get(&last, &key).await }
     });
     tokio::time::sleep(Duration::from_millis(100)).await;
-    cluster.resume(2);
+    cluster.resume(2).await;
     assert_eq!(reading.await.unwrap(), Some(1), "it knows of nothing");
     cluster.whole().await;
     assert_eq!(seen(cluster, &key).await, Some(2), "the newest wins");
@@ -83,12 +83,12 @@ async fn seen(cluster: &Cluster, key: &Key) -> Option<i64> {
 async fn a_removed_record_comes_back(cluster: &Cluster, name: &str) {
     let key = cluster.key_at(2, name).await;
     put(&cluster.client(2).await, &key, 1).await.unwrap();
-    cluster.pause(2);
+    cluster.pause(2).await;
     cluster.noticed(&[0, 1]).await;
     let other = cluster.client_of(&key, &[0, 1]).await;
     delete(&other, &key).await;
     assert_eq!(get(&other, &key).await, None);
-    cluster.resume(2);
+    cluster.resume(2).await;
     cluster.whole().await;
     assert_eq!(seen(cluster, &key).await, Some(1), "it left nothing behind");
 }
@@ -97,14 +97,14 @@ async fn what_nobody_confirmed_is_applied(cluster: &Cluster, name: &str) {
     let key = cluster.key_at(2, name).await;
     let last = cluster.client(2).await;
     put(&last, &key, 1).await.unwrap();
-    cluster.cut(2);
+    cluster.cut(2).await;
     let (mut policy, bin) = (WritePolicy::default(), Bin::new("v", Value::Int(2)));
     policy.base_policy.total_timeout = 200;
     policy.base_policy.max_retries = 0;
     let unanswered = last.put(&policy, &key, std::slice::from_ref(&bin)).await;
     assert!(unanswered.is_err(), "its copy cannot be written");
     assert_eq!(get(&last, &key).await, Some(2));
-    cluster.mend(2);
+    cluster.mend(2).await;
     cluster.whole().await;
     assert_eq!(seen(cluster, &key).await, Some(2));
 }
@@ -114,7 +114,7 @@ async fn either_side_of_a_split_goes_on(cluster: &Cluster, name: &str) {
     for key in [&here, &there] {
         put(&cluster.client_of(key, &[0, 2]).await, key, 1).await.unwrap();
     }
-    cluster.cut(2);
+    cluster.cut(2).await;
     cluster.noticed(&[0, 1]).await;
     cluster.noticed(&[2]).await;
     let last = cluster.client(2).await;
@@ -127,7 +127,7 @@ async fn either_side_of_a_split_goes_on(cluster: &Cluster, name: &str) {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     assert_eq!((get(&first, &here).await, get(&last, &here).await), (Some(3), Some(2)));
-    cluster.mend(2);
+    cluster.mend(2).await;
     cluster.whole().await;
     assert_eq!((seen(cluster, &here).await, seen(cluster, &there).await), (Some(3), Some(3)));
 }
@@ -139,12 +139,12 @@ async fn who_was_written_more_often_wins_by_generation(cluster: &Cluster, name: 
     for value in 1..=3 {
         put(&last, &key, value).await.unwrap();
     }
-    cluster.pause(2);
+    cluster.pause(2).await;
     cluster.noticed(&[0, 1]).await;
     let other = cluster.client_of(&key, &[0, 1]).await;
     delete(&other, &key).await;
     put(&other, &key, 4).await.unwrap();
-    cluster.resume(2);
+    cluster.resume(2).await;
     cluster.whole().await;
     assert_eq!(seen(cluster, &key).await, Some(3), "it is older, and of a higher generation");
     cluster.decides(Wins::LastUpdate).await;
@@ -169,10 +169,10 @@ pub async fn a_read_asks_all_copies_if_it_says_so(cluster: &Cluster) {
     let key = cluster.key_at(0, "all").await;
     let first = cluster.client(0).await;
     put(&first, &key, 1).await.unwrap();
-    cluster.pause(0);
+    cluster.pause(0).await;
     cluster.noticed(&[1, 2]).await;
     put(&cluster.client_of(&key, &[1, 2]).await, &key, 2).await.unwrap();
-    cluster.resume(0);
+    cluster.resume(0).await;
     nodes.notice();
     assert_eq!(nodes.master(&key.digest(), 1), 0, "its copy is whole, and it is the first");
     assert_eq!(read(&first, &key, ReadModeAp::One).await, Some(1));

@@ -42,6 +42,25 @@ pub fn title(area: &Area<'_>, lines: &[(&str, u32, i32, RGBColor)]) -> Result<()
     Ok(())
 }
 
+/// Names in their colours, in a row so far down, each so wide.
+pub fn legend(
+    area: &Area<'_>,
+    top: i32,
+    apart: i32,
+    entries: &[(String, RGBColor)],
+) -> Result<(), Failure> {
+    const MARK: i32 = 14;
+    let width = i32::try_from(area.dim_in_pixel().0)?;
+    let first = width / 2 - apart * i32::try_from(entries.len())? / 2 + MARK;
+    for (place, (name, colour)) in (0..).zip(entries) {
+        let left = first + apart * place;
+        area.draw(&Rectangle::new([(left, top + 5), (left + MARK, top + 9)], colour.filled()))?;
+        let style = ("sans-serif", 15).into_font().color(&INK);
+        area.draw(&Text::new(name.clone(), (left + MARK + 8, top), style))?;
+    }
+    Ok(())
+}
+
 /// What fits into a picture's width: a cluster may have many hosts.
 fn shortened(text: &str) -> String {
     const LETTERS: usize = 130;

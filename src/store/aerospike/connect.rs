@@ -279,8 +279,10 @@ impl Connected {
         timeout(self.patience, tests).await.unwrap_or_else(silent)?;
         self.test_agreement().await?;
         timeout(self.patience, self.agree()).await.unwrap_or_else(silent)?;
-        // Of as many as others have seen, too.
-        self.test_agreement().await?;
+        if self.is_guarded() && !self.guard.holds(self.guard.standing()) {
+            // Of as many as others have seen it is no majority.
+            self.test_agreement().await?;
+        }
         self.warn_of_conflicts().await;
         Ok(())
     }

@@ -7,7 +7,7 @@ use plotters::prelude::*;
 
 use super::Failure;
 use super::report::{Course, Line};
-use crate::picture::{AXIS, Area, FAINT, GROUND, INK, OTHERS, OURS, title, unwritable};
+use crate::picture::{AXIS, Area, FAINT, GROUND, INK, OTHERS, OURS, legend, title, unwritable};
 
 const SIZE: (u32, u32) = (1080, 420);
 const HEADER: u32 = 92;
@@ -26,7 +26,8 @@ pub fn draw(path: &Path, course: &Course, lines: &[Line]) -> Result<(), Failure>
         (&*course.to_string(), 14, 40, FAINT),
     ];
     title(&header, &above)?;
-    legend(&header, &ways(lines))?;
+    let names: Vec<_> = ways(lines).into_iter().map(|way| (named(way), colour(way))).collect();
+    legend(&header, 67, 190, &names)?;
     let panels = panels.split_evenly((1, 3));
     #[expect(clippy::cast_precision_loss, reason = "a picture shows no more")]
     let wanted: [(&str, Of); 3] = [
@@ -58,24 +59,11 @@ fn colour(way: &str) -> RGBColor {
     }
 }
 
-/// The ways' names in their colours, in a row.
-fn legend(area: &Area<'_>, ways: &[&str]) -> Result<(), Failure> {
-    const APART: i32 = 190;
-    const MARK: i32 = 14;
-    let count = i32::try_from(ways.len())?;
-    let first = i32::try_from(SIZE.0)? / 2 - APART * count / 2 + MARK;
-    for (place, way) in (0..).zip(ways) {
-        let left = first + APART * place;
-        area.draw(&Rectangle::new([(left, 72), (left + MARK, 76)], colour(way).filled()))?;
-        let named = if *way == "genfence" { (*way).to_owned() } else { named(way) };
-        let style = ("sans-serif", 15).into_font().color(&INK);
-        area.draw(&Text::new(named, (left + MARK + 8, 67), style))?;
-    }
-    Ok(())
-}
-
 fn named(way: &str) -> String {
-    if way == "plain client" { way.to_owned() } else { format!("genfence, {way}") }
+    match way {
+        "plain client" | "genfence" => way.to_owned(),
+        _ => format!("genfence, {way}"),
+    }
 }
 
 fn panel(area: &Area<'_>, caption: &str, lines: &[Line], of: Of) -> Result<(), Failure> {

@@ -6,7 +6,9 @@ use plotters::prelude::*;
 
 use super::super::Failure;
 use super::report::{Course, Run, Second};
-use crate::picture::{AXIS, Area, FAINT, GROUND, INK, OTHERS, OURS, centred, title, unwritable};
+use crate::picture::{
+    AXIS, Area, FAINT, GROUND, INK, OTHERS, OURS, centred, legend, title, unwritable,
+};
 
 const WIDTH: u32 = 1080;
 const HEADER: u32 = 96;
@@ -27,24 +29,12 @@ pub fn draw(path: &Path, course: &Course, runs: &[Run]) -> Result<(), Failure> {
         (&*course.to_string(), 14, 40, FAINT),
     ];
     title(&header, &above)?;
-    legend(&header)?;
+    let names = [("hits", OURS), ("bypasses", BYPASSES), ("stale hits", OTHERS)];
+    legend(&header, 68, 150, &names.map(|(name, colour)| (name.to_owned(), colour)))?;
     for (area, run) in below.split_evenly((runs.len(), 1)).iter().zip(runs) {
         panel(area, run)?;
     }
     whole.present().map_err(|problem| unwritable(path, &problem))
-}
-
-fn legend(area: &Area<'_>) -> Result<(), Failure> {
-    const APART: i32 = 150;
-    const MARK: i32 = 14;
-    let entries = [("hits", OURS), ("bypasses", BYPASSES), ("stale hits", OTHERS)];
-    for (place, (name, colour)) in (0..).zip(entries) {
-        let left = i32::try_from(WIDTH)? / 2 - APART * 3 / 2 + 30 + APART * place;
-        area.draw(&Rectangle::new([(left, 74), (left + MARK, 78)], colour.filled()))?;
-        let style = ("sans-serif", 15).into_font().color(&INK);
-        area.draw(&Text::new(name, (left + MARK + 8, 68), style))?;
-    }
-    Ok(())
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a picture shows no more")]
