@@ -1233,10 +1233,10 @@ int32_t gf_queue_new_driving(struct gf_queue **queue,
  A descriptor for an event loop (poll, epoll, kqueue, libuv, libevent): readable while gf_queue_wait has something to
  give out, and for good once the queue is closed and empty. Read nothing from it, and do not close it: it is the
  queue's, until gf_queue_free. When it is readable, call gf_queue_wait with a timeout of 0. Any thread; the same one
- each time. A queue that drives has none, as nothing comes to it by itself.
+ each time. A queue that drives has none, as nothing comes to it by itself. On Windows: gf_queue_event.
 
  Returns GF_DONE and sets `descriptor`; or an error, and then `error`, if it is not NULL, is set to a gf_error that the
- caller frees: GF_E_INVALID, where the system has none left, too.
+ caller frees: GF_E_INVALID, where the system has none left, too, and on Windows.
 
  SAFETY:
  `queue` is alive; `descriptor` may be written; `error` is NULL or may be written.
@@ -1244,6 +1244,23 @@ int32_t gf_queue_new_driving(struct gf_queue **queue,
 int32_t gf_queue_fd(const struct gf_queue *queue,
                     int32_t *descriptor,
                     struct gf_error **error);
+
+/*
+ The same on Windows: the handle of an event, to wait for with WaitForMultipleObjects, RegisterWaitForSingleObject or the
+ like. It is set while gf_queue_wait has something to give out, and for good once the queue is closed and empty.
+ Do not reset it, and do not close it: it is the queue's, until gf_queue_free. When it is set, call gf_queue_wait with a
+ timeout of 0. Any thread; the same one each time. A queue that drives has none, as nothing comes to it by itself. On
+ other systems: gf_queue_fd.
+
+ Returns GF_DONE and sets `event`; or an error, and then `error`, if it is not NULL, is set to a gf_error that the
+ caller frees: GF_E_INVALID, where the system has none left, too, and on other systems than Windows.
+
+ SAFETY:
+ `queue` is alive; `event` may be written; `error` is NULL or may be written.
+ */
+int32_t gf_queue_event(const struct gf_queue *queue,
+                       void **event,
+                       struct gf_error **error);
 
 /*
  Closes a queue: nothing more can be submitted to it. What was accepted still completes, and

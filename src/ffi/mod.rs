@@ -26,9 +26,9 @@ mod peek;
 mod queue;
 mod results;
 mod runtime;
-mod sigpipe;
 mod stats;
 mod submit;
+mod system;
 #[cfg(feature = "capi-test")]
 mod test;
 

@@ -13,7 +13,7 @@ use once_cell::sync::OnceCell;
 use tokio::runtime::{Builder, Handle};
 
 use super::error::Failure;
-use super::sigpipe;
+use super::system;
 
 /// A runtime of tokio's. The last who has it ends it, and waits for nothing.
 pub(super) struct Runtime(Option<tokio::runtime::Runtime>);
@@ -52,7 +52,7 @@ pub(super) fn pool(threads: i32) -> Result<Arc<Runtime>, Failure> {
     let start = || {
         let mut builder = Builder::new_multi_thread();
         builder.worker_threads(threads).thread_name("genfence").enable_all();
-        let pool = builder.on_thread_start(sigpipe::hold_back_for_good).build()?;
+        let pool = builder.on_thread_start(system::hold_back_for_good).build()?;
         Ok::<_, io::Error>(Arc::new(Runtime(Some(pool))))
     };
     let pool = POOL.get_or_try_init(start).map_err(|error| {
@@ -69,7 +69,7 @@ pub(super) fn started() -> Option<&'static Handle> {
 /// One without a thread of its own: whoever waits in it drives it. Its helpers, which look names up, are threads.
 pub(super) fn driven() -> io::Result<Arc<Runtime>> {
     let mut builder = Builder::new_current_thread();
-    builder.thread_name("genfence").on_thread_start(sigpipe::hold_back_for_good);
+    builder.thread_name("genfence").on_thread_start(system::hold_back_for_good);
     Ok(Arc::new(Runtime(Some(builder.enable_all().build()?))))
 }
 
@@ -79,7 +79,7 @@ pub(super) fn driven() -> io::Result<Arc<Runtime>> {
 pub(super) fn wait<T>(runtime: &Runtime, networked: bool, future: impl Future<Output = T>) -> T {
     let mut future = std::pin::pin!(future);
     let wait = || at_once(runtime, future.as_mut()).unwrap_or_else(|| runtime.block_on(future));
-    if networked { sigpipe::held_back(wait) } else { wait() }
+    if networked { system::held_back(wait) } else { wait() }
 }
 
 /// What a future comes to if it need not wait. Else it can still be awaited.

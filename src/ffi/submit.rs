@@ -14,7 +14,7 @@ use super::guard::{self, guarded, of_panic};
 use super::handles::gf_cache;
 use super::op::{self, *};
 use super::queue::{Completion, Queue, gf_queue};
-use super::sigpipe;
+use super::system;
 use super::{results, runtime};
 
 /// Accepted operations that one task does. However it ends, their completions arrive: also when it is
@@ -266,7 +266,7 @@ fn spawn<R>(
     let _inside = cache.runtime.enter();
     // A panic completes it, as the tickets are dropped.
     let run = || guarded(|| Ok(first.run()));
-    let _polled = if cache.is_networked() { sigpipe::held_back(run) } else { run() };
+    let _polled = if cache.is_networked() { system::held_back(run) } else { run() };
 }
 
 /// Submits what panics in its task.

@@ -2,6 +2,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use super::system;
 use crate::protocol::Time;
 
 /// The clock of an embedded store.
@@ -84,70 +85,21 @@ const BEHIND: Duration = Duration::from_millis(50);
 #[derive(Clone, Copy, Debug)]
 struct System {
     start: Instant,
-    /// The same on the clock that the notes are of.
-    #[cfg(target_os = "linux")]
+    /// The same on the clock that the system's notes are of, where it keeps any.
     noted: Option<Duration>,
 }
 
 impl System {
     fn start() -> Self {
-        System {
-            #[cfg(target_os = "linux")]
-            noted: linux::read(nix::time::ClockId::CLOCK_MONOTONIC),
-            start: Instant::now(),
-        }
+        System { noted: system::noted(), start: Instant::now() }
     }
 
-    /// By the kernel's notes, which cost no reading of a counter: never ahead.
-    #[cfg(target_os = "linux")]
+    /// By the system's notes of the time: never ahead.
     #[inline]
     fn elapsed_roughly(&self) -> Option<Duration> {
-        linux::read(nix::time::ClockId::CLOCK_MONOTONIC_COARSE)?.checked_sub(self.noted?)
+        let noted = self.noted?;
+        system::notes()?.checked_sub(noted)
     }
-
-    #[cfg(not(target_os = "linux"))]
-    fn elapsed_roughly(&self) -> Option<Duration> {
-        None
-    }
-}
-
-#[cfg(target_os = "linux")]
-mod linux {
-    use std::time::Duration;
-
-    use nix::time::{ClockId, clock_gettime};
-
-    #[inline]
-    pub fn read(clock: ClockId) -> Option<Duration> {
-        clock_gettime(clock).ok().map(Duration::from)
-    }
-}
-
-/// A clock that goes on while the machine is suspended. Linux: `CLOCK_BOOTTIME` (clock_gettime(2)). Apple:
-/// `CLOCK_MONOTONIC`, which there "will continue to increment while the system is asleep" (its
-/// clock_gettime(3)). Windows: the runtime's own does, by QueryPerformanceCounter; other systems have none.
-#[cfg(unix)]
-#[inline]
-pub(crate) fn going_on() -> Duration {
-    use nix::time::ClockId;
-
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    let clock = ClockId::CLOCK_BOOTTIME;
-    #[cfg(not(any(target_os = "linux", target_os = "android")))]
-    let clock = ClockId::CLOCK_MONOTONIC;
-    // A system that does not know the clock has the runtime's own.
-    clock.now().map_or_else(|_| running(), Duration::from)
-}
-
-#[cfg(not(unix))]
-pub(crate) fn going_on() -> Duration {
-    running()
-}
-
-/// The runtime's own clock, since it was first asked.
-fn running() -> Duration {
-    static FIRST: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
-    FIRST.get_or_init(Instant::now).elapsed()
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ mod error;
 #[cfg_attr(not(feature = "aerospike"), allow(dead_code, reason = "a store on a cluster makes one"))]
 mod guard;
 mod memory;
+mod system;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -34,11 +35,11 @@ pub use aerospike::{AerospikeSettings, AerospikeStore};
 pub use aerospike::{Rule, undo};
 pub(crate) use backend::Backend;
 pub use clock::Clock;
-pub(crate) use clock::going_on;
 pub use diagnosis::{Diagnosis, Finding, Level, Needs};
 pub use error::{Cause, StoreError};
 pub(crate) use guard::{Guard, Standing};
 pub use memory::MemoryStore;
+pub(crate) use system::going_on;
 
 /// What a record holds: bytes, or `None` where the source was asked and has nothing.
 pub type Value = Option<Bytes>;

@@ -1,7 +1,7 @@
 /* Exactly one completion for each accepted operation, none for a refused one; every waiter comes back. */
 #include "check.h"
+#include "sign.h"
 
-#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -413,56 +413,55 @@ static void every_waiter_of_a_closed_queue_returns(void) {
   }
 }
 
-static int is_readable(int32_t descriptor) {
-  struct pollfd one = {descriptor, POLLIN, 0};
-  return poll(&one, 1, 0) == 1 && (one.revents & POLLIN) != 0;
-}
-
 /* An event loop sees when there is something, and when there is nothing left. */
-static void a_descriptor_tells_what_there_is(void) {
+static void a_sign_tells_what_there_is(void) {
   gf_queue *queue = queue_new();
   gf_cache *cache = opened_on(queue, "memory://?wait=1m");
-  int32_t descriptor = 7, again;
+  sign told_by, again;
+  no_sign other;
   gf_error *error = NULL;
   if (drives) {
-    SAME(gf_queue_fd(queue, &descriptor, &error), GF_E_INVALID);
-    SAME(descriptor, -1);
+    SAME(sign_of(queue, &told_by, &error), GF_E_INVALID);
+    CHECK(told_by == NO_SIGN);
     REFUSED(error, GF_E_INVALID, "queue");
     gf_error_free(error);
     gf_queue_free(queue);
     gf_free(cache);
     return;
   }
-  SAME(gf_queue_fd(queue, NULL, NULL), GF_E_INVALID);
-  SAME(gf_queue_fd(NULL, &descriptor, NULL), GF_E_INVALID);
-  SAME(gf_queue_fd(queue, &descriptor, NULL), GF_DONE);
-  SAME(gf_queue_fd(queue, &again, NULL), GF_DONE);
-  SAME(again, descriptor);
-  CHECK(!is_readable(descriptor));
+  SAME(sign_of(queue, NULL, NULL), GF_E_INVALID);
+  SAME(sign_of(NULL, &told_by, NULL), GF_E_INVALID);
+  SAME(sign_of(queue, &told_by, NULL), GF_DONE);
+  SAME(sign_of(queue, &again, NULL), GF_DONE);
+  CHECK(again == told_by);
+  SAME(no_sign_of(queue, &other, &error), GF_E_INVALID);
+  CHECK(other == NO_SIGN_HERE);
+  REFUSED(error, GF_E_INVALID, NO_SIGN_FIELD);
+  gf_error_free(error);
+  CHECK(!is_told(told_by, 0));
   gf_lease *held = lease(cache, "k");
   submit_flights(cache, queue, "k");
-  CHECK(!is_readable(descriptor));
+  CHECK(!is_told(told_by, 0));
   SAME(gf_fill(cache, held, entry("v"), NULL), GF_STORED);
-  struct pollfd one = {descriptor, POLLIN, 0};
   for (int taken = 0; taken < FLIGHTS;) {
     gf_result results[7];
     size_t count;
-    SAME(poll(&one, 1, 20000), 1);
+    CHECK(is_told(told_by, 20000));
     SAME(gf_queue_wait(queue, results, 7, sizeof *results, 0, &count), GF_DONE);
     gf_results_free(results, count);
     taken += (int)count;
   }
-  CHECK(!is_readable(descriptor));
+  CHECK(!is_told(told_by, 0));
   submit_flights(cache, queue, "k"); /* hits: there at once */
-  CHECK(is_readable(descriptor));
+  CHECK(is_told(told_by, 0));
   all_complete(queue, FLIGHTS, GF_HIT);
-  CHECK(!is_readable(descriptor));
+  CHECK(!is_told(told_by, 0));
   gf_queue_close(queue); /* the loop learns that it is over */
-  CHECK(is_readable(descriptor));
+  CHECK(is_told(told_by, 0));
   gf_result none;
   size_t count;
   SAME(gf_queue_wait(queue, &none, 1, sizeof none, 0, &count), GF_E_SHUT_DOWN);
-  CHECK(is_readable(descriptor));
+  CHECK(is_told(told_by, 0));
   gf_lease_free(held);
   gf_queue_free(queue);
   gf_free(cache);
@@ -470,14 +469,14 @@ static void a_descriptor_tells_what_there_is(void) {
   /* It is over when the last of what was accepted has completed, and not before. */
   queue = queue_new();
   cache = opened_on(queue, "memory://?wait=1m");
-  SAME(gf_queue_fd(queue, &descriptor, NULL), GF_DONE);
+  SAME(sign_of(queue, &told_by, NULL), GF_DONE);
   held = lease(cache, "k");
   submit_flights(cache, queue, "k");
   gf_queue_close(queue);
-  CHECK(!is_readable(descriptor));
+  CHECK(!is_told(told_by, 0));
   gf_free(cache);
   all_complete_then(queue, FLIGHTS, GF_E_SHUT_DOWN, GF_E_SHUT_DOWN);
-  CHECK(is_readable(descriptor));
+  CHECK(is_told(told_by, 0));
   gf_lease_free(held);
   gf_queue_free(queue);
 }
@@ -547,7 +546,7 @@ int main(void) {
                            looked_up_together,
                            a_close_completes_what_is_in_flight, freed_in_flight,
                            a_queue_freed_with_completions_left,
-                           every_waiter_of_a_closed_queue_returns, a_descriptor_tells_what_there_is,
+                           every_waiter_of_a_closed_queue_returns, a_sign_tells_what_there_is,
                            what_nobody_drives_stands_still,
                            a_lookup_waits_for_another_threads_fill};
   for (drives = 0; drives <= 1; drives++) {

@@ -29,6 +29,7 @@ mod login;
 #[cfg(feature = "aerospike")]
 mod merged;
 mod outcomes;
+mod platforms;
 #[cfg(feature = "aerospike")]
 mod result_codes;
 #[cfg(feature = "aerospike")]

@@ -19,6 +19,7 @@ public partial class BoundaryTests
         "gf_results_free",
         // For event loops.
         "gf_queue_fd",
+        "gf_queue_event",
     ];
 
     [Fact]

@@ -6,6 +6,7 @@ mod interrupt;
 mod keys;
 mod picture;
 mod race;
+mod system;
 mod wait;
 
 use std::process::ExitCode;

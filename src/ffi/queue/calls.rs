@@ -5,12 +5,13 @@ use std::ptr::null_mut;
 use std::sync::Arc;
 use std::time::Duration;
 
-use libc::size_t;
+use libc::{c_void, size_t};
 
 use super::super::abi::*;
 use super::super::error::{Failure, gf_error};
 use super::super::guard::{give, guarded};
 use super::super::live::{self, Kind};
+use super::super::system::Sign;
 use super::Queue;
 
 /// Where submitted operations complete. Any number of threads may submit to it and wait on it.
@@ -64,10 +65,10 @@ pub unsafe extern "C" fn gf_queue_new_driving(
 /// A descriptor for an event loop (poll, epoll, kqueue, libuv, libevent): readable while gf_queue_wait has something to
 /// give out, and for good once the queue is closed and empty. Read nothing from it, and do not close it: it is the
 /// queue's, until gf_queue_free. When it is readable, call gf_queue_wait with a timeout of 0. Any thread; the same one
-/// each time. A queue that drives has none, as nothing comes to it by itself.
+/// each time. A queue that drives has none, as nothing comes to it by itself. On Windows: gf_queue_event.
 ///
 /// Returns GF_DONE and sets `descriptor`; or an error, and then `error`, if it is not NULL, is set to a gf_error that the
-/// caller frees: GF_E_INVALID, where the system has none left, too.
+/// caller frees: GF_E_INVALID, where the system has none left, too, and on Windows.
 ///
 /// # Safety
 /// `queue` is alive; `descriptor` may be written; `error` is NULL or may be written.
@@ -77,13 +78,48 @@ pub unsafe extern "C" fn gf_queue_fd(
     descriptor: *mut i32,
     error: *mut *mut gf_error,
 ) -> i32 {
-    let have = || {
-        // SAFETY: NULL or alive.
-        let queue = unsafe { queue.as_ref() };
-        queue.ok_or_else(|| Failure::invalid("queue", "is NULL"))?.0.descriptor()
+    const FIELD: &str = "descriptor";
+    // SAFETY: NULL or alive.
+    let have = || match unsafe { told_by(queue, FIELD) }? {
+        Sign::Descriptor(descriptor) => Ok(descriptor),
+        Sign::Event(_) => Err(Failure::invalid(FIELD, "is of Unix: ask for gf_queue_event")),
     };
     // SAFETY: each is NULL or may be written.
-    unsafe { give(("descriptor", descriptor, -1), error, have) }
+    unsafe { give((FIELD, descriptor, -1), error, have) }
+}
+
+/// The same on Windows: the handle of an event, to wait for with WaitForMultipleObjects, RegisterWaitForSingleObject or the
+/// like. It is set while gf_queue_wait has something to give out, and for good once the queue is closed and empty.
+/// Do not reset it, and do not close it: it is the queue's, until gf_queue_free. When it is set, call gf_queue_wait with a
+/// timeout of 0. Any thread; the same one each time. A queue that drives has none, as nothing comes to it by itself. On
+/// other systems: gf_queue_fd.
+///
+/// Returns GF_DONE and sets `event`; or an error, and then `error`, if it is not NULL, is set to a gf_error that the
+/// caller frees: GF_E_INVALID, where the system has none left, too, and on other systems than Windows.
+///
+/// # Safety
+/// `queue` is alive; `event` may be written; `error` is NULL or may be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn gf_queue_event(
+    queue: *const gf_queue,
+    event: *mut *mut c_void,
+    error: *mut *mut gf_error,
+) -> i32 {
+    const FIELD: &str = "event";
+    // SAFETY: NULL or alive.
+    let have = || match unsafe { told_by(queue, FIELD) }? {
+        Sign::Event(event) => Ok(event),
+        Sign::Descriptor(_) => Err(Failure::invalid(FIELD, "is of Windows: ask for gf_queue_fd")),
+    };
+    // SAFETY: each is NULL or may be written.
+    unsafe { give((FIELD, event, null_mut()), error, have) }
+}
+
+/// SAFETY: `queue` is NULL or alive.
+unsafe fn told_by(queue: *const gf_queue, field: &'static str) -> Result<Sign, Failure> {
+    // SAFETY: as above.
+    let queue = unsafe { queue.as_ref() };
+    queue.ok_or_else(|| Failure::invalid("queue", "is NULL"))?.0.told_by(field)
 }
 
 /// Closes a queue: nothing more can be submitted to it. What was accepted still completes, and

@@ -12,7 +12,6 @@
 //! is to be done, and wakes nobody.
 
 mod calls;
-mod readable;
 
 use std::collections::VecDeque;
 use std::io;
@@ -30,9 +29,8 @@ use super::error::Failure;
 use super::live::{self, Kind};
 use super::results::gf_result_free;
 use super::runtime::{self, Runtime};
-use super::sigpipe;
+use super::system::{self, Readable, Sign};
 pub use calls::*;
-use readable::Readable;
 
 /// From as many pending operations on, more completions are expected at any moment.
 const MANY: usize = 4;
@@ -271,7 +269,7 @@ impl Queue {
         }
         driver.undriven.store(0, Relaxed);
         let is_brief = deadline.is_some_and(|deadline| deadline <= Instant::now());
-        sigpipe::held_back(|| {
+        system::held_back(|| {
             driver.runtime.block_on(async {
                 if is_brief || given_out >= UNDRIVEN {
                     // Once round: what has arrived is read, and what is ready is done.
@@ -327,8 +325,8 @@ impl Queue {
         std::mem::take(&mut state.completed)
     }
 
-    /// A descriptor that is readable while there is something to be taken out. The queue's own.
-    fn descriptor(&self) -> Result<i32, Failure> {
+    /// What tells an event loop that there is something to be taken out. The queue's own.
+    fn told_by(&self, field: &'static str) -> Result<Sign, Failure> {
         if self.runtime().is_some() {
             return Err(Failure::invalid(
                 "queue",
@@ -338,12 +336,13 @@ impl Queue {
         let mut state = self.state.lock();
         if state.readable.is_none() {
             let readable = Readable::new();
-            state.readable = Some(readable.map_err(|error| {
-                Failure::invalid("descriptor", format!("none can be had: {error}"))
-            })?);
+            state.readable =
+                Some(readable.map_err(|error| {
+                    Failure::invalid(field, format!("none can be had: {error}"))
+                })?);
             state.tell();
         }
-        Ok(state.readable.as_ref().expect("it was set").descriptor())
+        Ok(state.readable.as_ref().expect("it was set").told_by())
     }
 }
 

@@ -24,7 +24,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
 
 use super::StoreError;
-use super::clock::going_on;
+use super::system::going_on;
 pub(crate) use round::Round;
 #[cfg(any(feature = "aerospike", test))]
 pub(crate) use round::Told;

@@ -118,11 +118,11 @@ internal sealed unsafe class Connection
         {
             major = Methods.gf_abi_version() >> 16;
         }
-        catch (DllNotFoundException cause)
+        catch (Exception cause) when (cause is DllNotFoundException or BadImageFormatException)
         {
             throw new GenfenceException(
-                "the native library was not found or cannot be loaded: the package brings it for the platforms in its "
-                + "folder runtimes; publish for one of them, or name a library in GENFENCE_NATIVE_PATH",
+                Platforms.Missing(
+                    RuntimeInformation.RuntimeIdentifier, RuntimeInformation.ProcessArchitecture, Methods.Named),
                 cause);
         }
         if (major != Methods.AbiMajor)

@@ -20,11 +20,10 @@ internal static unsafe partial class Methods
     /// <summary>
     /// The library is in the package; for work on genfence itself GENFENCE_NATIVE_PATH names another.
     /// </summary>
-    private static nint Find(string name, Assembly assembly, DllImportSearchPath? search)
-    {
-        var path = Environment.GetEnvironmentVariable("GENFENCE_NATIVE_PATH");
-        return name == Library && !string.IsNullOrEmpty(path) ? NativeLibrary.Load(path) : 0;
-    }
+    private static nint Find(string name, Assembly assembly, DllImportSearchPath? search) =>
+        name == Library && !string.IsNullOrEmpty(Named) ? NativeLibrary.Load(Named) : 0;
+
+    internal static string? Named => Environment.GetEnvironmentVariable("GENFENCE_NATIVE_PATH");
 
     [LibraryImport(Library)]
     public static partial uint gf_abi_version();

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::time::timeout;
-use tokio_postgres::config::Host;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Config, NoTls, Statement};
 
 use super::{Connection, Failure, Key, Source, Version};
+use crate::system;
 
 /// A server of PostgreSQL, without TLS.
 #[derive(Clone)]
@@ -83,11 +83,11 @@ impl fmt::Display for Postgres {
         f.write_str("postgres://")?;
         for (place, host) in self.0.get_hosts().iter().enumerate() {
             f.write_str(if place == 0 { "" } else { "," })?;
-            match host {
-                Host::Tcp(name) if name.contains(':') => write!(f, "[{name}]")?,
-                Host::Tcp(name) => f.write_str(name)?,
-                #[cfg(unix)]
-                Host::Unix(directory) => write!(f, "{}", directory.display())?,
+            match system::place(host) {
+                address if address.contains(':') && !address.starts_with('/') => {
+                    write!(f, "[{address}]")?
+                }
+                place => f.write_str(&place)?,
             }
             write!(f, ":{}", ports.get(place).or(ports.first()).unwrap_or(&PORT))?;
         }

@@ -1,0 +1,14 @@
+//! What differs from system to system in the tool, and nothing else.
+
+use std::borrow::Cow;
+
+use tokio_postgres::config::Host;
+
+/// Where a server of PostgreSQL is: a name, or on Unix the folder of its socket.
+pub fn place(host: &Host) -> Cow<'_, str> {
+    match host {
+        Host::Tcp(name) => Cow::from(name),
+        #[cfg(unix)]
+        Host::Unix(folder) => folder.to_string_lossy(),
+    }
+}

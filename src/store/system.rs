@@ -1,0 +1,99 @@
+//! What differs from system to system in this layer, and nothing else: clocks.
+
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+pub(crate) use clocks::going_on;
+pub(super) use clocks::{noted, notes};
+
+/// Linux has the kernel's own notes of the time, which cost no reading of a counter.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod clocks {
+    use std::time::Duration;
+
+    use nix::time::{ClockId, clock_gettime};
+
+    /// A clock that goes on while the machine is suspended: `CLOCK_BOOTTIME` (clock_gettime(2)).
+    #[inline]
+    pub fn going_on() -> Duration {
+        read(ClockId::CLOCK_BOOTTIME).unwrap_or_else(super::running)
+    }
+
+    /// The clock that the notes are of.
+    pub fn noted() -> Option<Duration> {
+        read(ClockId::CLOCK_MONOTONIC)
+    }
+
+    /// What was noted last: a little behind, and never ahead.
+    #[inline]
+    pub fn notes() -> Option<Duration> {
+        read(ClockId::CLOCK_MONOTONIC_COARSE)
+    }
+
+    #[inline]
+    fn read(clock: ClockId) -> Option<Duration> {
+        clock_gettime(clock).ok().map(Duration::from)
+    }
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+mod clocks {
+    use std::time::Duration;
+
+    /// A clock that goes on while the machine is suspended. Apple: `CLOCK_MONOTONIC`, which there "will continue to
+    /// increment while the system is asleep" (its clock_gettime(3)); other Unix systems have none.
+    #[cfg(unix)]
+    pub fn going_on() -> Duration {
+        use nix::time::{ClockId, clock_gettime};
+
+        clock_gettime(ClockId::CLOCK_MONOTONIC).map_or_else(|_| super::running(), Duration::from)
+    }
+
+    /// A clock that goes on while the machine is suspended: the runtime's own, by QueryPerformanceCounter, counts "the
+    /// time when the machine was in a sleep state" (its documentation).
+    #[cfg(windows)]
+    pub fn going_on() -> Duration {
+        super::running()
+    }
+
+    /// No notes are kept.
+    pub fn noted() -> Option<Duration> {
+        None
+    }
+
+    pub fn notes() -> Option<Duration> {
+        None
+    }
+}
+
+/// The runtime's own clock, since it was first asked.
+fn running() -> Duration {
+    static FIRST: OnceLock<Instant> = OnceLock::new();
+    FIRST.get_or_init(Instant::now).elapsed()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_clock_goes_on_as_the_runtimes_own_does() {
+        for clock in [going_on, running, || noted().unwrap_or_else(running)] {
+            let (before, start) = (clock(), Instant::now());
+            std::thread::sleep(Duration::from_millis(30));
+            let at_least = start.elapsed();
+            let gone = clock().checked_sub(before).expect("it does not go back");
+            let at_most = start.elapsed() + Duration::from_millis(30);
+            assert!(gone + Duration::from_millis(1) >= at_least, "{gone:?} of {at_least:?}");
+            assert!(gone <= at_most, "{gone:?} of {at_most:?}");
+        }
+    }
+
+    #[test]
+    fn notes_are_of_the_clock_that_they_are_compared_with() {
+        if let Some(notes) = notes() {
+            let behind = noted().and_then(|exact| exact.checked_sub(notes));
+            assert!(behind.is_some_and(|behind| behind < Duration::from_secs(60)), "{behind:?}");
+        }
+    }
+}
