@@ -197,7 +197,21 @@ async fn a_server_that_takes_no_batch_is_asked_one_by_one() {
     gate.open();
     assert!(reads.await.into_iter().all(|read| read.unwrap().is_some()));
 
-    // Of the writes nothing was done, and that is what they hear.
+    // From now on they go by themselves, the writes, too.
+    let batches = cache.stats().batches;
+    let gate = hold(&server, Kind::Write);
+    let mut writes = begin(keys.map(|key| set(&cache, key, "new")));
+    reach(&gate, &mut writes).await;
+    gate.open();
+    assert!(writes.await.into_iter().all(|set| set.unwrap() == SetOutcome::Stored));
+    assert_eq!(cache.stats().batches, batches);
+}
+
+#[tokio::test]
+async fn of_writes_in_a_batch_that_was_refused_nothing_is_done_and_they_hear_it() {
+    let (server, cache) = one_at_a_time("").await;
+    let keys = ["first", "a", "b", "c"];
+    server.faults().add(Rule::new(Action::Fail(Code::BATCH_DISABLED)).on(Kind::Batch).always());
     let gate = hold(&server, Kind::Write);
     let mut writes = begin(keys.map(|key| set(&cache, key, "new")));
     reach(&gate, &mut writes).await;
@@ -206,6 +220,11 @@ async fn a_server_that_takes_no_batch_is_asked_one_by_one() {
         let refused = refused.unwrap_err().to_string();
         assert!(refused.contains("takes no batch now"), "{refused}");
     }
+    assert_eq!(cache.stats().batches, 1);
+    // The next ones are not sent so again.
+    let again = begin(keys.map(|key| set(&cache, key, "new"))).await;
+    assert!(again.into_iter().all(|set| set.unwrap() == SetOutcome::Stored));
+    assert_eq!(cache.stats().batches, 1);
 }
 
 #[tokio::test]

@@ -11,8 +11,8 @@ use tokio::sync::oneshot::Sender;
 use tokio::task::yield_now;
 
 use super::lane::{Callers, Job};
-use super::work::is_of_the_batch;
-use super::{Turn, Way, Work, gone};
+use super::work::{is_of_the_batch, takes_none};
+use super::{Lanes, Turn, Way, Work, gone};
 use crate::panics;
 use crate::store::StoreError;
 use crate::store::aerospike::{Connected, outcome};
@@ -51,7 +51,7 @@ pub(super) async fn travel<W: Work>(mut turn: Turn<W>, jobs: Vec<Job<W>>) {
                 Some(error) => on.forgive(&client, error),
                 None => lanes.presence.answered(),
             }
-            W::lane(&turn.lanes).learn(share(&on, rows, callers, whole.as_ref()));
+            W::lane(&turn.lanes).learn(share(&on, &lanes, rows, callers, whole.as_ref()));
         }
         // At an answer that is malformed.
         Err(panic) => {
@@ -71,6 +71,7 @@ pub(super) async fn travel<W: Work>(mut turn: Turn<W>, jobs: Vec<Job<W>>) {
 /// Tells each row's callers, and what they were told weighs on average, where that is known.
 fn share<W: Work>(
     on: &Connected,
+    lanes: &Lanes,
     rows: Vec<BatchOperation>,
     callers: Vec<([u8; 20], Callers<W>)>,
     whole: Option<&Error>,
@@ -80,6 +81,10 @@ fn share<W: Work>(
     let refusal =
         rows.iter().filter_map(BatchOperation::error).find(|error| is_of_the_batch(error));
     let refusal = refusal.cloned();
+    if refusal.as_ref().is_some_and(takes_none) || whole.is_some_and(takes_none) {
+        lanes.reads.refused();
+        lanes.writes.refused();
+    }
     let whole = whole.or(refusal.as_ref());
     for (row, callers) in rows.into_iter().zip(callers) {
         let answer = match outcome(row, whole) {

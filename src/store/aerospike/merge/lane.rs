@@ -21,6 +21,8 @@ const MOST: usize = 64;
 const MOST_BYTES: usize = 256 << 10;
 /// What is larger goes by itself: there is nothing to be won.
 const LARGE: usize = 16 << 10;
+/// For so long all go by themselves after the server took no batch.
+const ALONE: Duration = Duration::from_secs(30);
 /// The most bytes that wait, and what a command takes of them beside its value.
 const ROOM: usize = 16 << 20;
 const EACH: usize = 1 << 10;
@@ -46,6 +48,8 @@ struct State<W: Work> {
     messages: usize,
     commands: usize,
     pace: Pace,
+    /// The server took no batch, so until then none goes.
+    alone_until: Option<Instant>,
     /// What an answer weighs, on average.
     weight: usize,
     /// The bytes that wait, a command's own included.
@@ -93,6 +97,7 @@ impl<W: Work> Lane<W> {
             messages: 0,
             commands: 0,
             pace: Pace::new(messages, Instant::now()),
+            alone_until: None,
             weight: 0,
         };
         Arc::new(Lane {
@@ -187,6 +192,11 @@ impl<W: Work> Lane<W> {
         ready
     }
 
+    /// The server takes no batch, so commands go by themselves for a while.
+    pub fn refused(&self) {
+        self.state.lock().alone_until = Some(Instant::now() + ALONE);
+    }
+
     /// What the answers of a batch weighed, on average.
     pub fn learn(&self, weight: Option<usize>) {
         if let Some(weight) = weight {
@@ -231,7 +241,8 @@ impl<W: Work> State<W> {
         patience: Duration,
         invited: bool,
     ) -> Entered<W> {
-        if self.pace.messages().is_none() {
+        let refused = self.alone_until.is_some_and(|until| since < until);
+        if refused || self.pace.messages().is_none() {
             return Entered::In(Step::Go(key, work));
         }
         let (told, answer) = oneshot::channel();

@@ -165,10 +165,14 @@ impl Plan {
     }
 }
 
-/// Whether the server takes no batch now, or the batch as a whole brought nothing that can be read.
+/// Whether the batch as a whole was refused, or brought nothing that can be read.
 pub(super) fn is_of_the_batch(error: &Error) -> bool {
+    takes_none(error) || matches!(root(error).kind(), ErrorKind::BadResponse)
+}
+
+/// Whether the server takes no batch now.
+pub(super) fn takes_none(error: &Error) -> bool {
     use ResultCode::{BatchDisabled, BatchMaxRequestsExceeded, BatchQueuesFull};
     let code = error.server_result_code();
     matches!(code, Some(BatchDisabled | BatchMaxRequestsExceeded | BatchQueuesFull))
-        || matches!(root(error).kind(), ErrorKind::BadResponse)
 }
