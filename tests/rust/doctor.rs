@@ -63,6 +63,17 @@ async fn a_fit_server_passes_every_check_with_exit_code_0() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_is_too_old_is_refused_with_the_version_that_is_needed() {
+    let (server, url) = server(Config { build: "5.7.0.8".into(), ..fit() }).await;
+    let refused = Cache::connect(&url).await.unwrap_err().to_string();
+    for told in [&server.address().to_string(), "5.7", "6.0 or later"] {
+        assert!(refused.contains(told), "{refused}");
+    }
+    let diagnosis = Cache::builder().diagnose(&url).await.unwrap();
+    assert_eq!(of(&diagnosis, "version").level, Level::Error);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_connect_refuses_is_diagnosed_all_the_same_with_exit_code_1() {
     let (_server, url) = server(Config { nsup_period: 0, ..fit() }).await;
     let refused = Cache::connect(&url).await.unwrap_err().to_string();

@@ -11,6 +11,7 @@ use rand::RngExt;
 use tokio::time::sleep;
 
 use super::bins::{NOW, Reader, SET_FORMAT};
+use super::checks::OLDEST;
 use super::codes::{self, NotDone};
 use super::{Connected, conditions};
 use crate::protocol::Time;
@@ -65,6 +66,21 @@ impl Connected {
 }
 
 impl Connected {
+    /// Checks that every node knows the commands that are sent.
+    pub(super) fn test_versions(&self) -> Result<(), StoreError> {
+        for node in self.client.nodes() {
+            let version = node.version();
+            let ((major, minor), (needed, and)) = ((version.major, version.minor), OLDEST);
+            if (major, minor) < (needed.into(), and.into()) {
+                return Err(StoreError::refused(format!(
+                    "the node {} runs Aerospike {major}.{minor}, and genfence needs {needed}.{and} or later: upgrade it",
+                    node.address()
+                )));
+            }
+        }
+        Ok(())
+    }
+
     /// Checks that no newer version of this library has written to the set.
     pub(super) async fn test_format(&self) -> Result<(), StoreError> {
         let key =

@@ -111,15 +111,28 @@ fn of_each(
 }
 
 const VERSION: &str = "genfence relies on what a server's expressions see, which is not documented; \
-    it was tested on 8.1.2, and the finding `clock` tests this cluster";
+    it was tested on 6.4, 7.2 and 8.1, and the finding `clock` tests this cluster";
+
+/// The first that takes commands which write in batches.
+pub(super) const OLDEST: (u32, u32) = (6, 0);
+
+/// Of which releases all was tried: the conformance suite, this, and the race.
+const TRIED: [(u32, u32); 3] = [(6, 4), (7, 2), (8, 1)];
 
 fn version(node: &Facts) -> Said {
     let found = format!("{} {}", node.edition, node.build);
     let mut numbers = node.build.split('.').map(|part| part.parse::<u32>().unwrap_or(0));
-    if (numbers.next(), numbers.next()) >= (Some(8), Some(1)) {
+    let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    let newest = TRIED[TRIED.len() - 1];
+    if TRIED.contains(&version) || version > newest {
         ok(found)
+    } else if version < OLDEST {
+        error(found, "upgrade: genfence needs 6.0 or later")
     } else {
-        warning(found, "upgrade to 8.1, or run the conformance suite against this version first")
+        warning(
+            found,
+            "run the conformance suite against this version first, or use one that was tried",
+        )
     }
 }
 
@@ -432,12 +445,16 @@ mod tests {
     }
 
     #[test]
-    fn an_older_server_is_a_warning_and_a_newer_one_is_not() {
+    fn a_version_that_was_not_tried_is_a_warning() {
         for (build, expected) in [
             ("8.1.2.0", Level::Ok),
+            ("7.2.0.17", Level::Ok),
+            ("6.4.0.34", Level::Ok),
             ("9.0", Level::Ok),
             ("8.0.9", Level::Warning),
-            ("?", Level::Warning),
+            ("6.3.0.1", Level::Warning),
+            ("5.7.0.8", Level::Error),
+            ("?", Level::Error),
         ] {
             assert_eq!(level(&[Facts { build: build.into(), ..node("") }], "version"), expected);
         }

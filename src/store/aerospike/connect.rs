@@ -188,7 +188,8 @@ impl AerospikeStore {
     /// If a setting is out of bounds or a file is not what it should be (names it), if no node answers
     /// within the connect time-out (names the hosts and the cause), if the user is not let in, if the
     /// namespace is not there, if it takes no records with a time to live, if a newer version of this library has
-    /// written to the set in a format of its own, or if the server's clock does not do what the protocol relies on.
+    /// written to the set in a format of its own, if a node's version is older than what the commands need (6.0), or if the
+    /// server's clock does not do what the protocol relies on.
     pub async fn connect(settings: &AerospikeSettings) -> Result<Self, StoreError> {
         settings.access.check()?;
         let seeds = settings.seeds()?;
@@ -272,6 +273,7 @@ impl Connected {
                 self.patience
             )))
         };
+        self.test_versions()?;
         let tests = async {
             self.test_format().await?;
             self.test_clock().await
