@@ -1,6 +1,8 @@
-//! What differs from system to system in this layer, and nothing else: the signal that no host may get, and what
-//! an event loop waits for. What is chosen here has the same functions on each.
+//! What differs from system to system in this layer, and nothing else: the signal that no host may get, what
+//! an event loop waits for, and the allocator. What is chosen here has the same functions on each.
 
+#[cfg(target_env = "musl")]
+mod allocator;
 #[cfg(unix)]
 mod descriptor;
 #[cfg(windows)]
