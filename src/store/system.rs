@@ -3,8 +3,17 @@
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-pub(crate) use clocks::going_on;
 pub(super) use clocks::{noted, notes};
+
+/// Where the clock below begins: what lasted since before it is then no time before zero, on a machine that was just
+/// started, and where the clock is this process's own.
+const EPOCH: Duration = Duration::from_secs(1 << 30);
+
+/// A clock that goes on while the machine is suspended.
+#[inline]
+pub(crate) fn going_on() -> Duration {
+    EPOCH + clocks::going_on()
+}
 
 /// Linux has the kernel's own notes of the time, which cost no reading of a counter.
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -13,7 +22,7 @@ mod clocks {
 
     use nix::time::{ClockId, clock_gettime};
 
-    /// A clock that goes on while the machine is suspended: `CLOCK_BOOTTIME` (clock_gettime(2)).
+    /// `CLOCK_BOOTTIME` (clock_gettime(2)).
     #[inline]
     pub fn going_on() -> Duration {
         read(ClockId::CLOCK_BOOTTIME).unwrap_or_else(super::running)
@@ -40,8 +49,8 @@ mod clocks {
 mod clocks {
     use std::time::Duration;
 
-    /// A clock that goes on while the machine is suspended. Apple: `CLOCK_MONOTONIC`, which there "will continue to
-    /// increment while the system is asleep" (its clock_gettime(3)); other Unix systems have none.
+    /// Apple: `CLOCK_MONOTONIC`, which there "will continue to increment while the system is asleep" (its
+    /// clock_gettime(3)); other Unix systems have no clock that does.
     #[cfg(unix)]
     pub fn going_on() -> Duration {
         use nix::time::{ClockId, clock_gettime};
@@ -49,8 +58,8 @@ mod clocks {
         clock_gettime(ClockId::CLOCK_MONOTONIC).map_or_else(|_| super::running(), Duration::from)
     }
 
-    /// A clock that goes on while the machine is suspended: the runtime's own, by QueryPerformanceCounter, counts "the
-    /// time when the machine was in a sleep state" (its documentation).
+    /// The runtime's own, by QueryPerformanceCounter, counts "the time when the machine was in a sleep state" (its
+    /// documentation).
     #[cfg(windows)]
     pub fn going_on() -> Duration {
         super::running()
@@ -87,6 +96,11 @@ mod tests {
             assert!(gone + Duration::from_millis(1) >= at_least, "{gone:?} of {at_least:?}");
             assert!(gone <= at_most, "{gone:?} of {at_most:?}");
         }
+    }
+
+    #[test]
+    fn no_time_that_lasted_for_years_began_before_zero() {
+        assert!(going_on().checked_sub(Duration::from_secs(30 * 365 * 86400)).is_some());
     }
 
     #[test]
