@@ -83,12 +83,9 @@ impl fmt::Display for Postgres {
         f.write_str("postgres://")?;
         for (place, host) in self.0.get_hosts().iter().enumerate() {
             f.write_str(if place == 0 { "" } else { "," })?;
-            match system::place(host) {
-                address if address.contains(':') && !address.starts_with('/') => {
-                    write!(f, "[{address}]")?
-                }
-                place => f.write_str(&place)?,
-            }
+            let at = system::place(host);
+            let is_ipv6 = at.contains(':') && !at.starts_with('/');
+            if is_ipv6 { write!(f, "[{at}]") } else { f.write_str(&at) }?;
             write!(f, ":{}", ports.get(place).or(ports.first()).unwrap_or(&PORT))?;
         }
         write!(f, "/{}", self.0.get_dbname().unwrap_or_default())
