@@ -90,6 +90,11 @@ impl Load {
         tokio::time::timeout(BOUND, reached).await.expect("they go on");
     }
 
+    /// Whether a hit was stale so far.
+    pub fn is_stale(&self) -> bool {
+        self.counters.stale.load(SeqCst) > 0
+    }
+
     /// How many hits were stale, once every caller has returned.
     pub async fn stop(mut self) -> u64 {
         self.counters.stops.store(true, SeqCst);
