@@ -37,3 +37,26 @@ pub fn targets() -> Vec<Target> {
     });
     targets.collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_platform_is_in_every_list_of_them() {
+        let targets = targets();
+        assert_eq!(targets.len(), 8);
+        let lists = [
+            ("docs/platforms.md", include_str!("../../../docs/platforms.md")),
+            ("dotnet/README.md", include_str!("../../../dotnet/README.md")),
+            ("release.yml", include_str!("../../../.github/workflows/release.yml")),
+        ];
+        let licences = include_str!("../../licences.toml");
+        for Target { rid, triple, .. } in targets {
+            for (list, text) in lists {
+                assert!(text.contains(rid), "{list} has no {rid}");
+            }
+            assert!(licences.contains(triple), "packaging/licences.toml has no {triple}");
+        }
+    }
+}

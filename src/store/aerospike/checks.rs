@@ -127,7 +127,7 @@ fn version(node: &Facts) -> Said {
     if TRIED.contains(&version) || version > newest {
         ok(found)
     } else if version < OLDEST {
-        error(found, "upgrade: genfence needs 6.0 or later")
+        error(found, format!("upgrade: genfence needs {}.{} or later", OLDEST.0, OLDEST.1))
     } else {
         warning(
             found,
