@@ -4,9 +4,6 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include <pthread.h>
-#include <stdatomic.h>
-
 typedef struct {
   atomic_int allowed, lines, debug, info, dropped, from_within;
   atomic_int blocked;

@@ -3,6 +3,7 @@
 mod header;
 mod library;
 mod rules;
+mod signature;
 mod targets;
 
 pub use header::declared;

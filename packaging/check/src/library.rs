@@ -8,6 +8,8 @@ use object::{
     Architecture, BinaryFormat, Endianness, File, NameOrOrdinal, Object as _, elf, macho,
 };
 
+use crate::signature;
+
 type Read<T> = Result<T, Box<dyn std::error::Error>>;
 
 /// What can be read off a shared library.
@@ -27,8 +29,8 @@ pub struct Library {
     pub versions: BTreeSet<String>,
     /// The oldest macOS: Mach-O alone.
     pub minimum: Option<String>,
-    /// Whether it carries a signature, as macOS demands of code for arm64.
-    pub signed: bool,
+    /// What is wrong with its signature, which macOS demands of code for arm64; `None` if it has none.
+    pub signature: Option<Result<(), String>>,
 }
 
 impl Library {
@@ -46,7 +48,7 @@ impl Library {
             name: None,
             versions: BTreeSet::new(),
             minimum: None,
-            signed: false,
+            signature: None,
         };
         for export in file.exports()? {
             let name = match export?.name() {
@@ -106,8 +108,11 @@ impl Library {
                 LoadCommandVariant::BuildVersion(build, _) => {
                     self.minimum = Some(build.minos.get(endian).to_string());
                 }
-                LoadCommandVariant::LinkeditData(_) => {
-                    self.signed |= command.cmd() == macho::LC_CODE_SIGNATURE;
+                LoadCommandVariant::LinkeditData(data)
+                    if command.cmd() == macho::LC_CODE_SIGNATURE =>
+                {
+                    let start = data.dataoff.get(endian) as usize;
+                    self.signature = Some(signature::check(file.data(), start));
                 }
                 _ => {}
             }

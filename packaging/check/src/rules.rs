@@ -71,8 +71,12 @@ pub fn problems(
     if library.name != name {
         wrong(format!("calls itself {:?}, not {name:?}", library.name));
     }
-    if format == BinaryFormat::MachO && machine == Architecture::Aarch64 && !library.signed {
-        wrong("has no signature, and macOS loads no code for arm64 without".to_owned());
+    match &library.signature {
+        Some(Err(problem)) => wrong(format!("has a signature that {problem}")),
+        None if format == BinaryFormat::MachO && machine == Architecture::Aarch64 => {
+            wrong("has no signature, and macOS loads no code for arm64 without".to_owned());
+        }
+        _ => {}
     }
     if built.shared.len() > MOST {
         wrong(format!("has {} bytes, and {MOST} are the most", built.shared.len()));
