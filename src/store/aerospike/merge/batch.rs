@@ -12,7 +12,7 @@ use tokio::task::yield_now;
 
 use super::lane::{Callers, Job};
 use super::work::{is_of_the_batch, takes_none};
-use super::{Lanes, Turn, Way, Work, gone};
+use super::{Answer, Lanes, Turn, Way, Work, gone};
 use crate::panics;
 use crate::store::StoreError;
 use crate::store::aerospike::{Connected, outcome};
@@ -42,7 +42,7 @@ pub(super) async fn travel<W: Work>(mut turn: Turn<W>, jobs: Vec<Job<W>>) {
     match sent {
         Ok(Err(problem)) => {
             for callers in callers {
-                tell(&on, callers, Some(W::failed(gone(problem, W::WRITES))));
+                tell(&on, callers, Some(Err(gone(problem, W::WRITES))));
             }
         }
         Ok(Ok(whole)) => {
@@ -59,7 +59,7 @@ pub(super) async fn travel<W: Work>(mut turn: Turn<W>, jobs: Vec<Job<W>>) {
             let failed =
                 StoreError::doubtful(format!("the client failed at the server's answer: {told}"));
             for callers in callers {
-                tell(&on, callers, W::WRITES.then(|| W::failed(failed.clone())));
+                tell(&on, callers, W::WRITES.then(|| Err(failed.clone())));
             }
         }
     }
@@ -89,7 +89,7 @@ fn share<W: Work>(
     for (row, callers) in rows.into_iter().zip(callers) {
         let answer = match outcome(row, whole) {
             Some(outcome) => W::answer(outcome),
-            None => W::WRITES.then(|| W::failed(StoreError::doubtful("the batch left no answer"))),
+            None => W::WRITES.then(|| Err(StoreError::doubtful("the batch left no answer"))),
         };
         if let Some(bytes) = answer.as_ref().and_then(W::weight) {
             weight += bytes;
@@ -104,7 +104,7 @@ fn share<W: Work>(
 fn tell<W: Work>(
     on: &Connected,
     (digest, mut callers): ([u8; 20], Callers<W>),
-    answer: Option<W::Answer>,
+    answer: Option<Answer<W>>,
 ) {
     let send = |caller: Sender<Way<W>>, answer| {
         let _gone = caller.send(match answer {

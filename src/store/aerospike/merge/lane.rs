@@ -319,7 +319,7 @@ impl<W: Work> Job<W> {
         let late =
             StoreError::unavailable("the key's node took no more commands within the time-out");
         for waiter in self.waiters {
-            let _gone = waiter.send(Way::Back(W::failed(late.clone())));
+            let _gone = waiter.send(Way::Back(Err(late.clone())));
         }
     }
 

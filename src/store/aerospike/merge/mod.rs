@@ -38,7 +38,8 @@ pub(super) use work::{Get, Run};
 
 /// What is merged.
 pub(super) trait Work: Send + Sized + 'static {
-    type Answer: Clone + Send + 'static;
+    /// What a store says to it.
+    type Said: Clone + Send + 'static;
     /// Whether it may change anything.
     const WRITES: bool;
 
@@ -47,12 +48,9 @@ pub(super) trait Work: Send + Sized + 'static {
     fn row(self, on: &Connected, key: Key) -> BatchOperation;
     fn policy(on: &Connected) -> &BatchPolicy;
     /// What became of a row; `None` if it is to go again, by itself, which no write does.
-    fn answer(row: aerospike::Result<aerospike::Record>) -> Option<Self::Answer>;
+    fn answer(row: aerospike::Result<aerospike::Record>) -> Option<Answer<Self>>;
     /// What the answer weighs, where that tells what the next will.
-    fn weight(answer: &Self::Answer) -> Option<usize>;
-    fn failed(error: StoreError) -> Self::Answer;
-    /// Whether the server said it.
-    fn is_said(answer: &Self::Answer) -> bool;
+    fn weight(answer: &Answer<Self>) -> Option<usize>;
     fn lane(lanes: &Lanes) -> &Arc<Lane<Self>>;
     /// The same once more; no write is sent twice.
     fn again() -> Option<Self>;
@@ -61,8 +59,11 @@ pub(super) trait Work: Send + Sized + 'static {
         on: &Connected,
         client: &Client,
         key: Key,
-    ) -> impl Future<Output = Self::Answer> + Send;
+    ) -> impl Future<Output = Answer<Self>> + Send;
 }
+
+/// What a command's caller gets.
+pub(super) type Answer<W> = Result<<W as Work>::Said, StoreError>;
 
 /// The two lanes of a node, and the way there.
 pub(super) struct Lanes {
@@ -110,7 +111,7 @@ impl Counts {
 /// What a command waits for.
 pub(super) enum Way<W: Work> {
     /// It went with others, and this came back.
-    Back(W::Answer),
+    Back(Answer<W>),
     /// It went with others, to no avail, and is to go by itself.
     Again(Key),
 }
@@ -162,10 +163,10 @@ impl Merger {
 
 impl Connected {
     /// Runs a command, by itself or with others. It ends when its node is found to be gone.
-    pub(super) async fn run<W: Work>(self: &Arc<Self>, key: Key, work: W) -> W::Answer {
+    pub(super) async fn run<W: Work>(self: &Arc<Self>, key: Key, work: W) -> Answer<W> {
         let lanes = self.nodes.of(&key);
         if let Some(problem) = lanes.presence.problem() {
-            return W::failed(gone(problem, false));
+            return Err(gone(problem, false));
         }
         if !self.merger.is_on {
             return self.alone(&lanes, key, work).await;
@@ -186,13 +187,13 @@ impl Connected {
                 go::<W>(self, &lanes, ready);
                 wait(answer).await
             }
-            Err(error) => Way::Back(W::failed(error)),
+            Err(error) => Way::Back(Err(error)),
         };
         match way {
             Way::Back(answer) => answer,
             Way::Again(key) => match W::again() {
                 Some(work) => self.alone(&lanes, key, work).await,
-                None => W::failed(StoreError::doubtful("the server gave this command no answer")),
+                None => Err(StoreError::doubtful("the server gave this command no answer")),
             },
         }
     }
@@ -205,17 +206,18 @@ impl Connected {
         lanes: &Lanes,
         key: Key,
         work: W,
-    ) -> Pin<Box<impl Future<Output = W::Answer> + Send>> {
+    ) -> Pin<Box<impl Future<Output = Answer<W>> + Send>> {
         Box::pin(async move {
             let command = work.alone(self, &lanes.client, key);
             match lanes.presence.unless_gone(command).await {
                 Ok(answer) => {
-                    if W::is_said(&answer) {
+                    let is_said = |error: &StoreError| error.server_code().is_some();
+                    if answer.as_ref().map_or_else(is_said, |_| true) {
                         lanes.presence.answered();
                     }
                     answer
                 }
-                Err(problem) => W::failed(gone(problem, W::WRITES)),
+                Err(problem) => Err(gone(problem, W::WRITES)),
             }
         })
     }
@@ -226,7 +228,7 @@ async fn wait<W: Work>(answer: oneshot::Receiver<Way<W>>) -> Way<W> {
     answer.await.unwrap_or_else(|_| {
         let ended = "the runtime that this cache was opened in has ended";
         let lost = if W::WRITES { StoreError::doubtful } else { StoreError::unavailable };
-        Way::Back(W::failed(lost(ended)))
+        Way::Back(Err(lost(ended)))
     })
 }
 

@@ -9,12 +9,12 @@ use aerospike::{
 };
 
 use super::lane::Lane;
-use super::{Lanes, Work};
+use super::{Answer, Lanes, Work};
 use crate::store::aerospike::bins::Reader;
 use crate::store::aerospike::codes::{is_for_the_moment, root};
 use crate::store::aerospike::commands::{Plan, Work as Does};
 use crate::store::aerospike::{AerospikeStore, Connected};
-use crate::store::{Answer, Read, StoreError};
+use crate::store::{Answer as Answered, Read};
 
 /// A plain read.
 pub(in super::super) struct Get;
@@ -22,12 +22,8 @@ pub(in super::super) struct Get;
 /// A command that writes. Boxed, as it is large and handed on often.
 pub(in super::super) struct Run(pub Box<Plan>);
 
-fn is_said<T>(answer: &Result<T, StoreError>) -> bool {
-    answer.as_ref().map_or_else(|error| error.server_code().is_some(), |_| true)
-}
-
 impl Work for Get {
-    type Answer = Result<Read, StoreError>;
+    type Said = Read;
     const WRITES: bool = false;
 
     fn bytes(&self) -> usize {
@@ -43,25 +39,17 @@ impl Work for Get {
     }
 
     /// Where a single read is refused for the moment the client sends it a second time; of a row it does not.
-    fn answer(row: Sent<Record>) -> Option<Self::Answer> {
+    fn answer(row: Sent<Record>) -> Option<Answer<Self>> {
         let again =
             row.as_ref().is_err_and(|error| is_for_the_moment(error) || is_of_the_batch(error));
         (!again).then(|| AerospikeStore::read(row))
     }
 
-    fn weight(answer: &Self::Answer) -> Option<usize> {
+    fn weight(answer: &Answer<Self>) -> Option<usize> {
         match answer {
             Ok(Read::Hit(hit)) => Some(hit.value.as_ref().map_or(0, bytes::Bytes::len)),
             _ => None,
         }
-    }
-
-    fn failed(error: StoreError) -> Self::Answer {
-        Err(error)
-    }
-
-    fn is_said(answer: &Self::Answer) -> bool {
-        is_said(answer)
     }
 
     fn lane(lanes: &Lanes) -> &Arc<Lane<Self>> {
@@ -72,14 +60,14 @@ impl Work for Get {
         Some(Get)
     }
 
-    async fn alone(self, on: &Connected, client: &Client, key: Key) -> Self::Answer {
+    async fn alone(self, on: &Connected, client: &Client, key: Key) -> Answer<Self> {
         let read = client.get(&on.read, &key, Bins::All).await;
         AerospikeStore::read(read.inspect_err(|error| on.forgive(client, error)))
     }
 }
 
 impl Work for Run {
-    type Answer = Result<Answer<Option<Reader>>, StoreError>;
+    type Said = Answered<Option<Reader>>;
     const WRITES: bool = true;
 
     fn bytes(&self) -> usize {
@@ -112,20 +100,12 @@ impl Work for Run {
         &on.batch_of_writes
     }
 
-    fn answer(row: Sent<Record>) -> Option<Self::Answer> {
+    fn answer(row: Sent<Record>) -> Option<Answer<Self>> {
         Some(AerospikeStore::answered(row.map(|record| Some(Reader::of_row(record)))))
     }
 
-    fn weight(_: &Self::Answer) -> Option<usize> {
+    fn weight(_: &Answer<Self>) -> Option<usize> {
         None
-    }
-
-    fn failed(error: StoreError) -> Self::Answer {
-        Err(error)
-    }
-
-    fn is_said(answer: &Self::Answer) -> bool {
-        is_said(answer)
     }
 
     fn lane(lanes: &Lanes) -> &Arc<Lane<Self>> {
@@ -136,7 +116,7 @@ impl Work for Run {
         None
     }
 
-    async fn alone(self, on: &Connected, client: &Client, key: Key) -> Self::Answer {
+    async fn alone(self, on: &Connected, client: &Client, key: Key) -> Answer<Self> {
         AerospikeStore::answered(self.0.send(on, client, &key).await)
     }
 }
