@@ -11,6 +11,8 @@
 //!
 //! A refused command leaves the record exactly as it was.
 //!
+//! Beside that, [`serving`] runs the commands on what a cluster keeps of a *region*: whether its own cluster may serve.
+//!
 //! # Example
 //!
 //! A writer crosses a reader. The reader's fill is refused, and the cache is left empty, not wrong.
@@ -46,6 +48,7 @@ mod changes;
 mod claims;
 mod command;
 mod record;
+mod serving;
 mod time;
 mod units;
 
@@ -53,6 +56,7 @@ pub use changes::change;
 pub use claims::claim;
 pub use command::{Change, Claim, Grant, Hit, Refusal};
 pub use record::{Lease, Record, Stored};
+pub use serving::{Epoch, Serving, Standing, serving};
 pub use time::Time;
 pub use units::{Generation, MAX_TTL, MAX_VERSION, Token, Ttl, Version};
 

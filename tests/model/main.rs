@@ -13,6 +13,7 @@
 //! | `client`, `writer`, `reader`, `others` | the rules that clients keep |
 //! | `properties` | what must hold in every state |
 //! | `mends` | what can be undone, and where that does harm |
+//! | `regions`, `stream` | the same for several regions: fenced together, or told of changes |
 //! | `story`, `run`, `options` | a trace told; a case run; the command line |
 
 mod client;
@@ -23,11 +24,13 @@ mod options;
 mod others;
 mod properties;
 mod reader;
+mod regions;
 mod run;
 mod server;
 mod setup;
 mod setups;
 mod story;
+mod stream;
 mod world;
 mod writer;
 
@@ -35,10 +38,20 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use options::Options;
-use run::{Extent, grouped, prove, refute};
+use run::{Case, Extent, Fault, Outcome, grouped, prove, refute};
 
 /// What a whole run visits at least: near, and beyond.
 const LEAST_STATES: [usize; 2] = [2_000_000, 10_000_000];
+
+/// A case's title, and what runs it.
+type Named = (String, Box<dyn FnOnce(Extent) -> Outcome>);
+
+fn cases<C: Case>(worlds: Vec<C>, faults: Vec<Fault<C>>) -> Vec<Named> {
+    let proof = |case: C| -> Named { (case.title(), Box::new(move |extent| prove(&case, extent))) };
+    let refutation =
+        |fault: Fault<C>| -> Named { (fault.title.clone(), Box::new(move |_| refute(&fault))) };
+    worlds.into_iter().map(proof).chain(faults.into_iter().map(refutation)).collect()
+}
 
 fn main() -> ExitCode {
     let options = match Options::parse(std::env::args().skip(1)) {
@@ -48,28 +61,24 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let mut worlds = setups::setups(options.extent == Extent::Farther);
-    worlds.retain(|setup| options.wants(&setup.name()));
-    let mut obligations = mends::obligations();
-    obligations.retain(|obligation| options.wants(&obligation.name()));
-    if worlds.is_empty() && obligations.is_empty() {
+    let mut cases = cases(setups::setups(options.extent == Extent::Farther), mends::obligations());
+    cases.extend(self::cases(regions::worlds(), regions::obligations()));
+    cases.extend(self::cases(stream::worlds(), stream::obligations()));
+    cases.retain(|(title, _)| options.wants(title));
+    if cases.is_empty() {
         eprintln!("no case has such a name; --list names them all");
         return ExitCode::from(2);
     }
     if options.list {
-        for setup in &worlds {
-            println!("{}", setup.name());
-        }
-        for obligation in &obligations {
-            println!("{}", obligation.name());
+        for (title, _) in &cases {
+            println!("{title}");
         }
         return ExitCode::SUCCESS;
     }
 
     let started = Instant::now();
     let (mut passed, mut failed, mut states) = (0, 0, 0);
-    let proofs = worlds.iter().map(|setup| prove(setup, options.extent));
-    for outcome in proofs.chain(obligations.iter().map(refute)) {
+    for outcome in cases.into_iter().map(|(_, run)| run(options.extent)) {
         states += outcome.states;
         if outcome.passed {
             passed += 1;

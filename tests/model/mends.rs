@@ -4,6 +4,7 @@
 //! proves nothing when it finds none.
 
 use crate::properties::Promise;
+use crate::run::Fault;
 use crate::setup::{Begins, CHECKED, Lag, Nodes, PLAIN, Role, Setup, UNCHECKED, WRAPPING};
 
 /// A mend that is undone: in the server's commands, in the clients' rules, or in what may befall.
@@ -42,23 +43,6 @@ pub enum Mend {
     ClaimsAreConfirmed,
 }
 
-/// How the checker is asked for the harm of one fault.
-pub struct Obligation {
-    /// The letter in the protocol's list, with a digit where it names more than one fault.
-    pub letter: &'static str,
-    /// What is done wrong.
-    pub fault: &'static str,
-    /// The promise that must be seen broken.
-    pub breaks: Promise,
-    pub setup: Setup,
-}
-
-impl Obligation {
-    pub fn name(&self) -> String {
-        format!("obligation {}", self.letter)
-    }
-}
-
 const U: Role = Role::Writer { versioned: false };
 const V: Role = Role::Writer { versioned: true };
 const R: Role = Role::Reader { versioned: false };
@@ -70,7 +54,7 @@ const FV: Role = Role::Foreigner { versioned: true };
 
 /// Every fault, in a world that is just large enough for its harm.
 #[rustfmt::skip]
-pub fn obligations() -> Vec<Obligation> {
+pub fn obligations() -> Vec<Fault<Setup>> {
     #[allow(clippy::enum_glob_use, reason = "a table of all of them")]
     use Mend::*;
     use Promise::{Fresh, Heard, Truth, Waiters};
@@ -157,6 +141,6 @@ pub fn obligations() -> Vec<Obligation> {
         ("q2", "fills read a lagging replica, and an invalidation has no version",
             Heard, lagging(Lag::Endless, world(0, &[F, RV]))),
     ]
-    .map(|(letter, fault, breaks, setup)| Obligation { letter, fault, breaks, setup })
+    .map(|(letter, fault, breaks, case)| Fault::new(letter, fault, breaks.name(), case))
     .into()
 }

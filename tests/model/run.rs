@@ -3,13 +3,10 @@
 use std::thread::{JoinHandle, sleep};
 use std::time::{Duration, Instant};
 
-use stateright::{Checker, HasDiscoveries, Model, Path};
+use std::fmt::Debug;
+use std::hash::Hash;
 
-use crate::mends::Obligation;
-use crate::properties::Promise;
-use crate::setup::{Setup, UNCHECKED};
-use crate::story::tell;
-use crate::world::{Action, World};
+use stateright::{Checker, HasDiscoveries, Model, Path};
 
 /// How far to go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,26 +19,46 @@ pub enum Extent {
     Farther,
 }
 
-impl Extent {
-    /// The steps after which a run is called bounded.
-    fn bound(self, setup: &Setup) -> usize {
-        match self {
-            // Without the check of the generation more is possible, and fewer states are different.
-            Extent::Near if setup.generations == UNCHECKED => 1_000_000,
-            Extent::Near => 100_000,
-            Extent::Far if setup.generations == UNCHECKED => 10_000_000,
-            Extent::Far => 1_000_000,
-            Extent::Farther => 100_000_000,
-        }
+/// A world to explore.
+pub trait Case:
+    Model<
+        State: Clone + Debug + Hash + PartialEq + Send + Sync,
+        Action: Clone + Debug + PartialEq + Send + Sync,
+    > + Clone
+    + Send
+    + Sync
+    + 'static
+{
+    /// How it is called in reports and on the command line.
+    fn title(&self) -> String;
+    /// The states after which a run is called bounded.
+    fn bound(&self, extent: Extent) -> usize;
+    /// A trace at whose end the promise of this name is broken, in sentences.
+    fn tell(&self, path: Trace<Self>, broken: &str) -> Vec<String>;
+}
+
+type Trace<C> = Path<<C as Model>::State, <C as Model>::Action>;
+
+/// One mend undone, and the promise that must be seen broken.
+pub struct Fault<C> {
+    pub title: String,
+    pub case: C,
+    pub breaks: &'static str,
+}
+
+impl<C> Fault<C> {
+    /// `letter` in the list of docs/guarantee.md, with a digit where it names more than one fault; what is done wrong.
+    pub fn new(letter: &str, fault: &str, breaks: &'static str, case: C) -> Self {
+        Fault { title: format!("obligation {letter}: {fault}"), case, breaks }
     }
 }
 
 /// What was seen in one world.
-struct Seen {
+struct Seen<C: Case> {
     states: usize,
     depth: usize,
     exhausted: bool,
-    broken: Option<(Promise, Path<World, Action>)>,
+    broken: Option<(&'static str, Trace<C>)>,
 }
 
 /// What a case came to.
@@ -51,41 +68,40 @@ pub struct Outcome {
 }
 
 /// With every mend in, nothing may be found.
-pub fn prove(setup: &Setup, extent: Extent) -> Outcome {
+pub fn prove<C: Case>(case: &C, extent: Extent) -> Outcome {
     let started = Instant::now();
-    let seen = explore(setup, extent.bound(setup), extent == Extent::Farther, &HasDiscoveries::Any);
-    report(&seen, started, &setup.name());
+    let seen = explore(case, case.bound(extent), extent == Extent::Farther, &HasDiscoveries::Any);
+    report(&seen, started, &case.title());
     if let Some((promise, path)) = seen.broken {
-        println!("FAILED: {}", promise.name());
-        print(setup, shortened(setup, promise, path), promise);
+        println!("FAILED: {promise}");
+        print(case, shortened(case, promise, path), promise);
         return Outcome { passed: false, states: seen.states };
     }
     Outcome { passed: true, states: seen.states }
 }
 
 /// With one mend undone, its harm must be found.
-pub fn refute(obligation: &Obligation) -> Outcome {
+pub fn refute<C: Case>(Fault { title, case, breaks }: &Fault<C>) -> Outcome {
     const ENOUGH: usize = 6_000_000;
-    let Obligation { setup, fault, breaks, .. } = obligation;
     let started = Instant::now();
-    let seen = explore(setup, ENOUGH, false, &only(*breaks));
-    report(&seen, started, &format!("{}: {fault}", obligation.name()));
+    let seen = explore(case, ENOUGH, false, &only(breaks));
+    report(&seen, started, title);
     let Some((promise, path)) = seen.broken else {
-        println!("FAILED: nobody sees \"{}\" broken", breaks.name());
+        println!("FAILED: nobody sees \"{breaks}\" broken");
         return Outcome { passed: false, states: seen.states };
     };
-    print(setup, shortened(setup, promise, path), promise);
+    print(case, shortened(case, promise, path), promise);
     Outcome { passed: promise == *breaks, states: seen.states }
 }
 
-fn only(promise: Promise) -> HasDiscoveries {
-    HasDiscoveries::AnyOf([promise.name()].into())
+fn only(promise: &'static str) -> HasDiscoveries {
+    HasDiscoveries::AnyOf([promise].into())
 }
 
 /// Breadth first says that everything up to a depth was seen; depth first needs far less memory.
-fn explore(setup: &Setup, bound: usize, deep: bool, until: &HasDiscoveries) -> Seen {
+fn explore<C: Case>(case: &C, bound: usize, deep: bool, until: &HasDiscoveries) -> Seen<C> {
     let checker =
-        setup.clone().checker().threads(2).target_state_count(bound).finish_when(until.clone());
+        case.clone().checker().threads(2).target_state_count(bound).finish_when(until.clone());
     if deep {
         watch(checker.spawn_dfs(), bound, until)
     } else {
@@ -93,7 +109,7 @@ fn explore(setup: &Setup, bound: usize, deep: bool, until: &HasDiscoveries) -> S
     }
 }
 
-fn watch(mut checker: impl Checker<Setup>, bound: usize, until: &HasDiscoveries) -> Seen {
+fn watch<C: Case>(mut checker: impl Checker<C>, bound: usize, until: &HasDiscoveries) -> Seen<C> {
     const NEWS: Duration = Duration::from_secs(30);
     let mut news = Instant::now();
     let threads = checker.handles();
@@ -108,12 +124,11 @@ fn watch(mut checker: impl Checker<Setup>, bound: usize, until: &HasDiscoveries)
         thread.join().expect("the model does not panic");
     }
     let broken = checker.discoveries().into_iter().find_map(|(name, path)| {
-        let promise = Promise::ALL.into_iter().find(|promise| promise.name() == name)?;
         let wanted = match until {
             HasDiscoveries::AnyOf(names) => names.contains(name),
             _ => true,
         };
-        wanted.then_some((promise, path))
+        wanted.then_some((name, path))
     });
     Seen {
         states: checker.unique_state_count(),
@@ -124,15 +139,11 @@ fn watch(mut checker: impl Checker<Setup>, bound: usize, until: &HasDiscoveries)
 }
 
 /// Looks for a shorter path to the same harm, until there is none.
-fn shortened(
-    setup: &Setup,
-    promise: Promise,
-    mut path: Path<World, Action>,
-) -> Path<World, Action> {
+fn shortened<C: Case>(case: &C, promise: &'static str, mut path: Trace<C>) -> Trace<C> {
     const EFFORT: usize = 2_000_000;
     loop {
         let length = path.clone().into_vec().len();
-        let checker = setup
+        let checker = case
             .clone()
             .checker()
             .target_max_depth(length)
@@ -140,14 +151,14 @@ fn shortened(
             .finish_when(only(promise))
             .spawn_bfs()
             .join();
-        match checker.discovery(promise.name()) {
+        match checker.discovery(promise) {
             Some(shorter) => path = shorter,
             None => return path,
         }
     }
 }
 
-fn report(seen: &Seen, started: Instant, name: &str) {
+fn report<C: Case>(seen: &Seen<C>, started: Instant, name: &str) {
     let how = match (&seen.broken, seen.exhausted) {
         (Some(_), _) => "found",
         (None, true) => "exhausted",
@@ -158,8 +169,8 @@ fn report(seen: &Seen, started: Instant, name: &str) {
     println!("{how:<9} {states:>12} states, depth {depth:>3}, {seconds:>6.1} s  {name}");
 }
 
-fn print(setup: &Setup, path: Path<World, Action>, broken: Promise) {
-    for sentence in tell(setup, path, broken) {
+fn print<C: Case>(case: &C, path: Trace<C>, broken: &str) {
+    for sentence in case.tell(path, broken) {
         println!("    {sentence}");
     }
 }

@@ -4,7 +4,13 @@ use std::time::Duration;
 
 use genfence::protocol::{Generation, Time};
 
+use stateright::Path;
+
 use crate::mends::Mend;
+use crate::properties::Promise;
+use crate::run::{Case, Extent};
+use crate::story::tell;
+use crate::world::{Action, World};
 
 /// Somebody who sends commands. What each may do is written in `writer`, `reader` and `others`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,9 +129,8 @@ pub const PLAIN: Setup = Setup {
     undone: None,
 };
 
-impl Setup {
-    /// How the run is called in reports and on the command line.
-    pub fn name(&self) -> String {
+impl Case for Setup {
+    fn title(&self) -> String {
         let generation = match self.generations {
             UNCHECKED => "unchecked",
             WRAPPING => "wrapping",
@@ -134,6 +139,24 @@ impl Setup {
         format!("{}; generation {generation}", self.name)
     }
 
+    fn bound(&self, extent: Extent) -> usize {
+        match extent {
+            // Without the check of the generation more is possible, and fewer states are different.
+            Extent::Near if self.generations == UNCHECKED => 1_000_000,
+            Extent::Near => 100_000,
+            Extent::Far if self.generations == UNCHECKED => 10_000_000,
+            Extent::Far => 1_000_000,
+            Extent::Farther => 100_000_000,
+        }
+    }
+
+    fn tell(&self, path: Path<World, Action>, broken: &str) -> Vec<String> {
+        let promise = Promise::ALL.into_iter().find(|promise| promise.name() == broken);
+        tell(self, path, promise.expect("it is one of them"))
+    }
+}
+
+impl Setup {
     pub fn undoes(&self, mend: Mend) -> bool {
         self.undone == Some(mend)
     }
