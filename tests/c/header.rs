@@ -56,6 +56,21 @@ fn the_shipped_library_exports_what_the_header_declares_and_nothing_else() {
     assert_eq!(exported(Path::new(&shipped)), declared(HEADER));
 }
 
+/// Where `cargo cinstall` reads it.
+#[test]
+fn the_manifest_has_the_version_of_the_interface() {
+    let number = |name: &str| {
+        let line =
+            HEADER.lines().find_map(|line| line.strip_prefix("#define ")?.strip_prefix(name));
+        line.expect("the header has it").trim()
+    };
+    let expected = format!("version = \"{}.{}.0\"", number("GF_ABI_MAJOR"), number("GF_ABI_MINOR"));
+    let manifest = include_str!("../../Cargo.toml");
+    let (_, library) =
+        manifest.split_once("[package.metadata.capi.library]\n").expect("it is there");
+    assert_eq!(library.lines().find(|line| line.starts_with("version")), Some(&*expected));
+}
+
 /// A compiler, and what makes it read this as its own language.
 const LANGUAGES: [(&str, [&str; 3]); 2] =
     [("cc", ["-x", "c", "-std=c11"]), ("c++", ["-x", "c++", "-std=c++17"])];
