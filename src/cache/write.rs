@@ -1,12 +1,20 @@
 //! Commands outside reserve and fill: invalidate, set, replace, touch.
 
+use std::collections::HashMap;
 use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::stream::iter;
+use futures_util::{StreamExt, TryStreamExt};
 
 use super::fresh::{Checked, Fresh, check_version};
 use super::retry::{Settled, token};
 use super::{Cache, Error};
 use crate::protocol::{Time, Token};
 use crate::store::{Change, Snapshot, Store, StoreError};
+
+/// How many invalidates of a batch are under way at once: enough for whole messages to a few nodes.
+const TOGETHER: usize = 1024;
 
 /// What became of a [`Cache::set`].
 ///
@@ -107,6 +115,47 @@ impl Cache {
             Settled::Applied | Settled::Refused(_) => Ok(()),
             Settled::InDoubt(error) => Err(self.unanswered("an invalidate", error)),
         }
+    }
+
+    /// The same for many changes, as a stream of the source's changes brings them: sent together, and each key once, with the
+    /// newest of its versions. Their order does not matter, and to say them again does no harm.
+    ///
+    /// Once this has returned without an error every one was applied, and never before: so then the stream's position may be
+    /// confirmed. After an error, or where this is dropped, some were, and all are to be said again.
+    ///
+    /// # Errors
+    /// As [`invalidate`](Cache::invalidate); of keys and versions before anything is sent.
+    ///
+    /// # Example
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), genfence::Error> {
+    /// # let cache = genfence::Cache::connect("memory://").await?;
+    /// # let mut stream = std::iter::once((vec![("user:1", 7), ("user:2", 8), ("user:1", 9)], 9_u64));
+    /// # fn confirm(_position: u64) {}
+    /// while let Some((changes, position)) = stream.next() {
+    ///     cache.invalidate_many(changes.into_iter().map(|(key, version)| (key, Some(version)))).await?;
+    ///     confirm(position);
+    /// }
+    /// # Ok(()) }
+    /// ```
+    pub async fn invalidate_many<K: AsRef<[u8]>>(
+        &self,
+        changes: impl IntoIterator<Item = (K, Option<u64>)>,
+    ) -> Result<(), Error> {
+        // What has no version is something else than what has one: it removes whatever there is.
+        let mut newest: HashMap<(Bytes, bool), Option<u64>> = HashMap::new();
+        for (key, version) in changes {
+            self.check_key(key.as_ref())?;
+            version.map(check_version).transpose()?;
+            let key = Bytes::copy_from_slice(key.as_ref());
+            let known = newest.entry((key, version.is_some())).or_default();
+            *known = version.max(*known);
+        }
+        let invalidates = newest.into_iter().map(|((key, _), version)| {
+            let cache = self.clone();
+            async move { cache.invalidate(key, version).await }
+        });
+        iter(invalidates).buffer_unordered(TOGETHER).try_collect().await
     }
 
     /// Stores a value without asking the source; the last one wins. **Outside the guarantee**: a

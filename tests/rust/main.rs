@@ -10,6 +10,7 @@ mod used;
 #[cfg(feature = "aerospike")]
 mod background;
 mod bad_input;
+mod batches_of_changes;
 #[cfg(feature = "aerospike")]
 mod cluster_guard;
 mod coalescing;
