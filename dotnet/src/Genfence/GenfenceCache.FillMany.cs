@@ -271,15 +271,18 @@ public sealed partial class GenfenceCache
     }
 
     /// <summary>Reads all with one read of the cache.</summary>
-    private async Task<NativeResult[]> LookupAllAsync(CacheKey[] keys, CancellationToken cancellation)
+    private Task<NativeResult[]> LookupAllAsync(CacheKey[] keys, CancellationToken cancellation) =>
+        AllAsync(Array.ConvertAll(keys, key => new Request(Op.LookupMany) { Key = key }), cancellation);
+
+    /// <summary>What came of each; the first that failed is thrown, once all have ended.</summary>
+    private async Task<NativeResult[]> AllAsync(Request[] requests, CancellationToken cancellation)
     {
         cancellation.ThrowIfCancellationRequested();
-        var submitted = Connection.SubmitAll(
-            Array.ConvertAll(keys, key => new Request(Op.LookupMany) { Key = key }), cancellation);
-        var results = new NativeResult[keys.Length];
+        var submitted = Connection.SubmitAll(requests, cancellation);
+        var results = new NativeResult[requests.Length];
         Exception? problem = null;
         // All of them are awaited, whatever one says: each owns what it brings.
-        for (var i = 0; i < keys.Length; i++)
+        for (var i = 0; i < requests.Length; i++)
         {
             try
             {

@@ -17,6 +17,7 @@ public class BadInputTests : CacheTest
             () => Cache.ReserveAsync(key).Within(),
             () => Cache.SetAsync(key, "x").Within(),
             () => Cache.InvalidateAsync(key).Within(),
+            () => Cache.InvalidateManyAsync([("a", 1), (key, 1)]).Within(),
             () => Cache.TouchAsync(key, TimeSpan.FromMinutes(1)).Within(),
             () => Cache.ReplaceAsync(key, 1, null).Within(),
             () => Cache.GetOrFillAsync(key, _ => ValueTask.FromResult("x")).Within(),

@@ -6,6 +6,27 @@ namespace Genfence.Tests;
 public class ManyTests : CacheTest
 {
     [Fact]
+    public async Task Changes_of_a_stream_leave_each_key_with_its_newest_version()
+    {
+        var many = Enumerable.Range(0, 2500).Select(i => ($"k{i}", (long?)5));
+        await Cache.InvalidateManyAsync([("a", 1), ("a", 3), ("a", 2), .. many]).Within();
+        Assert.Equal<long?>([3, 5, 5], [await Floor("a"), await Floor("k0"), await Floor("k2499")]);
+        await Cache.InvalidateManyAsync([("a", 1)]).Within();
+        Assert.Equal(3, await Floor("a"));
+
+        await Cache.SetAsync("plain", "x").Within();
+        await Cache.InvalidateManyAsync([("plain", null)]).Within();
+        Assert.Null(await Cache.GetAsync("plain").Within());
+
+        var refused = await Assert.ThrowsAsync<GenfenceInvalidException>(
+            () => Cache.InvalidateManyAsync([("a", 7), ("b", -1)]).Within());
+        Assert.Equal("version", refused.Field);
+        Assert.Equal(3, await Floor("a"));
+    }
+
+    private async Task<long?> Floor(string key) => (await Cache.InspectAsync(key).Within())?.Floor;
+
+    [Fact]
     public async Task A_load_that_fails_gives_all_leases_back()
     {
         await Assert.ThrowsAsync<TimeoutException>(() => Cache.GetOrFillManyAsync<string>(
