@@ -82,7 +82,7 @@ pub fn prove<C: Case>(case: &C, extent: Extent) -> Outcome {
 
 /// With one mend undone, its harm must be found.
 pub fn refute<C: Case>(Fault { title, case, breaks }: &Fault<C>) -> Outcome {
-    const ENOUGH: usize = 6_000_000;
+    const ENOUGH: usize = 12_000_000;
     let started = Instant::now();
     let seen = explore(case, ENOUGH, false, &only(breaks));
     report(&seen, started, title);

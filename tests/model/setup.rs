@@ -142,7 +142,7 @@ impl Case for Setup {
     fn bound(&self, extent: Extent) -> usize {
         match extent {
             // Without the check of the generation more is possible, and fewer states are different.
-            Extent::Near if self.generations == UNCHECKED => 1_000_000,
+            Extent::Near if self.generations == UNCHECKED => 500_000,
             Extent::Near => 100_000,
             Extent::Far if self.generations == UNCHECKED => 10_000_000,
             Extent::Far => 1_000_000,

@@ -128,7 +128,7 @@ pub fn worlds() -> Vec<Setup> {
         ("all, a writer each", &[UA, UB, RA], PLAIN),
         ("all, readers", &[UA, RA, RB], PLAIN),
         ("all, versions, lagging replica", &[VA, VB, LB], Setup { lags: true, ..PLAIN }),
-        ("all, push", &[VA, UB, LB], Setup { push: true, lags: true, ..PLAIN }),
+        ("all, push", &[VA, VB, LB], Setup { push: true, lags: true, ..PLAIN }),
         (
             "home, reserved in both, the old is read",
             &[A_IN_A, UB, RA],
