@@ -12,7 +12,7 @@ use crate::support::{Fault, Kind, faulty};
 
 async fn floor(cache: &Cache, key: &str) -> Option<u64> {
     let known = cache.inspect(key).await.unwrap()?;
-    known.record.floor.map(|version| version.get())
+    known.record.floor.map(genfence::protocol::Version::get)
 }
 
 #[tokio::test]

@@ -22,7 +22,7 @@ pub fn check(file: &[u8], start: usize) -> Result<(), String> {
     let field = |at| number(directory, at).map(|number| number as usize).ok_or_else(damaged);
     let (hashes, pages, covered) = (field(16)?, field(28)?, field(32)?);
     let &[size, kind, _, page] = directory.get(36..40).ok_or_else(damaged)? else { unreachable!() };
-    if (kind, size) != (SHA_256, 32) || page >= usize::BITS as u8 {
+    if (kind, size) != (SHA_256, 32) || u32::from(page) >= usize::BITS {
         return Err("has hashes that are not SHA-256".to_owned());
     }
     if covered != start {
@@ -62,12 +62,14 @@ mod tests {
 
     /// Code of two pages and a bit, and its signature.
     fn signed() -> (Vec<u8>, usize) {
-        let mut file: Vec<u8> = (0..10_000_u32).map(|index| index as u8).collect();
+        let mut file: Vec<u8> = (0..10_000_u32).map(|index| index.to_le_bytes()[0]).collect();
         let start = file.len();
         let directory_offset = 20;
         let mut directory = Vec::new();
         // Magic, length, version, flags (ad hoc), hashes, identity, special ones, pages, covered.
-        for number in [CODE_DIRECTORY, 44 + 96, 0x2_0001, 2, 44, 0, 0, 3, start as u32] {
+        for number in
+            [CODE_DIRECTORY, 44 + 96, 0x2_0001, 2, 44, 0, 0, 3, u32::try_from(start).unwrap()]
+        {
             directory.extend(number.to_be_bytes());
         }
         directory.extend([32, SHA_256, 0, 12, 0, 0, 0, 0]);
