@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use cargo_metadata::{MetadataCommand, Package};
+use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package, PackageId};
 use spdx::Expression;
 
 fn policy() -> toml::Table {
@@ -15,12 +15,49 @@ fn names(table: &toml::Table, list: &str) -> BTreeSet<String> {
     names.map(|name| name.as_str().expect("it is a name").to_owned()).collect()
 }
 
-fn packages() -> Vec<Package> {
+fn metadata() -> Metadata {
     let mut command = MetadataCommand::new();
     let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
     command.manifest_path(manifest).features(cargo_metadata::CargoOpt::AllFeatures);
     command.other_options(["--locked".to_owned()]);
-    command.exec().expect("cargo knows its packages").packages
+    command.exec().expect("cargo knows its packages")
+}
+
+fn packages() -> Vec<Package> {
+    metadata().packages
+}
+
+/// What the library is built of, on whatever system: without what only its tests need.
+fn built_of(metadata: &Metadata) -> BTreeSet<&PackageId> {
+    let nodes = &metadata.resolve.as_ref().expect("it was asked for").nodes;
+    let is_ours = |package: &&Package| *package.name == "genfence";
+    let own = metadata.packages.iter().find(is_ours).expect("it is there");
+    let (mut found, mut open) = (BTreeSet::from([&own.id]), vec![&own.id]);
+    while let Some(id) = open.pop() {
+        let node = nodes.iter().find(|node| node.id == *id).expect("each has a node");
+        for needed in &node.deps {
+            let built =
+                needed.dep_kinds.iter().any(|kind| kind.kind != DependencyKind::Development);
+            if built && found.insert(&needed.pkg) {
+                open.push(&needed.pkg);
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn no_dependency_of_the_library_needs_a_newer_rust_than_it_says() {
+    let metadata = metadata();
+    let built_of = built_of(&metadata);
+    assert!(built_of.len() > 80, "all of them are looked at, and not {}", built_of.len());
+    let packages = || metadata.packages.iter().filter(|package| built_of.contains(&package.id));
+    let own = packages().find(|package| *package.name == "genfence").unwrap();
+    let own = own.rust_version.as_ref().expect("it says what it needs");
+    for package in packages() {
+        let (name, needed) = (&package.name, &package.rust_version);
+        assert!(needed.as_ref().is_none_or(|needed| needed <= own), "{name} needs {needed:?}");
+    }
 }
 
 #[test]
