@@ -20,7 +20,7 @@ impl Case for Setup {
     fn bound(&self, extent: Extent) -> usize {
         match extent {
             Extent::Near => 900_000,
-            Extent::Far => 16_000_000,
+            Extent::Far => 8_000_000,
             Extent::Farther => 100_000_000,
         }
     }
