@@ -1,10 +1,9 @@
 //! Runs one case: explores a world, and says what was seen.
 
-use std::thread::{JoinHandle, sleep};
-use std::time::{Duration, Instant};
-
 use std::fmt::Debug;
 use std::hash::Hash;
+use std::thread::{JoinHandle, sleep};
+use std::time::{Duration, Instant};
 
 use stateright::{Checker, HasDiscoveries, Model, Path};
 
@@ -32,8 +31,14 @@ pub trait Case:
     /// How it is called in reports and on the command line.
     fn title(&self) -> String;
     /// The states after which a run is called bounded.
-    fn bound(&self, extent: Extent) -> usize;
-    /// A trace at whose end the promise of this name is broken, in sentences.
+    fn bound(&self, extent: Extent) -> usize {
+        match extent {
+            Extent::Near => 900_000,
+            Extent::Far => 8_000_000,
+            Extent::Farther => 100_000_000,
+        }
+    }
+    /// A trace at whose end the promise of this name is broken, a sentence for each step.
     fn tell(&self, path: Trace<Self>, broken: &str) -> Vec<String>;
 }
 
@@ -47,7 +52,7 @@ pub struct Fault<C> {
 }
 
 impl<C> Fault<C> {
-    /// `letter` in the list of docs/guarantee.md, with a digit where it names more than one fault; what is done wrong.
+    /// `letter` in the list of docs/protocol.md, with a digit where it names more than one fault; what is done wrong.
     pub fn new(letter: &str, fault: &str, breaks: &'static str, case: C) -> Self {
         Fault { title: format!("obligation {letter}: {fault}"), case, breaks }
     }
@@ -170,8 +175,8 @@ fn report<C: Case>(seen: &Seen<C>, started: Instant, name: &str) {
 }
 
 fn print<C: Case>(case: &C, path: Trace<C>, broken: &str) {
-    for sentence in case.tell(path, broken) {
-        println!("    {sentence}");
+    for (at, sentence) in case.tell(path, broken).iter().enumerate() {
+        println!("    {:>2}. {sentence}", at + 1);
     }
 }
 

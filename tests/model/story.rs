@@ -12,7 +12,7 @@ use crate::server::serve;
 use crate::setup::{Role, Setup};
 use crate::world::{Action, World};
 
-/// One numbered sentence for each step, and what is wrong at the end.
+/// A sentence for each step, and what is wrong at the end.
 pub fn tell(setup: &Setup, path: Path<World, Action>, broken: Promise) -> Vec<String> {
     let steps = path.into_vec();
     let mut story = Vec::new();
@@ -26,7 +26,7 @@ pub fn tell(setup: &Setup, path: Path<World, Action>, broken: Promise) -> Vec<St
     if let Some((world, _)) = steps.last() {
         story.push(verdict(setup, world, broken));
     }
-    story.iter().enumerate().map(|(at, line)| format!("{:>2}. {line}", at + 1)).collect()
+    story
 }
 
 fn beginning(setup: &Setup, world: &World) -> String {

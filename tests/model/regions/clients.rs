@@ -91,7 +91,7 @@ fn count(places: &[bool]) -> usize {
 }
 
 /// A client's only token; of its targets each has another record.
-pub fn token(who: usize) -> Token {
+fn token(who: usize) -> Token {
     Token::new(who as u64 + 1)
 }
 

@@ -20,7 +20,7 @@ mod world;
 
 use stateright::Path;
 
-use crate::run::{Case, Extent};
+use crate::run::Case;
 pub use mends::{obligations, worlds};
 use promises::Promise;
 use setup::Setup;
@@ -29,14 +29,6 @@ use world::{Action, World};
 impl Case for Setup {
     fn title(&self) -> String {
         format!("regions: {}", self.name)
-    }
-
-    fn bound(&self, extent: Extent) -> usize {
-        match extent {
-            Extent::Near => 900_000,
-            Extent::Far => 8_000_000,
-            Extent::Farther => 100_000_000,
-        }
     }
 
     fn tell(&self, path: Path<World, Action>, broken: &str) -> Vec<String> {

@@ -10,7 +10,7 @@ use super::setup::{Befalls, Role, Setup};
 use super::world::{Action, Packet, World};
 use crate::network::Command;
 
-/// One numbered sentence for each step, and what is wrong at the end.
+/// A sentence for each step, and what is wrong at the end.
 pub fn tell(setup: &Setup, path: Path<World, Action>, broken: Promise) -> Vec<String> {
     let steps = path.into_vec();
     let mut story = Vec::new();
@@ -24,7 +24,7 @@ pub fn tell(setup: &Setup, path: Path<World, Action>, broken: Promise) -> Vec<St
             Promise::Unheld => "STUCK: the writer was held up longer than a serving lease".into(),
         });
     }
-    story.iter().enumerate().map(|(at, line)| format!("{:>2}. {line}", at + 1)).collect()
+    story
 }
 
 fn sentence(setup: &Setup, before: &World, action: Action, after: &World) -> String {

@@ -7,7 +7,7 @@ mod world;
 
 use stateright::Path;
 
-use crate::run::{Case, Extent};
+use crate::run::Case;
 use setup::{Role, Setup};
 pub use setup::{obligations, worlds};
 use world::{Action, Entry, Move, World};
@@ -17,14 +17,6 @@ impl Case for Setup {
         format!("stream: {}", self.name)
     }
 
-    fn bound(&self, extent: Extent) -> usize {
-        match extent {
-            Extent::Near => 900_000,
-            Extent::Far => 8_000_000,
-            Extent::Farther => 100_000_000,
-        }
-    }
-
     fn tell(&self, path: Path<World, Action>, broken: &str) -> Vec<String> {
         let steps = path.into_vec();
         let mut story: Vec<_> = steps
@@ -32,7 +24,7 @@ impl Case for Setup {
             .filter_map(|pair| Some(sentence(self, &pair[0].0, pair[0].1?, &pair[1].0)))
             .collect();
         story.push(format!("BROKEN: {broken}"));
-        story.iter().enumerate().map(|(at, line)| format!("{:>2}. {line}", at + 1)).collect()
+        story
     }
 }
 

@@ -267,13 +267,12 @@ impl World {
         {
             record.floor = version;
         }
+        self.heard_at = self.now;
         if packet.late {
-            self.heard_at = self.now;
             let version = version.map_or(0, Version::get);
             self.told = self.told.max(u8::try_from(version).expect("small numbers are versions"));
             return;
         }
-        self.heard_at = self.now;
         if setup.undoes(Mend::ConfirmedWhenApplied) {
             return;
         }
