@@ -227,6 +227,21 @@
 #define GF_REFUSED_CONDITION 3
 
 /*
+ There is no such region.
+ */
+#define GF_REGION_NONE 0
+
+/*
+ The key is reserved there: no stale value is served.
+ */
+#define GF_REGION_FENCED 1
+
+/*
+ The region did not answer, and the reserve went on without it: it may serve the old value until it hears of the change.
+ */
+#define GF_REGION_LEFT_OUT 2
+
+/*
  Of a value, there or back: the source has nothing for this key. There are no bytes.
  */
 #define GF_FLAG_NOTHING 1
@@ -444,6 +459,21 @@ typedef struct gf_error {
 } gf_error;
 
 /*
+ Bytes that belong to the caller, and need only be there until the call returns. NULL goes with a
+ length of 0 only.
+ */
+typedef struct gf_slice {
+  /*
+   The first byte.
+   */
+  const uint8_t *data;
+  /*
+   How many there are.
+   */
+  size_t len;
+} gf_slice;
+
+/*
  Bytes that this library owns until gf_result_free.
  */
 typedef struct gf_bytes {
@@ -553,21 +583,6 @@ typedef struct gf_live {
    */
   int64_t pending;
 } gf_live;
-
-/*
- Bytes that belong to the caller, and need only be there until the call returns. NULL goes with a
- length of 0 only.
- */
-typedef struct gf_slice {
-  /*
-   The first byte.
-   */
-  const uint8_t *data;
-  /*
-   How many there are.
-   */
-  size_t len;
-} gf_slice;
 
 /*
  How to open a cache. Begin with GF_OPTIONS_INIT: what is added later, in the reserved place, is zero
@@ -783,6 +798,10 @@ typedef struct gf_stats {
    How long that was, in microseconds, all together.
    */
   uint64_t unleased_micros;
+  /*
+   Regions that a reserve went on without, as they did not answer (`unreachable=proceed`).
+   */
+  uint64_t regions_left_out;
 } gf_stats;
 
 /*
@@ -860,6 +879,19 @@ int32_t gf_reservation_is_unused(const struct gf_reservation *reservation);
  `reservation` is NULL or was given by this library and not freed yet.
  */
 uint64_t gf_remaining_ms(const struct gf_reservation *reservation);
+
+/*
+ How a reservation stands in one of several regions, where the option `fence` is `all`: GF_REGION_FENCED or
+ GF_REGION_LEFT_OUT. The own region has index 0. GF_REGION_NONE where there is no region of that index, and for NULL; so ask from 0 on.
+ `region` is set to its name, which is UTF-8, does not end in a zero byte, and lives as long as the reservation; or to
+ nothing. It may be NULL. Any thread, also after the reservation was used up.
+
+ SAFETY:
+ `reservation` is NULL or was given by this library and not freed yet; `region` is NULL or may be written.
+ */
+int32_t gf_reservation_region(const struct gf_reservation *reservation,
+                              size_t index,
+                              struct gf_slice *region);
 
 /*
  Frees what a result owns, and forgets it: freeing a result twice is harmless. A lease that is

@@ -68,7 +68,7 @@ mod settings;
 mod sync;
 
 pub use cache::*;
-pub use settings::{UnreachableRead, UnreachableReserve};
+pub use settings::{Fence, UnreachableRead, UnreachableRegion, UnreachableReserve};
 
 /// The README's own example, compiled and run.
 #[cfg(doctest)]

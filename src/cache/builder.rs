@@ -1,4 +1,9 @@
+use futures_util::future::try_join;
+
+use super::regions::Peer;
 use super::{Cache, Error};
+#[cfg(feature = "aerospike")]
+use crate::settings::UnreachableRegion;
 use crate::settings::{
     self, Of, Options, Target, access_settings, cache_settings, login_setter, setter, setters,
 };
@@ -25,10 +30,19 @@ use crate::store::{Backend, Clock, Diagnosis, MemoryStore, Store};
 #[must_use = "a builder does nothing until `connect` or `build`"]
 pub struct Builder {
     options: Options,
+    peers: Vec<Peer>,
 }
 
 /// Where a cache is, all checked.
-enum Place {
+struct Plan {
+    place: Place,
+    /// Where the other regions' are, by their names.
+    others: Vec<(String, Place)>,
+    options: Options,
+    peers: Vec<Peer>,
+}
+
+pub(super) enum Place {
     /// The bound on all that is held, and on a value.
     Memory(u64, u64),
     #[cfg(feature = "aerospike")]
@@ -48,6 +62,28 @@ impl Builder {
     access_settings!(access_setters);
     login_setter!(options.access);
 
+    /// Another region, whose cache was opened by the program: with a store of its own, or where a text does not say all that it
+    /// takes. Beside those of [`peers`](Builder::peers), and told as they are; its options are its own. It is not closed with
+    /// this one.
+    ///
+    /// # Example
+    /// ```
+    /// use genfence::{Cache, Fence};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+    /// let us = Cache::connect("memory://").await?;
+    /// let eu = Cache::builder().region("eu").fence(Fence::All).peer("us", us.clone()).connect("memory://").await?;
+    ///
+    /// let _ = us.set("k", "old").await?;
+    /// let _writer = eu.reserve("k").await?;
+    /// assert!(us.get("k").await?.is_none(), "whoever reads there goes to the source, too");
+    /// # Ok::<(), genfence::Error>(()) }).unwrap();
+    /// ```
+    pub fn peer(mut self, region: impl Into<String>, cache: Cache) -> Self {
+        self.peers.push(Peer::opened(region, cache));
+        self
+    }
+
     /// Opens the cache that `url` names: see [`Cache::connect`]. Options in the URL come on top of
     /// those set here.
     ///
@@ -56,9 +92,14 @@ impl Builder {
     /// that is not what it should be. [`Error::Store`] if the cluster cannot be reached within
     /// `connect_timeout`, does not let the user in, or is not fit.
     pub async fn connect(self, url: &str) -> Result<Cache, Error> {
-        let (store, options) = self.open(url, true).await?;
-        store.must_be_fit().await?;
-        Cache::open(store, options)
+        let Plan { place, others, options, mut peers } = self.plan(url)?;
+        let own = async {
+            let store = place.open(true).await?;
+            store.must_be_fit().await.map(|()| store).map_err(Error::from)
+        };
+        let (store, others) = try_join(own, Peer::connect_all(others, &options)).await?;
+        peers.extend(others);
+        Cache::open(store, options, peers)
     }
 
     /// As [`Cache::diagnose`], of a cluster that [`connect`](Builder::connect) may refuse as unfit.
@@ -66,8 +107,8 @@ impl Builder {
     /// # Errors
     /// As [`connect`](Builder::connect), except that what is unfit is a finding.
     pub async fn diagnose(self, url: &str) -> Result<Diagnosis, Error> {
-        let (store, options) = self.open(url, false).await?;
-        Ok(store.diagnose(&options.needs()).await?)
+        let Plan { place, options, .. } = self.plan(url)?;
+        Ok(place.open(false).await?.diagnose(&options.needs()).await?)
     }
 
     /// Checks all that can be checked without a connection: the URL, every setting by itself and beside the others,
@@ -82,26 +123,58 @@ impl Builder {
     /// assert!(error.to_string().starts_with("url: unknown option \"tll\"; valid options: ttl, ttl_jitter"));
     /// ```
     pub fn check(&self, url: &str) -> Result<(), Error> {
-        self.clone().place(url).map(drop)
+        self.clone().plan(url).map(drop)
     }
 
-    /// Where `url` says that the cache is. All is checked.
-    fn place(mut self, url: &str) -> Result<(Place, Options), Error> {
-        let options = &mut self.options;
-        let target = settings::parse(url, options)?;
+    /// Opens a cache on the given store.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] names the option that is out of bounds, or says that there is no tokio
+    /// runtime here.
+    pub fn build(self, store: impl Store) -> Result<Cache, Error> {
+        self.options.check(Of::any)?;
+        let opened: Vec<&str> = self.peers.iter().map(Peer::name).collect();
+        self.options.regions(Of::any, &opened, &[])?;
+        Cache::open(Backend::new(store), self.options, self.peers)
+    }
+
+    /// Where `url` says that the cache is, and where those of other regions are. All is checked.
+    fn plan(self, url: &str) -> Result<Plan, Error> {
+        let Builder { mut options, peers } = self;
+        let opened: Vec<&str> = peers.iter().map(Peer::name).collect();
+        let target = settings::parse(url, &mut options)?;
         options.check(target.store())?;
-        let place = match target {
+        let (place, others) = match target {
             Target::Memory => {
+                options.regions(Of::memory, &opened, &[])?;
                 let largest_value = options.max_value_bytes as u64;
-                Place::Memory(options.max_bytes as u64, largest_value)
+                (Place::Memory(options.max_bytes as u64, largest_value), Vec::new())
             }
             #[cfg(feature = "aerospike")]
             Target::Aerospike { hosts, namespace, set } => {
-                // Taken, so that the cache does not keep the password.
+                let others = options.regions(Of::aerospike, &opened, &hosts)?;
+                let names = others.iter().map(|peer| &*peer.name).chain(opened.iter().copied());
+                let names: Vec<&str> = names.chain(options.region.as_deref()).collect();
+                let fence = options.fence;
+                let at = |hosts, access, region| {
+                    let (namespace, set) = (namespace.clone(), set.clone());
+                    let regions = Some(settings::agreement(region, &names, fence));
+                    let settings = AerospikeSettings { hosts, namespace, set, access, regions };
+                    let seeds = settings.seeds()?;
+                    Ok::<_, Error>(Place::Aerospike(Box::new((settings, seeds))))
+                };
+                // Taken, so that the cache does not keep passwords.
+                options.peers = settings::Peers::default();
                 let access = std::mem::take(&mut options.access);
-                let settings = AerospikeSettings { hosts, namespace, set, access };
-                let seeds = settings.seeds()?;
-                Place::Aerospike(Box::new((settings, seeds)))
+                let own = at(hosts, access, options.region.as_deref())?;
+                let others = others.iter().map(|peer| {
+                    let mut access = peer.access.clone();
+                    // A region that may be left out may also come later.
+                    access.background_connect |= options.unreachable == UnreachableRegion::Proceed;
+                    let place = at(peer.hosts.clone(), access, Some(&peer.name))?;
+                    Ok((peer.name.clone(), place))
+                });
+                (own, others.collect::<Result<_, Error>>()?)
             }
             #[cfg(not(feature = "aerospike"))]
             Target::Aerospike { .. } => {
@@ -109,17 +182,18 @@ impl Builder {
                 return Err(Error::invalid("url", problem));
             }
         };
-        Ok((place, self.options))
+        Ok(Plan { place, others, options, peers })
     }
+}
 
-    /// The store that `url` names, fit or not. `background`: whether it may be opened in the background.
+impl Place {
+    /// The store there, fit or not. `background`: whether it may be opened in the background.
     #[cfg_attr(
         not(feature = "aerospike"),
         expect(clippy::unused_async, unused_variables, reason = "other stores connect")
     )]
-    async fn open(self, url: &str, background: bool) -> Result<(Backend, Options), Error> {
-        let (place, options) = self.place(url)?;
-        let store = match place {
+    pub async fn open(self, background: bool) -> Result<Backend, Error> {
+        Ok(match self {
             Place::Memory(max_bytes, largest_value) => {
                 Backend::new(MemoryStore::sized(max_bytes, largest_value, Clock::default()))
             }
@@ -133,17 +207,6 @@ impl Builder {
                 };
                 Backend::new(store)
             }
-        };
-        Ok((store, options))
-    }
-
-    /// Opens a cache on the given store.
-    ///
-    /// # Errors
-    /// [`Error::Invalid`] names the option that is out of bounds, or says that there is no tokio
-    /// runtime here.
-    pub fn build(self, store: impl Store) -> Result<Cache, Error> {
-        self.options.check(Of::any)?;
-        Cache::open(Backend::new(store), self.options)
+        })
     }
 }

@@ -53,6 +53,8 @@ macro_rules! counters {
             leases_lost: Store "genfence.cluster.lost";
             /// How long that was, in microseconds, all together.
             unleased_micros: Store "genfence.cluster.without";
+            /// Regions that a reserve went on without, as they did not answer (`unreachable=proceed`).
+            regions_left_out: Counter "genfence.regions.left_out";
         }
     };
 }

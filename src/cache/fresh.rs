@@ -104,6 +104,7 @@ pub(super) fn check_version(version: u64) -> Result<Version, Error> {
 }
 
 /// A [`Fresh`] within its bounds.
+#[derive(Clone)]
 pub(super) struct Checked {
     pub value: Value,
     pub version: Option<Version>,

@@ -12,7 +12,9 @@ mod lease;
 mod load;
 mod lookup;
 mod options;
+mod regions;
 mod reservation;
+mod reserve;
 mod retry;
 mod stats;
 mod stopwatch;
@@ -33,7 +35,7 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_util::task::TaskTracker;
 
 use crate::protocol::Token;
@@ -41,6 +43,7 @@ use crate::settings::Options;
 use crate::store::{Backend, Change, Diagnosis, Hit, Snapshot, Store};
 use flight::Flights;
 use found::{Found, Seen, Told};
+use regions::{Peer, Regions};
 
 pub use builder::Builder;
 #[cfg(feature = "capi")]
@@ -54,7 +57,7 @@ pub(crate) use load::{Load, ToLoad};
 pub use lookup::Lookup;
 #[cfg(feature = "capi")]
 pub(crate) use reservation::Held;
-pub use reservation::{CommitOutcome, ReleaseOutcome, Reservation};
+pub use reservation::{CommitOutcome, RegionOutcome, ReleaseOutcome, Reservation};
 pub use stats::Stats;
 #[cfg(feature = "serde")]
 pub use typed::Typed;
@@ -111,6 +114,8 @@ struct Inner {
     beside: Arc<Flights<Told, Token>>,
     turns: turns::Turns,
     counters: stats::Counters,
+    /// Where there are several.
+    regions: Option<Regions>,
     runtime: Handle,
     tasks: TaskTracker,
     closed: AtomicBool,
@@ -148,13 +153,14 @@ impl Cache {
         Builder::default()
     }
 
-    fn open(store: Backend, options: Options) -> Result<Cache, Error> {
+    fn open(store: Backend, mut options: Options, peers: Vec<Peer>) -> Result<Cache, Error> {
         let runtime = Handle::try_current().map_err(|_| {
             Error::invalid("runtime", "there is none here; open the cache within a tokio runtime")
         })?;
         if let Backend::Memory(store) = &store {
             store.keep_floors(options.replica_lag);
         }
+        let regions = Regions::new(&mut options, peers);
         Ok(Cache(Arc::new_cyclic(|inner: &Weak<Inner>| {
             let inner = inner.clone();
             let abandoned = move |key: &Bytes, tokens: Vec<Token>| {
@@ -169,6 +175,7 @@ impl Cache {
                 beside: Flights::new(FLIGHT_SHARDS, |_, _| {}),
                 turns: turns::Turns::default(),
                 counters: stats::Counters::default(),
+                regions,
                 runtime,
                 tasks: TaskTracker::new(),
                 closed: AtomicBool::new(false),
@@ -258,7 +265,11 @@ impl Cache {
     pub async fn close(&self, within: Duration) -> bool {
         self.0.closed.store(true, Relaxed);
         self.0.tasks.close();
-        timeout(within, self.0.tasks.wait()).await.is_ok()
+        let start = Instant::now();
+        let ended = timeout(within, self.0.tasks.wait()).await.is_ok();
+        let Some(regions) = &self.0.regions else { return ended };
+        // What was said here may go on there.
+        regions.close(within.saturating_sub(start.elapsed())).await && ended
     }
 
     /// The cluster below, where there is one. The tool's own, and no part of the interface.

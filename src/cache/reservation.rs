@@ -1,21 +1,22 @@
-//! **reserve**, and what can be done with a reservation.
+//! What can be done with a reservation.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::{BoxFuture, join, join_all};
 use parking_lot::Mutex;
 use tokio::time::timeout;
 
 use super::footing::Footing;
 use super::fresh::{Checked, Fresh, check_version};
+use super::regions::in_region;
 use super::retry::Settled;
 use super::stopwatch::Stopwatch;
 use super::{Cache, Error};
 use crate::protocol::{Claim, Grant, Token, Version};
-use crate::settings::UnreachableReserve;
-use crate::store::{Answer, Change, StoreError};
+use crate::store::Change;
 
 /// What became of a commit.
 ///
@@ -94,9 +95,42 @@ pub enum ReleaseOutcome {
 #[must_use = "a reservation that is dropped bypasses its key until it expires"]
 pub struct Reservation {
     held: Arc<Held>,
+    finished: bool,
+    /// What few have.
+    beside: Option<Box<Beside>>,
+}
+
+#[derive(Default)]
+struct Beside {
     /// Earlier attempts whose answer never came.
     unanswered: Vec<Token>,
-    finished: bool,
+    /// Of the same key, in the other regions, in the order of the cache's.
+    elsewhere: Vec<Reservation>,
+}
+
+/// How a reservation stands in a region.
+///
+/// # Example
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use genfence::{Cache, Fence, RegionOutcome};
+///
+/// let us = Cache::connect("memory://").await?;
+/// let eu = Cache::builder().region("eu").fence(Fence::All).peer("us", us).connect("memory://").await?;
+/// let reservation = eu.reserve("k").await?;
+/// let regions: Vec<_> = reservation.regions().collect();
+/// assert_eq!(regions, [("eu", RegionOutcome::Fenced), ("us", RegionOutcome::Fenced)]);
+/// # reservation.abort().await;
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RegionOutcome {
+    /// The key is reserved there: no stale value is served.
+    Fenced,
+    /// The region did not answer, and the reserve went on without it (`unreachable_reserve` for the own one, `unreachable`
+    /// for others): it may serve the old value until it hears of the change.
+    LeftOut,
 }
 
 /// What can be asked of a reservation, and asked for, also while it is being used up.
@@ -107,153 +141,66 @@ pub(crate) struct Held {
     granted: Mutex<Granted>,
     /// While a renew is under way, so that what uses the reservation up carries its answer.
     renewing: tokio::sync::Mutex<()>,
+    /// Those of the other regions, with their names.
+    elsewhere: Vec<(Arc<str>, Arc<Held>)>,
 }
 
+/// What a reserve came to.
 #[derive(Clone, Copy)]
-struct Granted {
+pub(super) struct Granted {
     /// `None` where the store gave no answer and the caller chose to proceed.
-    grant: Option<Footing>,
+    pub grant: Option<Footing>,
     /// Started before the claim was sent; how long the source has from there on.
-    since: Stopwatch,
-    time: Duration,
-}
-
-impl Cache {
-    /// Reserves `key`, before its source is changed. Always succeeds where the store answers; other
-    /// writers may reserve the same key at the same time.
-    ///
-    /// [`update`](Cache::update) is the same with fewer ways to go wrong.
-    ///
-    /// # Errors
-    /// [`Error::Invalid`] for an empty or oversized key; [`Error::Store`] if the store gave no
-    /// answer: then do not change the source, or set the option `unreachable_reserve` to proceed;
-    /// [`Error::ShutDown`].
-    ///
-    /// # Example
-    /// ```
-    /// use genfence::{Cache, CommitOutcome};
-    ///
-    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
-    /// let cache = Cache::connect("memory://").await?;
-    /// let reservation = cache.reserve("user:1").await?;
-    /// // … change the source within `reservation.remaining()`, and commit there …
-    /// assert_eq!(reservation.commit("new value").await?, CommitOutcome::Stored);
-    /// # Ok::<(), genfence::Error>(()) }).unwrap();
-    /// ```
-    pub async fn reserve(&self, key: impl AsRef<[u8]>) -> Result<Reservation, Error> {
-        let key = Bytes::copy_from_slice(&self.key(key.as_ref())?);
-        let (time, ttl) = (self.0.options.reservation_time, self.0.options.claim_ttl());
-        let claim = |token, previous| Claim::Reserve { token, previous, time, ttl };
-        // The embedded store has no queue that could be full.
-        let turn = if self.is_embedded() { None } else { Some(self.0.turns.take(&key).await) };
-        let mut sending = Sending { cache: self, key: &key, unanswered: Vec::new() };
-        let (since, answer) = self.reserve_on_ground(&mut sending, claim).await;
-        drop(turn);
-        let (token, grant) = match answer {
-            Ok(Ok((token, granted))) => {
-                self.0.counters.reservations.add();
-                (token, Some(granted))
-            }
-            Ok(Err(refusal)) => {
-                self.0.counters.failures.add();
-                let told = format!("it refused a reserve, which no record can refuse: {refusal}");
-                return Err(StoreError::refused(told).into());
-            }
-            Err(error) if self.0.options.unreachable_reserve == UnreachableReserve::Proceed => {
-                self.0.counters.failures.add();
-                tracing::warn!(%error, "changing the source without a reservation");
-                (super::retry::token(), None)
-            }
-            Err(error) => {
-                self.0.counters.failures.add();
-                return Err(error.into());
-            }
-        };
-        let unanswered = sending.arrived();
-        let granted = Mutex::new(Granted { grant, since, time: self.source_time() });
-        let (cache, renewing) = (self.clone(), tokio::sync::Mutex::default());
-        let held = Arc::new(Held { cache, key, token, granted, renewing });
-        Ok(Reservation { held, unanswered, finished: false })
-    }
-
-    /// Reserves under a lease on the cluster, where the store has one, and makes sure that it was this cluster that
-    /// granted it. Says when the present try began: its clock starts before the packet is sent, so it is never behind
-    /// the server's.
-    async fn reserve_on_ground(
-        &self,
-        sending: &mut Sending<'_>,
-        claim: impl Fn(Token, Vec<Token>) -> Claim,
-    ) -> (Stopwatch, Result<Answer<(Token, Footing)>, StoreError>) {
-        let mut tries = self.tries();
-        loop {
-            let standing = self.may_reserve().await;
-            let since = Stopwatch::start();
-            let standing = match standing {
-                Ok(standing) => standing,
-                Err(error) => return (since, Err(error)),
-            };
-            let answer = self.claim_anew(sending.key, &mut sending.unanswered, &claim).await;
-            let (token, grant) = match answer {
-                Ok(Ok(granted)) => granted,
-                Ok(Err(refusal)) => return (since, Ok(Err(refusal))),
-                Err(error) => return (since, Err(error)),
-            };
-            let granted = Footing::of(self, grant, standing);
-            // Until it is known whose it is, it is for the next try, or for an abort, to remove.
-            sending.unanswered.push(token);
-            if granted.is_confirmed_reserve(self).await {
-                sending.unanswered.pop();
-                return (since, Ok(Ok((token, granted))));
-            }
-            let changed =
-                StoreError::doubtful("the cluster changed while it granted a reservation");
-            if let Err(error) = tries.again(changed).await {
-                return (since, Err(error));
-            }
-        }
-    }
-
-    /// How long a source may take under a reservation.
-    fn source_time(&self) -> Duration {
-        self.0.options.reservation_time.saturating_sub(self.0.options.reservation_margin)
-    }
-}
-
-/// A reserve under way. Dropped before it arrived, it aborts what may have been reserved: the
-/// caller has not got it, so it cannot have changed the source.
-struct Sending<'c> {
-    cache: &'c Cache,
-    key: &'c Bytes,
-    unanswered: Vec<Token>,
-}
-
-impl Sending<'_> {
-    fn arrived(mut self) -> Vec<Token> {
-        std::mem::take(&mut self.unanswered)
-    }
-}
-
-impl Drop for Sending<'_> {
-    fn drop(&mut self) {
-        let mut tokens = std::mem::take(&mut self.unanswered);
-        let Some(token) = tokens.pop() else { return };
-        let (cache, key) = (self.cache.clone(), self.key.clone());
-        self.cache.spawn(async move {
-            let abort = Change::Abort { token, previous: tokens };
-            let patience = cache.0.options.reservation_time;
-            let _: Result<_, _> = timeout(patience, cache.settle(&key, &abort, None)).await;
-        });
-    }
+    pub since: Stopwatch,
+    pub time: Duration,
 }
 
 impl Held {
+    pub(super) fn new(cache: Cache, key: Bytes, token: Token, granted: Granted) -> Self {
+        let (granted, renewing) = (Mutex::new(granted), tokio::sync::Mutex::default());
+        Held { cache, key, token, granted, renewing, elsewhere: Vec::new() }
+    }
+
+    /// The least of what is left in all regions.
     pub fn remaining(&self) -> Duration {
+        let left = self.remaining_here();
+        self.elsewhere.iter().fold(left, |left, (_, held)| left.min(held.remaining_here()))
+    }
+
+    fn remaining_here(&self) -> Duration {
         let Granted { since, time, grant } = *self.granted.lock();
         let left = time.saturating_sub(since.elapsed());
         grant.map_or(left, |granted| left.min(granted.left(&self.cache)))
     }
 
+    pub fn is_held(&self) -> bool {
+        self.granted.lock().grant.is_some()
+    }
+
+    /// How it stands in each region, the own one first.
+    pub fn regions(&self) -> impl Iterator<Item = (&str, RegionOutcome)> {
+        let own = self.cache.fenced().map(|regions| (&*regions.own, self.outcome()));
+        own.into_iter().chain(self.elsewhere.iter().map(|(name, held)| (&**name, held.outcome())))
+    }
+
+    fn outcome(&self) -> RegionOutcome {
+        if self.is_held() { RegionOutcome::Fenced } else { RegionOutcome::LeftOut }
+    }
+
+    /// In every region that has it.
     pub async fn renew(&self) -> Result<bool, Error> {
+        if self.elsewhere.is_empty() {
+            return self.renew_here().await;
+        }
+        let elsewhere = self.elsewhere.iter().filter(|(_, held)| held.is_held());
+        let elsewhere = elsewhere.map(async |(region, held)| {
+            held.renew_here().await.map_err(|error| in_region(region, error))
+        });
+        let (here, elsewhere) = Box::pin(join(self.renew_here(), join_all(elsewhere))).await;
+        elsewhere.into_iter().try_fold(here?, |all, renewed| Ok(renewed? && all))
+    }
+
+    async fn renew_here(&self) -> Result<bool, Error> {
         let _renewing = self.renewing.lock().await;
         let Some(held) = self.granted.lock().grant else { return Ok(false) };
         let (time, ttl) = (self.cache.0.options.reservation_time, self.cache.0.options.claim_ttl());
@@ -295,6 +242,20 @@ impl Held {
 }
 
 impl Reservation {
+    /// `elsewhere`: those of the other regions.
+    pub(super) fn new(
+        held: Held,
+        unanswered: Vec<Token>,
+        elsewhere: Vec<(Arc<str>, Self)>,
+    ) -> Self {
+        let (names, elsewhere): (Vec<_>, Vec<_>) = elsewhere.into_iter().unzip();
+        let others = elsewhere.iter().map(|other| Arc::clone(&other.held));
+        let held = Held { elsewhere: names.into_iter().zip(others).collect(), ..held };
+        let has_more = !unanswered.is_empty() || !elsewhere.is_empty();
+        let beside = has_more.then(|| Box::new(Beside { unanswered, elsewhere }));
+        Reservation { held: Arc::new(held), finished: false, beside }
+    }
+
     /// How long the source may still take: the reservation time less the margin, counted from
     /// before the reserve was sent, on a clock that goes on while the machine is suspended (where the
     /// system has one: Linux, Windows, Apple's). Zero means that it is too late to begin.
@@ -307,14 +268,19 @@ impl Reservation {
         self.held.remaining()
     }
 
-    /// Whether the key is held. Not so only where the store gave no answer and the option
+    /// Whether the key is held, in the own region. Not so only where the store gave no answer and the option
     /// `unreachable_reserve` says to proceed.
     #[must_use]
     pub fn is_held(&self) -> bool {
-        self.held.granted.lock().grant.is_some()
+        self.held.is_held()
     }
 
-    /// Asks for the whole reservation time anew. `false`: the reservation has expired; the source
+    /// How it stands in each region, the own one first; of none, where the option `fence` is not `all`.
+    pub fn regions(&self) -> impl Iterator<Item = (&str, RegionOutcome)> {
+        self.held.regions()
+    }
+
+    /// Asks for the whole reservation time anew, in every region that holds the key. `false`: the reservation has expired; the source
     /// must not be changed any more, and if it was, only [`release`](Reservation::release) is left.
     ///
     /// # Errors
@@ -336,15 +302,19 @@ impl Reservation {
     /// # Errors
     /// [`Error::Invalid`] for a version or a time to live out of bounds. The source was changed all the same, so
     /// the key is released.
-    pub async fn commit(self, fresh: impl Into<Fresh>) -> Result<CommitOutcome, Error> {
+    pub async fn commit(mut self, fresh: impl Into<Fresh>) -> Result<CommitOutcome, Error> {
         let fresh: Fresh = fresh.into();
-        let version = fresh.version;
+        let version = fresh.version.and_then(Version::new);
         let unfit = match self.held.cache.fit(fresh) {
-            Ok(Some(fresh)) => return Ok(self.commit_checked(fresh).await),
+            Ok(Some(fresh)) => {
+                self.tell_elsewhere(&Told::Changed(version, Some(&fresh)));
+                return Ok(self.commit_checked(fresh).await);
+            }
             Ok(None) => Ok(()),
             Err(error) => Err(error),
         };
-        let released = self.release_checked(version.and_then(Version::new)).await;
+        self.tell_elsewhere(&Told::Changed(version, None));
+        let released = self.release_checked(version).await;
         unfit.map(|()| match released {
             ReleaseOutcome::Purged => CommitOutcome::TooLarge,
             ReleaseOutcome::InDoubt => CommitOutcome::InDoubt,
@@ -369,9 +339,11 @@ impl Reservation {
     ///
     /// # Errors
     /// [`Error::Invalid`] for a version out of bounds; the key is released all the same.
-    pub async fn release(self, version: Option<u64>) -> Result<ReleaseOutcome, Error> {
+    pub async fn release(mut self, version: Option<u64>) -> Result<ReleaseOutcome, Error> {
         let checked = version.map(check_version).transpose();
-        let released = self.release_checked(checked.clone().unwrap_or_default()).await;
+        let version = checked.clone().unwrap_or_default();
+        self.tell_elsewhere(&Told::Changed(version, None));
+        let released = self.release_checked(version).await;
         checked.map(|_| released)
     }
 
@@ -380,8 +352,13 @@ impl Reservation {
     ///
     /// Should the store not answer, the reservation expires.
     pub async fn abort(mut self) {
+        self.tell_elsewhere(&Told::Unchanged);
+        self.abort_here().await;
+    }
+
+    async fn abort_here(mut self) {
         self.finished = true;
-        let previous = std::mem::take(&mut self.unanswered);
+        let previous = self.beside.take().unwrap_or_default().unanswered;
         if previous.is_empty() && !self.is_held() {
             return;
         }
@@ -390,6 +367,36 @@ impl Reservation {
         let abort = Change::Abort { token: *token, previous };
         if let Err(error) = cache.settle(key, &abort, None).await {
             tracing::debug!(%error, "an abort was not answered");
+        }
+    }
+
+    /// Tells the other regions, in the background: what became of the change is known, and their readers go to the source until they
+    /// hear of it. Begun before the own region is told, so that it goes on where that is not waited for.
+    fn tell_elsewhere(&mut self, told: &Told<'_>) {
+        let Held { cache, .. } = &*self.held;
+        let Some(regions) = cache.fenced() else { return };
+        let Some(beside) = &mut self.beside else { return };
+        for reservation in beside.elsewhere.drain(..) {
+            let patience = reservation.held.cache.0.options.reservation_time;
+            let told: BoxFuture<'static, ()> = match told {
+                Told::Unchanged => Box::pin(reservation.abort_here()),
+                Told::Changed(_, Some(fresh)) if regions.push => {
+                    let fresh = (*fresh).clone();
+                    Box::pin(async move {
+                        // What it comes to is counted there.
+                        let _: CommitOutcome = reservation.commit_checked(fresh).await;
+                    })
+                }
+                Told::Changed(version, _) => {
+                    let version = *version;
+                    Box::pin(async move {
+                        reservation.release_checked(version).await;
+                    })
+                }
+            };
+            cache.spawn(async move {
+                let _: Result<(), _> = timeout(patience, told).await;
+            });
         }
     }
 
@@ -455,8 +462,19 @@ impl Reservation {
     }
 }
 
+/// What the other regions are told.
+enum Told<'f> {
+    /// The source was changed, to this version, and to this value where that may be stored.
+    Changed(Option<Version>, Option<&'f Checked>),
+    Unchanged,
+}
+
 impl Drop for Reservation {
     fn drop(&mut self) {
+        for reservation in self.beside.iter_mut().flat_map(|beside| &mut beside.elsewhere) {
+            // It is said once.
+            reservation.finished = true;
+        }
         if !self.finished && self.is_held() {
             self.held.cache.0.counters.reservations_left.add();
             tracing::info!(

@@ -4,10 +4,12 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::{join, join_all};
 use futures_util::stream::iter;
 use futures_util::{StreamExt, TryStreamExt};
 
 use super::fresh::{Checked, Fresh, check_version};
+use super::regions::in_region;
 use super::retry::{Settled, token};
 use super::{Cache, Error};
 use crate::protocol::{Time, Token};
@@ -99,6 +101,8 @@ impl Cache {
     /// With the version that the source gave the change, older fills are refused from now on too,
     /// and a value that is at least that new stays.
     ///
+    /// Where the option `fence` is `all`, in every region: whoever changed the source behind the cache's back told none.
+    ///
     /// # Errors
     /// [`Error::Invalid`] for a key or a version out of bounds; [`Error::Store`] if the store did not answer:
     /// say it again; [`Error::ShutDown`].
@@ -107,7 +111,19 @@ impl Cache {
         key: impl AsRef<[u8]>,
         version: Option<u64>,
     ) -> Result<(), Error> {
-        let key = self.key(key.as_ref())?;
+        let key = key.as_ref();
+        let here = self.invalidate_here(key, version);
+        let Some(regions) = self.fenced() else { return here.await };
+        let elsewhere = regions.peers.iter().map(async |peer| {
+            let told = peer.cache.invalidate_here(key, version).await;
+            told.map_err(|error| in_region(&peer.region, error))
+        });
+        let (here, elsewhere) = Box::pin(join(here, join_all(elsewhere))).await;
+        elsewhere.into_iter().fold(here, Result::and)
+    }
+
+    async fn invalidate_here(&self, key: &[u8], version: Option<u64>) -> Result<(), Error> {
+        let key = self.key(key)?;
         let version = version.map(check_version).transpose()?;
         let ttl = self.0.options.claim_ttl();
         // Refused means that there is no record, or a value that is new enough.

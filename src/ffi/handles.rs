@@ -7,15 +7,17 @@ use std::sync::atomic::{
 };
 use std::time::Duration;
 
+use libc::size_t;
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::abi::{GF_REGION_FENCED, GF_REGION_LEFT_OUT, GF_REGION_NONE, gf_slice};
 use super::error::Failure;
 use super::live::{self, Kind};
 use super::runtime::Runtime;
 use crate::cache::{Held, Load};
-use crate::{Cache, Reservation};
+use crate::{Cache, RegionOutcome, Reservation};
 
 /// An open cache. All calls may be made from many threads at once, but for gf_free.
 pub struct gf_cache {
@@ -192,4 +194,38 @@ pub unsafe extern "C" fn gf_reservation_is_unused(reservation: *const gf_reserva
 pub unsafe extern "C" fn gf_remaining_ms(reservation: *const gf_reservation) -> u64 {
     // SAFETY: by the function's own contract.
     unsafe { reservation.as_ref() }.map_or(0, |reservation| millis(reservation.held.remaining()))
+}
+
+/// How a reservation stands in one of several regions, where the option `fence` is `all`: GF_REGION_FENCED or
+/// GF_REGION_LEFT_OUT. The own region has index 0. GF_REGION_NONE where there is no region of that index, and for NULL; so ask from 0 on.
+/// `region` is set to its name, which is UTF-8, does not end in a zero byte, and lives as long as the reservation; or to
+/// nothing. It may be NULL. Any thread, also after the reservation was used up.
+///
+/// # Safety
+/// `reservation` is NULL or was given by this library and not freed yet; `region` is NULL or may be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn gf_reservation_region(
+    reservation: *const gf_reservation,
+    index: size_t,
+    region: *mut gf_slice,
+) -> i32 {
+    // SAFETY: by the function's own contract.
+    let reservation = unsafe { reservation.as_ref() };
+    let found = reservation.and_then(|reservation| reservation.held.regions().nth(index));
+    let (name, status) = match found {
+        None => (gf_slice::EMPTY, GF_REGION_NONE),
+        Some((name, outcome)) => {
+            let name = gf_slice { data: name.as_ptr(), len: name.len() };
+            let status = match outcome {
+                RegionOutcome::Fenced => GF_REGION_FENCED,
+                RegionOutcome::LeftOut => GF_REGION_LEFT_OUT,
+            };
+            (name, status)
+        }
+    };
+    if !region.is_null() {
+        // SAFETY: by the function's own contract.
+        unsafe { region.write(name) };
+    }
+    status
 }

@@ -79,6 +79,15 @@ pub const GF_REFUSED_GENERATION: i32 = 2;
 /// The lease is not on the record any more, or the value's version is below what was heard of the key.
 pub const GF_REFUSED_CONDITION: i32 = 3;
 
+/* How a reservation stands in a region: gf_reservation_region. */
+
+/// There is no such region.
+pub const GF_REGION_NONE: i32 = 0;
+/// The key is reserved there: no stale value is served.
+pub const GF_REGION_FENCED: i32 = 1;
+/// The region did not answer, and the reserve went on without it: it may serve the old value until it hears of the change.
+pub const GF_REGION_LEFT_OUT: i32 = 2;
+
 /// Of a value, there or back: the source has nothing for this key. There are no bytes.
 pub const GF_FLAG_NOTHING: u32 = 1;
 /// Of a value, there or back: `version` counts.

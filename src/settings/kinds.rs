@@ -52,6 +52,8 @@ pub(crate) enum Text {}
 pub(crate) enum Prefix {}
 /// Pairs: `10.0.0.1=192.0.2.1,10.0.0.2=192.0.2.2`.
 pub(crate) enum Pairs {}
+/// The clusters of several regions, taken apart when all is checked.
+pub(crate) enum Peers {}
 /// One of a few words.
 pub(crate) struct Choice<C>(PhantomData<C>);
 /// One that need not be given; the default then follows from others.
@@ -203,6 +205,14 @@ impl Kind for Pairs {
         let pairs: Option<_> = text.split(',').map(pair).collect();
         let problem = "must be pairs as 10.0.0.1=192.0.2.1, with a comma between them";
         pairs.ok_or_else(|| Invalid::new(field, problem))
+    }
+}
+
+impl Kind for Peers {
+    type Value = super::Peers;
+
+    fn parse(_: &'static str, text: &str) -> Result<Self::Value, Invalid> {
+        Ok(super::Peers::new(text))
     }
 }
 

@@ -4,6 +4,7 @@ mod access;
 mod bounds;
 mod kinds;
 mod options;
+mod regions;
 mod setters;
 mod table;
 mod url;
@@ -11,6 +12,9 @@ mod url;
 pub(crate) use access::{Access, Login};
 pub(crate) use bounds::{Invalid, span, within};
 pub(crate) use options::Options;
+pub(crate) use regions::Peers;
+#[cfg(feature = "aerospike")]
+pub(crate) use regions::{ONE_REGION, agreement};
 pub(crate) use setters::{login_setter, setter, setters};
 pub(crate) use table::{access_settings, cache_settings};
 pub(crate) use url::{Target, parse};

@@ -1,9 +1,11 @@
 use std::time::Duration;
 
-use super::kinds::{Bounded, Bytes, Choice, Count, Kind, Prefix, Share, Span};
+use super::kinds::{
+    Bounded, Bytes, Choice, Count, Kind, Optional, Peers, Prefix, Share, Span, Switch, Text,
+};
 use super::{
-    Access, Invalid, Of, UnreachableRead, UnreachableReserve, bound, cache_settings, default,
-    define_settings, note,
+    Access, Fence, Invalid, Of, UnreachableRead, UnreachableRegion, UnreachableReserve, bound,
+    cache_settings, default, define_settings, note,
 };
 
 macro_rules! define_options {

@@ -51,6 +51,9 @@ macro_rules! setter {
     ($doc:tt $at:tt $name:ident Optional<Text>) => {
         setter! { @ $doc $at $name: impl Into<String>, Some($name.into()) }
     };
+    ($doc:tt $at:tt $name:ident Peers) => {
+        setter! { @ $doc $at $name: impl Into<String>, crate::settings::Peers::new($name) }
+    };
     ([$($doc:tt)*] [$($at:ident).+] $name:ident Pairs) => {
         $($doc)*
         pub fn $name<A: Into<String>, B: Into<String>>(

@@ -50,6 +50,19 @@ macro_rules! cache_settings {
             any unreachable_read: Choice<UnreachableRead> = "bypass";
             /// What a reserve does when the store gives no answer.
             any unreachable_reserve: Choice<UnreachableReserve> = "error";
+            /// The name of the region that this program is in, where each of several regions has a cluster of its own, and none
+            /// ships this set to another: 1 to 32 of `a` to `z`, `0` to `9`, `_` and `-`. It is one of `peers`.
+            any region: Optional<Text> = ("none: there is one region");
+            /// The clusters of all regions, the same text for every program: `eu@10.0.0.1:3000|10.0.0.2,us@10.1.0.1`. Namespace and
+            /// set are the same everywhere, and other settings those of the own cluster, where an entry does not say otherwise:
+            /// `us@user:password@10.1.0.1:3000?timeout=2s;tls_ca=/etc/us.pem`. What has a meaning in it is written in percent.
+            aerospike peers: Peers = "";
+            /// Which regions a writer reserves in before it changes the source. All programs of all regions say the same.
+            any fence: Choice<Fence> = "own";
+            /// What a reserve does where `fence` is `all` and another region does not answer.
+            any unreachable: Choice<UnreachableRegion> = "fail";
+            /// Where `fence` is `all`, a commit stores the value in every region, and not in the own one alone.
+            any push: Switch = "false";
             /// The bound on all that is held, in bytes. Values are counted by their length; a slice of a larger buffer
             /// keeps all of that alive, so pass values of their own.
             memory max_bytes: Bytes = "64MiB", ("four times `max_value_bytes`", four_values);
@@ -144,6 +157,22 @@ macro_rules! choices {
                 Error = "error",
                 /// Goes on without a reservation. The guarantee does not hold for this change: readers may see the
                 /// old value until its time to live is over, or until the release that the commit then sends arrives.
+                Proceed = "proceed",
+            }
+            /// Which regions a writer reserves in.
+            Fence {
+                /// Its own. The others hear of changes by the source's stream of changes: a region is no older than its own
+                /// writers' commits and what it was told.
+                Own = "own",
+                /// All of them: no region serves a stale value. A reserve takes as long as the region that is farthest away.
+                All = "all",
+            }
+            /// What a reserve does when another region does not answer.
+            UnreachableRegion {
+                /// Returns the error, and gives back what it has reserved elsewhere. The source is not changed.
+                Fail = "fail",
+                /// Goes on without that region, which may serve the old value until it hears of the change: the
+                /// reservation says which regions these are.
                 Proceed = "proceed",
             }
             /// What counts while nodes of the cluster come and go.

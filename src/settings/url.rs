@@ -62,34 +62,46 @@ fn aerospike(rest: &str, access: &mut Access) -> Result<Target, Invalid> {
     if namespace.is_empty() || set.is_empty() {
         return Err(malformed("namespace and set must not be empty"));
     }
-    let hosts = match hosts.rsplit_once('@') {
+    let hosts = self::hosts(hosts, ',', access).map_err(malformed)?;
+    Ok(Target::Aerospike { hosts, namespace: namespace.into(), set: set.into() })
+}
+
+/// Takes `user:password@host:port,host:port` apart.
+///
+/// # Errors
+/// What is wrong, in words that hold nothing of the text.
+pub(super) fn hosts(
+    text: &str,
+    between: char,
+    access: &mut Access,
+) -> Result<Vec<(String, u16)>, &'static str> {
+    let hosts = match text.rsplit_once('@') {
         Some((login, hosts)) => {
             access.login = Some(self::login(login)?);
             hosts
         }
-        None => hosts,
+        None => text,
     };
-    let hosts = hosts.split(',').map(host).collect::<Result<_, _>>()?;
-    Ok(Target::Aerospike { hosts, namespace: namespace.into(), set: set.into() })
+    hosts.split(between).map(host).collect()
 }
 
 /// A password may hold any character, percent-encoded where it would end the part it stands in.
-fn login(text: &str) -> Result<Login, Invalid> {
+fn login(text: &str) -> Result<Login, &'static str> {
     let decoded = |part| {
         percent_decode_str(part)
             .decode_utf8()
             .map(std::borrow::Cow::into_owned)
-            .map_err(|_| malformed("user and password must be UTF-8, percent-encoded"))
+            .map_err(|_| "user and password must be UTF-8, percent-encoded")
     };
     match text.split_once(':') {
         Some((user, password)) if !user.is_empty() => {
             Ok(Login { user: decoded(user)?, password: decoded(password)? })
         }
-        _ => Err(malformed("before the @ must stand user:password")),
+        _ => Err("before the @ must stand user:password"),
     }
 }
 
-fn host(text: &str) -> Result<(String, u16), Invalid> {
+fn host(text: &str) -> Result<(String, u16), &'static str> {
     // An IPv6 address stands in brackets, as its own colons would look like the port's.
     let (name, port) = match text.strip_prefix('[').and_then(|text| text.split_once(']')) {
         Some((address, port)) => (address, port.strip_prefix(':')),
@@ -99,13 +111,13 @@ fn host(text: &str) -> Result<(String, u16), Invalid> {
         },
     };
     if name.is_empty() {
-        return Err(malformed("a host must not be empty"));
+        return Err("a host must not be empty");
     }
     let port = match port {
         None => AEROSPIKE_PORT,
         Some(port) => match port.parse() {
             Ok(port) if port > 0 => port,
-            _ => return Err(malformed("a port must be 1 to 65535")),
+            _ => return Err("a port must be 1 to 65535"),
         },
     };
     Ok((name.into(), port))
@@ -161,7 +173,7 @@ mod tests {
         let url = "memory://?ttl=1m&ttl_jitter=0.2&negative_ttl=20s&lease_time=1s\
             &reservation_time=5s&reservation_margin=100ms&wait=0s&load_time=10s&replica_lag=1s\
             &prefix=a%3Ab&max_key_bytes=10&max_value_bytes=1KiB&attempts=1&unreachable_read=error\
-            &unreachable_reserve=proceed&max_bytes=1MiB";
+            &unreachable_reserve=proceed&max_bytes=1MiB&region=eu&fence=all&unreachable=proceed&push=true";
         let (_, options) = parsed(url).unwrap();
         assert_eq!(options.ttl, Duration::from_secs(60));
         assert_eq!(options.prefix, b"a:b");
@@ -170,7 +182,7 @@ mod tests {
         let other = "aerospike://a/test/set?connect_timeout=2s&timeout=50ms&max_connections=7&max_errors=9\
             &auth=pki&tls=true&tls_ca=%2Fca&tls_certificate=/chain&tls_key=/key&tls_name=n\
             &min_connections=3&idle_time=50s&alternate_services=true&seeds_only=true&merge=false&merge_messages=7&cluster_guard=strict&cluster_guard_time=2s&cluster_size=3\
-            &address_map=10.0.0.1=192.0.2.1,10.0.0.2=192.0.2.2&background_connect=true";
+            &address_map=10.0.0.1=192.0.2.1,10.0.0.2=192.0.2.2&background_connect=true&peers=eu@a,us@b";
         let (_, Options { access, .. }) = parsed(other).unwrap();
         assert_eq!(access.connect_timeout, Duration::from_secs(2));
         assert_eq!(access.timeout, Duration::from_millis(50));

@@ -68,6 +68,12 @@ impl StoreError {
         self
     }
 
+    /// Says where it happened, before all else.
+    pub(crate) fn within(mut self, place: &str) -> Self {
+        self.message.insert_str(0, place);
+        self
+    }
+
     /// Names the number that the server answered with.
     #[must_use]
     pub fn answered(mut self, server_code: i32) -> Self {

@@ -125,7 +125,7 @@ pub fn in_csharp(structs: &[Struct]) -> String {
         source += &format!("    public const uint Abi{} = {value};\n", pascal(name));
     }
     source += "}\n\ninternal static class Status\n{\n";
-    let prefixes = ["ABI_", "E_", "BYPASS_", "REFUSED_", "FLAG_"];
+    let prefixes = ["ABI_", "E_", "BYPASS_", "REFUSED_", "REGION_", "FLAG_"];
     let outcomes =
         numbers.iter().filter(|(name, _)| !prefixes.iter().any(|of| name.starts_with(of)));
     let statuses = outcomes.map(|(name, value)| (name.as_str(), value)).chain(begins("E_"));

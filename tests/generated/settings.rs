@@ -15,7 +15,7 @@ fn csharp_type(setting: &Setting) -> String {
         ("Bytes", _) => "long?".into(),
         ("Count", _) => "int?".into(),
         ("Switch", _) | ("Optional", Some("Switch")) => "bool?".into(),
-        ("Prefix", _) | ("Optional", Some("File" | "Text")) => "string?".into(),
+        ("Prefix" | "Peers", _) | ("Optional", Some("File" | "Text")) => "string?".into(),
         ("Choice", Some(of)) => format!("{of}?"),
         ("Pairs", _) => PAIRS.into(),
         (other, _) => panic!("{other}: say what it is in C#"),

@@ -52,7 +52,7 @@ impl Cluster {
             Cluster::Wire(server) => {
                 // Without those of the set's contract, which every program leaves.
                 let of_keys =
-                    |record: &&genfence_wire::Record| !record.bins.contains_key("guard_time");
+                    |record: &&genfence_wire::Record| !record.bins.contains_key("regions");
                 server.records().values().filter(of_keys).count()
             }
             Cluster::Real(_) => 0,

@@ -31,6 +31,9 @@ mod login;
 mod merged;
 mod outcomes;
 mod platforms;
+mod regions;
+#[cfg(feature = "aerospike")]
+mod regions_on_wire;
 #[cfg(feature = "aerospike")]
 mod result_codes;
 #[cfg(feature = "aerospike")]

@@ -15,7 +15,7 @@ pub const ROOM: u64 = 16 << 20;
 /// How many records of keys there are: without those of the set's contract, which every program leaves.
 #[cfg(feature = "aerospike")]
 pub fn kept(server: &genfence_wire::Server) -> usize {
-    server.records().values().filter(|record| !record.bins.contains_key("guard_time")).count()
+    server.records().values().filter(|record| !record.bins.contains_key("regions")).count()
 }
 
 /// The kinds of command, as a test names them.

@@ -38,6 +38,38 @@ public enum UnreachableReserve
 }
 
 /// <summary>
+/// Which regions a writer reserves in.
+/// </summary>
+public enum Fence
+{
+    /// <summary>
+    /// Its own. The others hear of changes by the source's stream of changes: a region is no older than its own
+    /// writers' commits and what it was told.
+    /// </summary>
+    Own,
+    /// <summary>
+    /// All of them: no region serves a stale value. A reserve takes as long as the region that is farthest away.
+    /// </summary>
+    All,
+}
+
+/// <summary>
+/// What a reserve does when another region does not answer.
+/// </summary>
+public enum UnreachableRegion
+{
+    /// <summary>
+    /// Returns the error, and gives back what it has reserved elsewhere. The source is not changed.
+    /// </summary>
+    Fail,
+    /// <summary>
+    /// Goes on without that region, which may serve the old value until it hears of the change: the reservation says
+    /// which regions these are.
+    /// </summary>
+    Proceed,
+}
+
+/// <summary>
 /// What counts while nodes of the cluster come and go.
 /// </summary>
 public enum ClusterGuard
@@ -172,6 +204,39 @@ public abstract partial class GenfenceSettings
     /// <c>error</c>.
     /// </summary>
     public UnreachableReserve? UnreachableReserve { get; set; }
+
+    /// <summary>
+    /// The name of the region that this program is in, where each of several regions has a cluster of its own, and
+    /// none ships this set to another: 1 to 32 of <c>a</c> to <c>z</c>, <c>0</c> to <c>9</c>, <c>_</c> and <c>-</c>.
+    /// It is one of <see cref="GenfenceSettings.Peers"/>. Default: none: there is one region.
+    /// </summary>
+    public string? Region { get; set; }
+
+    /// <summary>
+    /// The clusters of all regions, the same text for every program: <c>eu@10.0.0.1:3000|10.0.0.2,us@10.1.0.1</c>.
+    /// Namespace and set are the same everywhere, and other settings those of the own cluster, where an entry does not
+    /// say otherwise: <c>us@user:password@10.1.0.1:3000?timeout=2s;tls_ca=/etc/us.pem</c>. What has a meaning in it is
+    /// written in percent. For <c>aerospike://</c> alone. Default: none.
+    /// </summary>
+    public string? Peers { get; set; }
+
+    /// <summary>
+    /// Which regions a writer reserves in before it changes the source. All programs of all regions say the same.
+    /// Bounds: <c>own</c>, <c>all</c>. Default: <c>own</c>.
+    /// </summary>
+    public Fence? Fence { get; set; }
+
+    /// <summary>
+    /// What a reserve does where <see cref="GenfenceSettings.Fence"/> is <c>all</c> and another region does not
+    /// answer. Bounds: <c>fail</c>, <c>proceed</c>. Default: <c>fail</c>.
+    /// </summary>
+    public UnreachableRegion? Unreachable { get; set; }
+
+    /// <summary>
+    /// Where <see cref="GenfenceSettings.Fence"/> is <c>all</c>, a commit stores the value in every region, and not in
+    /// the own one alone. Default: <c>false</c>.
+    /// </summary>
+    public bool? Push { get; set; }
 
     /// <summary>
     /// The bound on all that is held, in bytes. Values are counted by their length; a slice of a larger buffer keeps
@@ -341,6 +406,11 @@ public abstract partial class GenfenceSettings
         query.Add(Store.Any, "attempts", Attempts);
         query.Add(Store.Any, "unreachable_read", UnreachableRead);
         query.Add(Store.Any, "unreachable_reserve", UnreachableReserve);
+        query.Add(Store.Any, "region", Region);
+        query.Add(Store.Aerospike, "peers", Peers);
+        query.Add(Store.Any, "fence", Fence);
+        query.Add(Store.Any, "unreachable", Unreachable);
+        query.Add(Store.Any, "push", Push);
         query.Add(Store.Memory, "max_bytes", MaxBytes);
         query.Add(Store.Aerospike, "auth", Auth);
         query.Add(Store.Aerospike, "tls", Tls);
@@ -382,6 +452,11 @@ public abstract partial class GenfenceSettings
         Attempts = from.Attempts;
         UnreachableRead = from.UnreachableRead;
         UnreachableReserve = from.UnreachableReserve;
+        Region = from.Region;
+        Peers = from.Peers;
+        Fence = from.Fence;
+        Unreachable = from.Unreachable;
+        Push = from.Push;
         MaxBytes = from.MaxBytes;
         Auth = from.Auth;
         Tls = from.Tls;

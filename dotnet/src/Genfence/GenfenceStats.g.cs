@@ -124,6 +124,11 @@ public readonly record struct GenfenceStats
     /// </summary>
     public long UnleasedMicros { get; init; }
 
+    /// <summary>
+    /// Regions that a reserve went on without, as they did not answer (<c>unreachable=proceed</c>).
+    /// </summary>
+    public long RegionsLeftOut { get; init; }
+
     internal static GenfenceStats Of(in NativeStats stats) => new()
     {
         Hits = (long)stats.Hits,
@@ -149,5 +154,6 @@ public readonly record struct GenfenceStats
         QueuedMicros = (long)stats.QueuedMicros,
         LeasesLost = (long)stats.LeasesLost,
         UnleasedMicros = (long)stats.UnleasedMicros,
+        RegionsLeftOut = (long)stats.RegionsLeftOut,
     };
 }

@@ -160,3 +160,21 @@ public enum FillRefusal
     /// <summary>The lease is not on the record any more, or the value's version is below what was heard of the key.</summary>
     Condition,
 }
+
+/// <summary>How a reservation stands in a region.</summary>
+public enum RegionOutcome
+{
+    /// <summary>The key is reserved there: no stale value is served.</summary>
+    Fenced = 1,
+
+    /// <summary>
+    /// The region did not answer, and the reserve went on without it (<see cref="GenfenceSettings.UnreachableReserve"/> for the
+    /// own one, <see cref="GenfenceSettings.Unreachable"/> for others): it may serve the old value until it hears of the change.
+    /// </summary>
+    LeftOut = 2,
+}
+
+/// <summary>A region, and how a reservation stands there.</summary>
+/// <param name="Region">The name of the region.</param>
+/// <param name="Outcome">How it stands.</param>
+public readonly record struct FencedRegion(string Region, RegionOutcome Outcome);

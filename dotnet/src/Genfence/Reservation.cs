@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using System.Text;
 using Genfence.Native;
 using Microsoft.Extensions.Logging;
 
@@ -20,6 +21,7 @@ public sealed partial class Reservation : IDisposable
         _cache = cache;
         _handle = new ReservationHandle(handle);
         IsHeld = isHeld;
+        Regions = ReadRegions(_handle);
     }
 
     /// <summary>
@@ -29,9 +31,16 @@ public sealed partial class Reservation : IDisposable
     public bool IsHeld { get; }
 
     /// <summary>
+    /// How it stands in each region, the own one first; empty where the option <see cref="GenfenceSettings.Fence"/> is not
+    /// <see cref="Fence.All"/>.
+    /// </summary>
+    public IReadOnlyList<FencedRegion> Regions { get; }
+
+    /// <summary>
     /// The time left to change the source: the transaction must be over by then, so bound it. On a cluster it is no
     /// more than what is left of the lease on it (<see cref="GenfenceSettings.ClusterGuardTime"/>), which goes on being
-    /// prolonged: ask again just before COMMIT is sent. Zero if it is too late.
+    /// prolonged: ask again just before COMMIT is sent. Zero if it is too late. Where it is held in several regions, it is
+    /// the least of theirs.
     /// </summary>
     public TimeSpan Remaining
     {
@@ -148,6 +157,25 @@ public sealed partial class Reservation : IDisposable
         ThrowIfDisposed();
         cancellation.ThrowIfCancellationRequested();
         return await _cache.Connection.StatusAsync(request, cancellation).ConfigureAwait(false);
+    }
+
+    private static unsafe FencedRegion[] ReadRegions(ReservationHandle handle)
+    {
+        NativeSlice name;
+        // Most have none, and then nothing is allocated.
+        var status = Methods.gf_reservation_region(handle, 0, &name);
+        if (status == 0)
+        {
+            return [];
+        }
+        var regions = new List<FencedRegion>();
+        for (nuint index = 1; status != 0; index++)
+        {
+            regions.Add(new FencedRegion(
+                Encoding.UTF8.GetString(new ReadOnlySpan<byte>(name.Data, checked((int)name.Length))), (RegionOutcome)status));
+            status = Methods.gf_reservation_region(handle, index, &name);
+        }
+        return [.. regions];
     }
 
     private bool IsUnused()

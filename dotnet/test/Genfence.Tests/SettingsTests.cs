@@ -105,6 +105,12 @@ public class SettingsTests
             case "UnreachableReserve":
                 options.UnreachableReserve = (UnreachableReserve)7;
                 return;
+            case "Fence":
+                options.Fence = Fence.All;
+                return;
+            case "Unreachable":
+                options.Unreachable = UnreachableRegion.Proceed;
+                return;
         }
         var type = Nullable.GetUnderlyingType(property.PropertyType) ?? property.PropertyType;
         object wrong = type.Name switch

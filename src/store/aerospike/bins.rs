@@ -102,6 +102,14 @@ impl Reader {
         int(bin, self.0.bins.get(bin).unwrap_or(&Wire::Nil))
     }
 
+    pub fn text(&self, bin: &'static str) -> Result<Option<String>, StoreError> {
+        match self.0.bins.get(bin) {
+            None | Some(Wire::Nil) => Ok(None),
+            Some(Wire::String(text)) => Ok(Some(text.clone())),
+            Some(_) => Err(foreign(bin)),
+        }
+    }
+
     pub fn time(&self, bin: &'static str) -> Result<Option<Time>, StoreError> {
         Ok(self.count(bin)?.map(Time::from_nanos))
     }

@@ -40,6 +40,8 @@ pub struct AerospikeSettings {
     pub(crate) namespace: String,
     pub(crate) set: String,
     pub(crate) access: Access,
+    /// What all programs of the set must say alike of regions; `None` where a program has opened the store by itself.
+    pub(crate) regions: Option<String>,
 }
 
 macro_rules! access_setters {
@@ -67,6 +69,7 @@ impl AerospikeSettings {
             namespace: namespace.into(),
             set: set.into(),
             access: Access::default(),
+            regions: None,
         }
     }
 
@@ -317,6 +320,7 @@ impl Connected {
             _own: policy.is_some().then(|| Owned::new(client.clone())),
             policy: policy.map(|policy| ClientPolicy { seed_only_cluster: true, ..policy.clone() }),
             mode: if strong { ClusterGuard::Off } else { settings.access.cluster_guard },
+            regions: settings.regions.as_deref().map(Arc::from),
             guard: Arc::new(Guard::new(
                 settings.access.cluster_guard_time,
                 settings.access.cluster_size,

@@ -1,5 +1,5 @@
 //! What all programs that use a set must reckon with alike, in records of the set: how long a lease on the cluster may
-//! last, and how many nodes there were.
+//! last, how many nodes there were, and of which region it is, fenced how.
 //!
 //! After a change of the cluster nobody claims anything for as long as *others* may hold leases under what it was before.
 //! And one that starts on a part of the cluster must know that it is one. The first program writes what it has; nothing
@@ -25,9 +25,9 @@ use crate::store::{Finding, Level, StoreError};
 /// What the records' names begin with; then comes a number. They are text, as no key of a cache is.
 const CONTRACT: &str = "genfence contract";
 /// One of ten nodes that hold two copies of each has none of them in one of a thousand sets.
-const COPIES: usize = 32;
+pub(super) const COPIES: usize = 32;
 /// So many are asked for at once.
-const AT_ONCE: usize = 8;
+pub(super) const AT_ONCE: usize = 8;
 /// The longest that a lease on the cluster may last, in milliseconds.
 const GUARD_TIME: &str = "guard_time";
 /// The most nodes that the cluster is known to have had.
@@ -46,6 +46,7 @@ impl Connected {
     /// # Errors
     /// A lease on the cluster would last longer here than others wait for it.
     pub(super) async fn agree(&self) -> Result<(), StoreError> {
+        self.agree_on_regions(false).await?;
         if !self.is_guarded() {
             return Ok(());
         }
@@ -64,6 +65,9 @@ impl Connected {
 
     /// Sees that it is still written, as copies that were away may have come back, or gone. Who was let in stays.
     pub(super) async fn agree_again(self: Arc<Self>) {
+        if let Err(error) = self.agree_on_regions(true).await {
+            tracing::debug!(%error, "what all programs of the set say of regions was not written");
+        }
         let (key, own) = (self.guard.key(), self.own_contract());
         match self.write_contract(own, true).await {
             Ok(contract) => self.guard.agree(key, contract.guard_time, contract.nodes),
@@ -166,8 +170,12 @@ impl Connected {
     }
 
     async fn read_contract(&self, key: &Key) -> Result<Option<Contract>, StoreError> {
+        self.read_copy(key).await?.map_or(Ok(None), |record| Contract::read(&record))
+    }
+
+    pub(super) async fn read_copy(&self, key: &Key) -> Result<Option<Reader>, StoreError> {
         match self.client.get(&self.read, key, Bins::All).await {
-            Ok(record) => Contract::read(&Reader(record)),
+            Ok(record) => Ok(Some(Reader(record))),
             Err(error) => match codes::failure(error, false) {
                 NotDone::Refused(_) => Ok(None),
                 NotDone::Error(error) => Err(error),
@@ -175,7 +183,7 @@ impl Connected {
         }
     }
 
-    fn contract_key(&self, number: usize) -> Result<Key, StoreError> {
+    pub(super) fn contract_key(&self, number: usize) -> Result<Key, StoreError> {
         let name = format!("{CONTRACT} {number}");
         Key::new(&*self.namespace, &*self.set, Value::from(name)).map_err(answered)
     }

@@ -1,5 +1,6 @@
 //! The store on Aerospike: each protocol command as one atomic command of the server.
 
+mod agreement;
 mod away;
 mod bins;
 mod canary;
@@ -110,6 +111,8 @@ struct Connected {
     nodes: Nodes,
     mode: ClusterGuard,
     guard: Arc<Guard>,
+    /// What all programs of the set say of regions.
+    regions: Option<Arc<str>>,
 }
 
 impl Connected {

@@ -185,4 +185,5 @@ internal unsafe struct NativeStats
     public ulong QueuedMicros;
     public ulong LeasesLost;
     public ulong UnleasedMicros;
+    public ulong RegionsLeftOut;
 }

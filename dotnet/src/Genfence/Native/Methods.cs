@@ -107,6 +107,9 @@ internal static unsafe partial class Methods
     public static partial int gf_reservation_is_unused(ReservationHandle reservation);
 
     [LibraryImport(Library)]
+    public static partial int gf_reservation_region(ReservationHandle reservation, nuint index, NativeSlice* region);
+
+    [LibraryImport(Library)]
     public static partial ulong gf_remaining_ms(ReservationHandle reservation);
 
     [LibraryImport(Library)]

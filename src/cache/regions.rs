@@ -1,0 +1,112 @@
+//! Other regions: each is a cache of its own, in front of the same source.
+
+use std::sync::Arc;
+
+use futures_util::future::{join_all, try_join_all};
+
+use super::builder::Place;
+use super::{Cache, Error};
+use crate::settings::{Fence, Options, UnreachableRegion};
+use crate::store::StoreError;
+
+/// Another region.
+#[derive(Clone, Debug)]
+pub(super) struct Peer {
+    pub region: Arc<str>,
+    pub cache: Cache,
+    /// Whether the program has opened it, and so closes it.
+    is_lent: bool,
+}
+
+/// What a cache knows of the regions, where there are several.
+pub(super) struct Regions {
+    pub own: Arc<str>,
+    fence: Fence,
+    pub unreachable: UnreachableRegion,
+    pub push: bool,
+    /// The others.
+    pub peers: Vec<Peer>,
+}
+
+impl Peer {
+    pub fn opened(region: impl Into<String>, cache: Cache) -> Self {
+        Peer { region: region.into().into(), cache, is_lent: true }
+    }
+
+    pub fn name(&self) -> &str {
+        &self.region
+    }
+
+    /// Connects to those that writers fence, all at once.
+    ///
+    /// # Errors
+    /// One of them cannot be reached, and no change may go on without it; or it is not fit.
+    pub async fn connect_all(
+        others: Vec<(String, Place)>,
+        options: &Options,
+    ) -> Result<Vec<Self>, Error> {
+        if options.fence == Fence::Own {
+            return Ok(Vec::new());
+        }
+        let options = Options {
+            region: None,
+            fence: Fence::Own,
+            unreachable: UnreachableRegion::Fail,
+            push: false,
+            ..options.clone()
+        };
+        let connect = |(region, place): (String, Place)| {
+            let options = options.clone();
+            async move {
+                let region: Arc<str> = region.into();
+                let opening = async {
+                    let store = place.open(true).await?;
+                    store.must_be_fit().await?;
+                    Cache::open(store, options, Vec::new())
+                };
+                let cache = opening.await.map_err(|error| in_region(&region, error))?;
+                Ok(Peer { region, cache, is_lent: false })
+            }
+        };
+        try_join_all(others.into_iter().map(connect)).await
+    }
+}
+
+impl Regions {
+    pub fn new(options: &mut Options, peers: Vec<Peer>) -> Option<Self> {
+        let own = options.region.take()?.into();
+        let Options { fence, unreachable, push, .. } = *options;
+        Some(Regions { own, fence, unreachable, push, peers })
+    }
+
+    /// Closes the caches of other regions, as the own one was.
+    pub async fn close(&self, within: std::time::Duration) -> bool {
+        let own = self.peers.iter().filter(|peer| !peer.is_lent);
+        join_all(own.map(|peer| Box::pin(peer.cache.close(within))))
+            .await
+            .into_iter()
+            .all(|ended| ended)
+    }
+}
+
+impl Cache {
+    /// The regions, where a writer reserves in each of them.
+    pub(super) fn fenced(&self) -> Option<&Regions> {
+        self.0.regions.as_ref().filter(|regions| regions.fence == Fence::All)
+    }
+}
+
+/// The same error, and which region it is of.
+pub(super) fn in_region(region: &str, error: Error) -> Error {
+    match error {
+        Error::Store(error) => Error::Store(error.within(&format!("region {region}: "))),
+        Error::ShutDown => {
+            let told = format!("region {region}: its cache is shut down");
+            Error::Store(StoreError::refused(told))
+        }
+        Error::Invalid { field, problem } => {
+            Error::invalid(field, format!("region {region}: {problem}"))
+        }
+        other @ Error::UnexpectedKey => other,
+    }
+}

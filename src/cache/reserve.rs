@@ -1,0 +1,190 @@
+//! **reserve**: a key, here and in the other regions, before its source is changed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::{join, join_all};
+use tokio::time::timeout;
+
+use super::footing::Footing;
+use super::regions::{Regions, in_region};
+use super::reservation::{Granted, Held, Reservation};
+use super::stopwatch::Stopwatch;
+use super::{Cache, Error};
+use crate::protocol::{Claim, Token};
+use crate::settings::{UnreachableRegion, UnreachableReserve};
+use crate::store::{Answer, Change, StoreError};
+
+impl Cache {
+    /// Reserves `key`, before its source is changed. Always succeeds where the store answers; other
+    /// writers may reserve the same key at the same time.
+    ///
+    /// [`update`](Cache::update) is the same with fewer ways to go wrong.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for an empty or oversized key; [`Error::Store`] if the store gave no
+    /// answer: then do not change the source, or set the option `unreachable_reserve` to proceed;
+    /// [`Error::ShutDown`]. Where the option `fence` is `all`, also of another region, whose name it has.
+    ///
+    /// # Example
+    /// ```
+    /// use genfence::{Cache, CommitOutcome};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+    /// let cache = Cache::connect("memory://").await?;
+    /// let reservation = cache.reserve("user:1").await?;
+    /// // … change the source within `reservation.remaining()`, and commit there …
+    /// assert_eq!(reservation.commit("new value").await?, CommitOutcome::Stored);
+    /// # Ok::<(), genfence::Error>(()) }).unwrap();
+    /// ```
+    pub async fn reserve(&self, key: impl AsRef<[u8]>) -> Result<Reservation, Error> {
+        match self.fenced() {
+            None => Ok(self.take(key.as_ref(), self.may_proceed()).await?.hand_over(Vec::new())),
+            Some(regions) => Box::pin(self.reserve_everywhere(regions, key.as_ref())).await,
+        }
+    }
+
+    /// In all regions at once. Whatever was taken is given back, should one of them be an error.
+    async fn reserve_everywhere(
+        &self,
+        regions: &Regions,
+        key: &[u8],
+    ) -> Result<Reservation, Error> {
+        let proceeds = regions.unreachable == UnreachableRegion::Proceed;
+        let elsewhere = regions.peers.iter().map(async |peer| {
+            let taken = peer.cache.take(key, proceeds).await;
+            taken.map_err(|error| in_region(&peer.region, error))
+        });
+        let here = self.take(key, self.may_proceed());
+        let (here, elsewhere) = join(here, join_all(elsewhere)).await;
+        let (here, elsewhere) = (here?, elsewhere.into_iter().collect::<Result<Vec<_>, _>>()?);
+        let names = regions.peers.iter().map(|peer| Arc::clone(&peer.region));
+        let elsewhere: Vec<_> =
+            names.zip(elsewhere.into_iter().map(|taken| taken.hand_over(Vec::new()))).collect();
+        for (region, reservation) in &elsewhere {
+            if !reservation.is_held() {
+                self.0.counters.regions_left_out.add();
+                tracing::warn!(%region, "changing the source without a reservation in another region");
+            }
+        }
+        Ok(here.hand_over(elsewhere))
+    }
+
+    /// Whether the source may be changed where the store does not answer.
+    fn may_proceed(&self) -> bool {
+        self.0.options.unreachable_reserve == UnreachableReserve::Proceed
+    }
+
+    /// In this cache's own store.
+    async fn take(&self, key: &[u8], proceeds: bool) -> Result<Taken, Error> {
+        let key = Bytes::copy_from_slice(&self.key(key)?);
+        let (time, ttl) = (self.0.options.reservation_time, self.0.options.claim_ttl());
+        let claim = |token, previous| Claim::Reserve { token, previous, time, ttl };
+        // The embedded store has no queue that could be full.
+        let turn = if self.is_embedded() { None } else { Some(self.0.turns.take(&key).await) };
+        let mut sent = Sent { cache: self.clone(), key: key.clone(), tokens: Vec::new() };
+        let (since, answer) = self.reserve_on_ground(&mut sent, claim).await;
+        drop(turn);
+        let (token, grant) = match answer {
+            Ok(Ok((token, granted))) => {
+                self.0.counters.reservations.add();
+                (token, Some(granted))
+            }
+            Ok(Err(refusal)) => {
+                self.0.counters.failures.add();
+                let told = format!("it refused a reserve, which no record can refuse: {refusal}");
+                return Err(StoreError::refused(told).into());
+            }
+            Err(error) if proceeds => {
+                self.0.counters.failures.add();
+                tracing::warn!(%error, "changing the source without a reservation");
+                (super::retry::token(), None)
+            }
+            Err(error) => {
+                self.0.counters.failures.add();
+                return Err(error.into());
+            }
+        };
+        let granted = Granted { grant, since, time: self.source_time() };
+        Ok(Taken { token, granted, sent })
+    }
+
+    /// Reserves under a lease on the cluster, where the store has one, and makes sure that it was this cluster that
+    /// granted it. Says when the present try began: its clock starts before the packet is sent, so it is never behind
+    /// the server's.
+    async fn reserve_on_ground(
+        &self,
+        sent: &mut Sent,
+        claim: impl Fn(Token, Vec<Token>) -> Claim,
+    ) -> (Stopwatch, Result<Answer<(Token, Footing)>, StoreError>) {
+        let mut tries = self.tries();
+        loop {
+            let standing = self.may_reserve().await;
+            let since = Stopwatch::start();
+            let standing = match standing {
+                Ok(standing) => standing,
+                Err(error) => return (since, Err(error)),
+            };
+            let answer = self.claim_anew(&sent.key, &mut sent.tokens, &claim).await;
+            let (token, grant) = match answer {
+                Ok(Ok(granted)) => granted,
+                Ok(Err(refusal)) => return (since, Ok(Err(refusal))),
+                Err(error) => return (since, Err(error)),
+            };
+            let granted = Footing::of(self, grant, standing);
+            // Until the caller has it, it is for the next try, or for an abort, to remove.
+            sent.tokens.push(token);
+            if granted.is_confirmed_reserve(self).await {
+                return (since, Ok(Ok((token, granted))));
+            }
+            let changed =
+                StoreError::doubtful("the cluster changed while it granted a reservation");
+            if let Err(error) = tries.again(changed).await {
+                return (since, Err(error));
+            }
+        }
+    }
+
+    /// How long a source may take under a reservation.
+    pub(super) fn source_time(&self) -> Duration {
+        self.0.options.reservation_time.saturating_sub(self.0.options.reservation_margin)
+    }
+}
+
+/// A reservation that was granted, and has not come to the caller.
+struct Taken {
+    token: Token,
+    granted: Granted,
+    sent: Sent,
+}
+
+impl Taken {
+    fn hand_over(self, elsewhere: Vec<(Arc<str>, Reservation)>) -> Reservation {
+        let Taken { token, granted, mut sent } = self;
+        let (key, mut tokens) = (sent.key.clone(), std::mem::take(&mut sent.tokens));
+        tokens.retain(|sent| *sent != token);
+        Reservation::new(Held::new(sent.cache.clone(), key, token, granted), tokens, elsewhere)
+    }
+}
+
+/// The tokens of a reserve under way. Dropped before it came to the caller, it aborts what may have been reserved: the
+/// caller has not got it, so it cannot have changed the source.
+struct Sent {
+    cache: Cache,
+    key: Bytes,
+    tokens: Vec<Token>,
+}
+
+impl Drop for Sent {
+    fn drop(&mut self) {
+        let mut tokens = std::mem::take(&mut self.tokens);
+        let Some(token) = tokens.pop() else { return };
+        let (cache, key) = (self.cache.clone(), self.key.clone());
+        self.cache.spawn(async move {
+            let abort = Change::Abort { token, previous: tokens };
+            let patience = cache.0.options.reservation_time;
+            let _: Result<_, _> = timeout(patience, cache.settle(&key, &abort, None)).await;
+        });
+    }
+}
