@@ -802,6 +802,10 @@ typedef struct gf_stats {
    Regions that a reserve went on without, as they did not answer (`unreachable=proceed`).
    */
   uint64_t regions_left_out;
+  /*
+   Changes that a stream told of, and that were applied.
+   */
+  uint64_t changes_heard;
 } gf_stats;
 
 /*

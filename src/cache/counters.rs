@@ -55,6 +55,8 @@ macro_rules! counters {
             unleased_micros: Store "genfence.cluster.without";
             /// Regions that a reserve went on without, as they did not answer (`unreachable=proceed`).
             regions_left_out: Counter "genfence.regions.left_out";
+            /// Changes that a stream told of, and that were applied.
+            changes_heard: Counter "genfence.stream.changes";
         }
     };
 }

@@ -254,7 +254,10 @@ impl Cache {
 
     /// Plain reads of several keys, counted, and what to do where they fail.
     async fn read_many(&self, keys: &[Bytes]) -> Result<Vec<Seen>, Error> {
-        let reads = self.0.store.get_many(keys).await;
+        let reads = match self.serves() {
+            Ok(()) => self.0.store.get_many(keys).await,
+            Err(error) => vec![Err(error); keys.len()],
+        };
         if let Some(error) = reads.iter().find_map(|read| read.as_ref().err()) {
             tracing::warn!(%error, "the store did not answer to some reads");
         }

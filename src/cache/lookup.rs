@@ -149,6 +149,9 @@ impl Cache {
 
     /// A plain read, and what to do if it fails.
     pub(super) async fn read(&self, key: &[u8]) -> Result<Seen, Error> {
+        if let Err(error) = self.serves() {
+            return self.without(error);
+        }
         match self.0.store.get(key).await {
             Ok(read) => Ok(self.count(read)),
             Err(error) => {

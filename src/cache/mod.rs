@@ -5,6 +5,7 @@ mod counters;
 mod error;
 mod fill;
 mod flight;
+mod follow;
 mod footing;
 mod found;
 mod fresh;
@@ -40,8 +41,9 @@ use tokio_util::task::TaskTracker;
 
 use crate::protocol::Token;
 use crate::settings::Options;
-use crate::store::{Backend, Change, Diagnosis, Hit, Snapshot, Store};
+use crate::store::{Backend, Change, Diagnosis, Hit, Snapshot, Store, StoreError};
 use flight::Flights;
+use follow::Gate;
 use found::{Found, Seen, Told};
 use regions::{Peer, Regions};
 
@@ -49,6 +51,10 @@ pub use builder::Builder;
 #[cfg(feature = "capi")]
 pub(crate) use counters::counters;
 pub use error::{CallError, Error};
+pub use follow::{
+    ChangeBatch, ChangeStream, Changed, FollowError, Follower, Heartbeat, HeartbeatWriter,
+    NoHeartbeats,
+};
 pub use found::Bypass;
 pub use fresh::Fresh;
 pub use lease::{FillOutcome, Lease};
@@ -116,6 +122,8 @@ struct Inner {
     counters: stats::Counters,
     /// Where there are several.
     regions: Option<Regions>,
+    /// Where it serves only while it is told of changes.
+    gate: Option<Gate>,
     runtime: Handle,
     tasks: TaskTracker,
     closed: AtomicBool,
@@ -161,7 +169,8 @@ impl Cache {
             store.keep_floors(options.replica_lag);
         }
         let regions = Regions::new(&mut options, peers);
-        Ok(Cache(Arc::new_cyclic(|inner: &Weak<Inner>| {
+        let gate = options.stream_bound.map(Gate::new);
+        let cache = Cache(Arc::new_cyclic(|inner: &Weak<Inner>| {
             let inner = inner.clone();
             let abandoned = move |key: &Bytes, tokens: Vec<Token>| {
                 if let Some(inner) = inner.upgrade() {
@@ -176,11 +185,14 @@ impl Cache {
                 turns: turns::Turns::default(),
                 counters: stats::Counters::default(),
                 regions,
+                gate,
                 runtime,
                 tasks: TaskTracker::new(),
                 closed: AtomicBool::new(false),
             }
-        })))
+        }));
+        cache.watch_gate();
+        Ok(cache)
     }
 
     /// The value of `key`, if the cache holds one. Takes no lease and waits for nobody.
@@ -200,7 +212,11 @@ impl Cache {
     #[cfg(feature = "capi")]
     pub(crate) async fn get_strictly(&self, key: &[u8]) -> Result<Option<Hit>, Error> {
         let key = self.key(key)?;
-        let read = self.0.store.get(&key).await.inspect_err(|_| self.0.counters.failures.add())?;
+        let read = match self.serves() {
+            Ok(()) => self.0.store.get(&key).await,
+            Err(error) => Err(error),
+        };
+        let read = read.inspect_err(|_| self.0.counters.failures.add())?;
         Ok(match self.count(read) {
             Seen::Found(Found::Hit(hit)) => Some(hit),
             _ => None,
@@ -315,9 +331,17 @@ impl Cache {
     #[cfg(feature = "capi")]
     pub(crate) fn hit_at_once(&self, key: &[u8]) -> Option<Hit> {
         let Backend::Memory(store) = &self.0.store else { return None };
+        self.serves().ok()?;
         let hit = store.read(&self.key(key).ok()?).hit()?;
         self.0.counters.hits.add();
         Some(hit)
+    }
+
+    /// Whether the cache may serve what it holds. Asked before it is read: what is served is then no older than it may be when the
+    /// call begins.
+    #[inline]
+    fn serves(&self) -> Result<(), StoreError> {
+        self.0.gate.as_ref().map_or(Ok(()), Gate::serves)
     }
 
     /// Whether no command waits for a network.

@@ -70,6 +70,10 @@ impl Counter {
         self.0.fetch_add(1, Relaxed);
     }
 
+    pub fn add_many(&self, count: usize) {
+        self.0.fetch_add(count as u64, Relaxed);
+    }
+
     fn sum(&self) -> u64 {
         self.0.load(Relaxed)
     }

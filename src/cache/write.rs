@@ -158,6 +158,28 @@ impl Cache {
         &self,
         changes: impl IntoIterator<Item = (K, Option<u64>)>,
     ) -> Result<(), Error> {
+        let invalidate =
+            |cache: Cache, key: Bytes, version| async move { cache.invalidate(key, version).await };
+        self.for_newest(changes, invalidate).await
+    }
+
+    /// The same, in the own region alone.
+    pub(super) async fn invalidate_many_here<K: AsRef<[u8]>>(
+        &self,
+        changes: impl IntoIterator<Item = (K, Option<u64>)>,
+    ) -> Result<(), Error> {
+        let invalidate = |cache: Cache, key: Bytes, version| async move {
+            cache.invalidate_here(&key, version).await
+        };
+        self.for_newest(changes, invalidate).await
+    }
+
+    /// Does it for each key once, with the newest of its versions.
+    async fn for_newest<K: AsRef<[u8]>, F: Future<Output = Result<(), Error>>>(
+        &self,
+        changes: impl IntoIterator<Item = (K, Option<u64>)>,
+        invalidate: impl Fn(Cache, Bytes, Option<u64>) -> F,
+    ) -> Result<(), Error> {
         // What has no version is something else than what has one: it removes whatever there is.
         let mut newest: HashMap<(Bytes, bool), Option<u64>> = HashMap::new();
         for (key, version) in changes {
@@ -167,10 +189,8 @@ impl Cache {
             let known = newest.entry((key, version.is_some())).or_default();
             *known = version.max(*known);
         }
-        let invalidates = newest.into_iter().map(|((key, _), version)| {
-            let cache = self.clone();
-            async move { cache.invalidate(key, version).await }
-        });
+        let invalidates =
+            newest.into_iter().map(|((key, _), version)| invalidate(self.clone(), key, version));
         iter(invalidates).buffer_unordered(TOGETHER).try_collect().await
     }
 

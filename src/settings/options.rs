@@ -23,7 +23,20 @@ impl Options {
     /// Checks every setting of a cache on this store.
     pub fn check(&self, store: Of) -> Result<(), Invalid> {
         self.check_bounds(store)?;
+        self.check_stream_bound(store)?;
         if store == Of::aerospike { self.access.check() } else { Ok(()) }
+    }
+
+    fn check_stream_bound(&self, store: Of) -> Result<(), Invalid> {
+        let Some(bound) = self.stream_bound else { return Ok(()) };
+        let kept_back = if store == Of::memory { Duration::ZERO } else { self.reservation_margin };
+        let least = (kept_back + kept_back / 2).max(Duration::from_millis(100));
+        let most = Duration::from_secs(60 * 60);
+        super::span("stream_bound", bound, least, most).map_err(|invalid| {
+            invalid.noting(&[
+                "; but for `memory://` the least is one and a half times `reservation_margin`",
+            ])
+        })
     }
 
     fn just_below_reservation_time(&self) -> Duration {

@@ -45,6 +45,9 @@ macro_rules! setter {
         setter! { @ $doc $at $name: crate::settings::$of, $name }
     };
     ($doc:tt $at:tt $name:ident Optional<Switch>) => { setter! { @ $doc $at $name: bool, Some($name) } };
+    ($doc:tt $at:tt $name:ident Optional<Span>) => {
+        setter! { @ $doc $at $name: std::time::Duration, Some($name) }
+    };
     ($doc:tt $at:tt $name:ident Optional<File>) => {
         setter! { @ $doc $at $name: impl Into<std::path::PathBuf>, Some($name.into()) }
     };

@@ -61,6 +61,10 @@ macro_rules! cache_settings {
             any fence: Choice<Fence> = "own";
             /// What a reserve does where `fence` is `all` and another region does not answer.
             any unreachable: Choice<UnreachableRegion> = "fail";
+            /// The cache serves only while it knows that it was told of every change that is older than this, by a follower of the
+            /// source's stream of changes; else reads bypass. 100 ms to 1 h; but for `memory://` at least one and a half
+            /// times `reservation_margin`, which is kept back of it, as the clocks of a cluster's nodes may differ by that.
+            any stream_bound: Optional<Span> = ("none: what the stream says is not waited for");
             /// Where `fence` is `all`, a commit stores the value in every region, and not in the own one alone.
             any push: Switch = "false";
             /// The bound on all that is held, in bytes. Values are counted by their length; a slice of a larger buffer

@@ -10,7 +10,7 @@ const PAIRS: &str = "IDictionary<string, string>";
 /// The type of a property: what may not be given is null.
 fn csharp_type(setting: &Setting) -> String {
     match (setting.kind, setting.of) {
-        ("Span", _) => "TimeSpan?".into(),
+        ("Span", _) | ("Optional", Some("Span")) => "TimeSpan?".into(),
         ("Share", _) => "double?".into(),
         ("Bytes", _) => "long?".into(),
         ("Count", _) => "int?".into(),
@@ -25,7 +25,7 @@ fn csharp_type(setting: &Setting) -> String {
 /// What the public API's list calls that type.
 fn listed_type(setting: &Setting) -> String {
     match setting.kind {
-        "Span" => "System.TimeSpan?".into(),
+        _ if csharp_type(setting) == "TimeSpan?" => "System.TimeSpan?".into(),
         "Pairs" => "System.Collections.Generic.IDictionary<string!, string!>!".into(),
         "Choice" => format!("Genfence.{}", csharp_type(setting)),
         _ => csharp_type(setting),

@@ -21,6 +21,7 @@ mod documents;
 mod doubt;
 mod embedded;
 mod floors;
+mod follower;
 #[cfg(feature = "capi")]
 #[cfg(all(feature = "cli", feature = "aerospike"))]
 mod keys;

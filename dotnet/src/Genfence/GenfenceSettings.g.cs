@@ -233,6 +233,14 @@ public abstract partial class GenfenceSettings
     public UnreachableRegion? Unreachable { get; set; }
 
     /// <summary>
+    /// The cache serves only while it knows that it was told of every change that is older than this, by a follower of
+    /// the source's stream of changes; else reads bypass. 100 ms to 1 h; but for <c>memory://</c> at least one and a
+    /// half times <see cref="GenfenceSettings.ReservationMargin"/>, which is kept back of it, as the clocks of a
+    /// cluster's nodes may differ by that. Default: none: what the stream says is not waited for.
+    /// </summary>
+    public TimeSpan? StreamBound { get; set; }
+
+    /// <summary>
     /// Where <see cref="GenfenceSettings.Fence"/> is <c>all</c>, a commit stores the value in every region, and not in
     /// the own one alone. Default: <c>false</c>.
     /// </summary>
@@ -410,6 +418,7 @@ public abstract partial class GenfenceSettings
         query.Add(Store.Aerospike, "peers", Peers);
         query.Add(Store.Any, "fence", Fence);
         query.Add(Store.Any, "unreachable", Unreachable);
+        query.Add(Store.Any, "stream_bound", StreamBound);
         query.Add(Store.Any, "push", Push);
         query.Add(Store.Memory, "max_bytes", MaxBytes);
         query.Add(Store.Aerospike, "auth", Auth);
@@ -456,6 +465,7 @@ public abstract partial class GenfenceSettings
         Peers = from.Peers;
         Fence = from.Fence;
         Unreachable = from.Unreachable;
+        StreamBound = from.StreamBound;
         Push = from.Push;
         MaxBytes = from.MaxBytes;
         Auth = from.Auth;

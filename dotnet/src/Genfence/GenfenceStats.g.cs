@@ -129,6 +129,11 @@ public readonly record struct GenfenceStats
     /// </summary>
     public long RegionsLeftOut { get; init; }
 
+    /// <summary>
+    /// Changes that a stream told of, and that were applied.
+    /// </summary>
+    public long ChangesHeard { get; init; }
+
     internal static GenfenceStats Of(in NativeStats stats) => new()
     {
         Hits = (long)stats.Hits,
@@ -155,5 +160,6 @@ public readonly record struct GenfenceStats
         LeasesLost = (long)stats.LeasesLost,
         UnleasedMicros = (long)stats.UnleasedMicros,
         RegionsLeftOut = (long)stats.RegionsLeftOut,
+        ChangesHeard = (long)stats.ChangesHeard,
     };
 }

@@ -32,5 +32,6 @@ internal static partial class Telemetry
         Count("genfence.cluster.lost", "How often the cluster's nodes did not agree any more who is in it, so that reads bypassed.", stats => stats.LeasesLost);
         Count("genfence.cluster.without", "How long that was, in microseconds, all together.", stats => stats.UnleasedMicros);
         Count("genfence.regions.left_out", "Regions that a reserve went on without, as they did not answer (`unreachable=proceed`).", stats => stats.RegionsLeftOut);
+        Count("genfence.stream.changes", "Changes that a stream told of, and that were applied.", stats => stats.ChangesHeard);
     }
 }

@@ -186,4 +186,5 @@ internal unsafe struct NativeStats
     public ulong LeasesLost;
     public ulong UnleasedMicros;
     public ulong RegionsLeftOut;
+    public ulong ChangesHeard;
 }
