@@ -242,6 +242,11 @@
 #define GF_REGION_LEFT_OUT 2
 
 /*
+ The region serves nothing: its lease is over, and it takes a new epoch before it serves again (`unreachable=wait`).
+ */
+#define GF_REGION_OUT 3
+
+/*
  Of a value, there or back: the source has nothing for this key. There are no bytes.
  */
 #define GF_FLAG_NOTHING 1
@@ -885,8 +890,8 @@ int32_t gf_reservation_is_unused(const struct gf_reservation *reservation);
 uint64_t gf_remaining_ms(const struct gf_reservation *reservation);
 
 /*
- How a reservation stands in one of several regions, where the option `fence` is `all`: GF_REGION_FENCED or
- GF_REGION_LEFT_OUT. The own region has index 0. GF_REGION_NONE where there is no region of that index, and for NULL; so ask from 0 on.
+ How a reservation stands in one of several regions, where the option `fence` is `all`: GF_REGION_FENCED,
+ GF_REGION_LEFT_OUT or GF_REGION_OUT. The own region has index 0. GF_REGION_NONE where there is no region of that index, and for NULL; so ask from 0 on.
  `region` is set to its name, which is UTF-8, does not end in a zero byte, and lives as long as the reservation; or to
  nothing. It may be NULL. Any thread, also after the reservation was used up.
 

@@ -97,7 +97,9 @@ impl Builder {
             let store = place.open(true).await?;
             store.must_be_fit().await.map(|()| store).map_err(Error::from)
         };
-        let (store, others) = try_join(own, Peer::connect_all(others, &options)).await?;
+        // Boxed, as they are large, and would be part of the caller's future.
+        let others = Box::pin(Peer::connect_all(others, &options));
+        let (store, others) = try_join(Box::pin(own), others).await?;
         peers.extend(others);
         Cache::open(store, options, peers)
     }
@@ -155,10 +157,10 @@ impl Builder {
                 let others = options.regions(Of::aerospike, &opened, &hosts)?;
                 let names = others.iter().map(|peer| &*peer.name).chain(opened.iter().copied());
                 let names: Vec<&str> = names.chain(options.region.as_deref()).collect();
-                let fence = options.fence;
+                let said = options.clone();
                 let at = |hosts, access, region| {
                     let (namespace, set) = (namespace.clone(), set.clone());
-                    let regions = Some(settings::agreement(region, &names, fence));
+                    let regions = Some(settings::agreement(region, &names, &said));
                     let settings = AerospikeSettings { hosts, namespace, set, access, regions };
                     let seeds = settings.seeds()?;
                     Ok::<_, Error>(Place::Aerospike(Box::new((settings, seeds))))
@@ -170,7 +172,7 @@ impl Builder {
                 let others = others.iter().map(|peer| {
                     let mut access = peer.access.clone();
                     // A region that may be left out may also come later.
-                    access.background_connect |= options.unreachable == UnreachableRegion::Proceed;
+                    access.background_connect |= options.unreachable != UnreachableRegion::Fail;
                     let place = at(peer.hosts.clone(), access, Some(&peer.name))?;
                     Ok((peer.name.clone(), place))
                 });

@@ -11,6 +11,7 @@ use futures_util::stream::{self, StreamExt as _};
 use super::found::{LoadError, Seen};
 use super::load::{Load, Loaded};
 use super::{Cache, CallError, Error, Fresh, Lookup};
+use crate::protocol::Epoch;
 use crate::store::{Store, Value};
 
 impl Cache {
@@ -197,11 +198,15 @@ impl Cache {
     }
 
     async fn look_up_all<K: AsRef<[u8]>>(&self, keys: &[K]) -> Result<Vec<Option<Lookup>>, Error> {
+        let epoch = self.epoch();
         let full = keys
             .iter()
-            .map(|key| Ok(Bytes::copy_from_slice(&self.key(key.as_ref())?)))
+            .map(|key| {
+                self.check_key(key.as_ref())?;
+                Ok(Bytes::copy_from_slice(&self.key_in(key.as_ref(), epoch)))
+            })
             .collect::<Result<Vec<_>, Error>>()?;
-        let read = self.read_many(&full).await?;
+        let read = self.read_many(&full, epoch).await?;
         // By value, as a stream of borrowed keys is not known to be `Send`.
         let lookups = read.into_iter().zip(full).map(|(seen, full)| async move {
             match seen {
@@ -252,9 +257,9 @@ impl Cache {
         Ok(())
     }
 
-    /// Plain reads of several keys, counted, and what to do where they fail.
-    async fn read_many(&self, keys: &[Bytes]) -> Result<Vec<Seen>, Error> {
-        let reads = match self.serves() {
+    /// Plain reads of several keys of an epoch, counted, and what to do where they fail.
+    async fn read_many(&self, keys: &[Bytes], epoch: Epoch) -> Result<Vec<Seen>, Error> {
+        let reads = match self.serves(epoch) {
             Ok(()) => self.0.store.get_many(keys).await,
             Err(error) => vec![Err(error); keys.len()],
         };

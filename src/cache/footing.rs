@@ -56,6 +56,16 @@ impl Cache {
         }
     }
 
+    /// Whether what was answered just now was answered on that ground.
+    pub(super) async fn is_still(&self, standing: Option<Standing>) -> bool {
+        match (self.0.store.guard(), standing) {
+            (None, _) => true,
+            (Some(guard), Some(standing)) if !guard.may_split() => !guard.left(standing).is_zero(),
+            (Some(guard), Some(standing)) => guard.confirm(standing, guard.ask(), PATIENCE).await,
+            (Some(_), None) => false,
+        }
+    }
+
     /// How long a ground will still hold; for ever, where the store has none. One that was taken before there was a
     /// cluster is none.
     fn left_of(&self, standing: Option<Standing>) -> Duration {

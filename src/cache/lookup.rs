@@ -10,7 +10,7 @@ use super::footing::Footing;
 use super::found::{Bypass, Found, Seen, Told};
 use super::lease::Lease;
 use super::retry::jittered;
-use super::{Cache, Error, Leader};
+use super::{Cache, Error, FullKey, Leader};
 use crate::protocol::{self, Claim, Version};
 use crate::settings::UnreachableRead;
 use crate::store::{Hit, Read, Snapshot, Store, StoreError};
@@ -148,10 +148,15 @@ impl Cache {
     }
 
     /// A plain read, and what to do if it fails.
-    pub(super) async fn read(&self, key: &[u8]) -> Result<Seen, Error> {
-        if let Err(error) = self.serves() {
+    pub(super) async fn read(&self, key: &FullKey<'_>) -> Result<Seen, Error> {
+        if let Err(error) = self.serves(key.epoch) {
             return self.without(error);
         }
+        self.read_again(key).await
+    }
+
+    /// The same within a call that has asked before whether it may be served.
+    async fn read_again(&self, key: &[u8]) -> Result<Seen, Error> {
         match self.0.store.get(key).await {
             Ok(read) => Ok(self.count(read)),
             Err(error) => {
@@ -244,7 +249,7 @@ impl Cache {
                     return Ok(Missed::Told(told));
                 }
                 // What that flight brought is older than this call.
-                (Verdict::Again, _) => match self.read(&key).await? {
+                (Verdict::Again, _) => match self.read_again(&key).await? {
                     Seen::Found(Found::Bypass(why)) if patience == Patience::Shares => {
                         bypass = Some(why);
                     }

@@ -3,6 +3,7 @@
 mod builder;
 mod counters;
 mod error;
+mod everywhere;
 mod fill;
 mod flight;
 mod follow;
@@ -17,6 +18,7 @@ mod regions;
 mod reservation;
 mod reserve;
 mod retry;
+mod serving;
 mod stats;
 mod stopwatch;
 mod turns;
@@ -39,13 +41,14 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
 use tokio_util::task::TaskTracker;
 
-use crate::protocol::Token;
+use crate::protocol::{Epoch, Token};
 use crate::settings::Options;
 use crate::store::{Backend, Change, Diagnosis, Hit, Snapshot, Store, StoreError};
 use flight::Flights;
 use follow::Gate;
 use found::{Found, Seen, Told};
 use regions::{Peer, Regions};
+use serving::Serves;
 
 pub use builder::Builder;
 #[cfg(feature = "capi")]
@@ -122,6 +125,8 @@ struct Inner {
     counters: stats::Counters,
     /// Where there are several.
     regions: Option<Regions>,
+    /// Where it serves only while the grantors let it.
+    serves: Option<Serves>,
     /// Where it serves only while it is told of changes.
     gate: Option<Gate>,
     runtime: Handle,
@@ -169,6 +174,10 @@ impl Cache {
             store.keep_floors(options.replica_lag);
         }
         let regions = Regions::new(&mut options, peers);
+        let grantors = options.grantors.take();
+        let serves = grantors.map(|names| {
+            Serves::new(options.serving_lease, names.split(',').map(str::to_owned).collect())
+        });
         let gate = options.stream_bound.map(Gate::new);
         let cache = Cache(Arc::new_cyclic(|inner: &Weak<Inner>| {
             let inner = inner.clone();
@@ -185,6 +194,7 @@ impl Cache {
                 turns: turns::Turns::default(),
                 counters: stats::Counters::default(),
                 regions,
+                serves,
                 gate,
                 runtime,
                 tasks: TaskTracker::new(),
@@ -192,6 +202,7 @@ impl Cache {
             }
         }));
         cache.watch_gate();
+        cache.keep_serving();
         Ok(cache)
     }
 
@@ -212,7 +223,7 @@ impl Cache {
     #[cfg(feature = "capi")]
     pub(crate) async fn get_strictly(&self, key: &[u8]) -> Result<Option<Hit>, Error> {
         let key = self.key(key)?;
-        let read = match self.serves() {
+        let read = match self.serves(key.epoch) {
             Ok(()) => self.0.store.get(&key).await,
             Err(error) => Err(error),
         };
@@ -331,16 +342,20 @@ impl Cache {
     #[cfg(feature = "capi")]
     pub(crate) fn hit_at_once(&self, key: &[u8]) -> Option<Hit> {
         let Backend::Memory(store) = &self.0.store else { return None };
-        self.serves().ok()?;
-        let hit = store.read(&self.key(key).ok()?).hit()?;
+        let key = self.key(key).ok()?;
+        self.serves(key.epoch).ok()?;
+        let hit = store.read(&key).hit()?;
         self.0.counters.hits.add();
         Some(hit)
     }
 
-    /// Whether the cache may serve what it holds. Asked before it is read: what is served is then no older than it may be when the
-    /// call begins.
+    /// Whether the cache may serve what it holds in that epoch. Asked before it is read: what is served is then no older than it may be
+    /// when the call begins.
     #[inline]
-    fn serves(&self) -> Result<(), StoreError> {
+    fn serves(&self, epoch: Epoch) -> Result<(), StoreError> {
+        if let Some(serves) = &self.0.serves {
+            serves.serves(epoch)?;
+        }
         self.0.gate.as_ref().map_or(Ok(()), Gate::serves)
     }
 
@@ -353,13 +368,22 @@ impl Cache {
     #[inline]
     fn key<'k>(&self, key: &'k [u8]) -> Result<FullKey<'k>, Error> {
         self.check_key(key)?;
+        Ok(self.key_in(key, self.epoch()))
+    }
+
+    /// A key that was checked, with the prefix and the epoch before it.
+    #[inline]
+    fn key_in<'k>(&self, key: &'k [u8], epoch: Epoch) -> FullKey<'k> {
         let prefix = &*self.0.options.prefix;
-        if prefix.is_empty() {
-            return Ok(FullKey::Given(key));
+        if prefix.is_empty() && epoch.is_none() {
+            return FullKey { epoch, bytes: Named::Given(key) };
         }
         let mut joined = SmallVec::from_slice(prefix);
+        if !epoch.is_none() {
+            joined.extend_from_slice(&epoch.get().to_be_bytes());
+        }
         joined.extend_from_slice(key);
-        Ok(FullKey::Joined(joined))
+        FullKey { epoch, bytes: Named::Joined(joined) }
     }
 
     /// Whether the cache is open, and a key within its bounds.
@@ -380,8 +404,14 @@ impl Cache {
     }
 }
 
-/// A key with the prefix before it; most need no allocation.
-enum FullKey<'k> {
+/// A key with all that stands before it; most need no allocation.
+struct FullKey<'k> {
+    /// The one that its record is of.
+    epoch: Epoch,
+    bytes: Named<'k>,
+}
+
+enum Named<'k> {
     Given(&'k [u8]),
     Joined(SmallVec<[u8; 64]>),
 }
@@ -391,9 +421,9 @@ impl Deref for FullKey<'_> {
 
     #[inline]
     fn deref(&self) -> &[u8] {
-        match self {
-            FullKey::Given(key) => key,
-            FullKey::Joined(key) => key,
+        match &self.bytes {
+            Named::Given(key) => key,
+            Named::Joined(key) => key,
         }
     }
 }

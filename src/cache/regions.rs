@@ -53,6 +53,8 @@ impl Peer {
             fence: Fence::Own,
             unreachable: UnreachableRegion::Fail,
             push: false,
+            grantors: None,
+            stream_bound: None,
             ..options.clone()
         };
         let connect = |(region, place): (String, Place)| {
@@ -79,6 +81,11 @@ impl Regions {
         Some(Regions { own, fence, unreachable, push, peers })
     }
 
+    /// All there are, the own one first.
+    pub fn names(&self) -> impl Iterator<Item = &Arc<str>> {
+        std::iter::once(&self.own).chain(self.peers.iter().map(|peer| &peer.region))
+    }
+
     /// Closes the caches of other regions, as the own one was.
     pub async fn close(&self, within: std::time::Duration) -> bool {
         let own = self.peers.iter().filter(|peer| !peer.is_lent);
@@ -90,6 +97,15 @@ impl Regions {
 }
 
 impl Cache {
+    /// The cache of a region of that name.
+    pub(super) fn of_region(&self, name: &str) -> Option<Cache> {
+        let regions = self.0.regions.as_ref()?;
+        if *regions.own == *name {
+            return Some(self.clone());
+        }
+        regions.peers.iter().find(|peer| *peer.region == *name).map(|peer| peer.cache.clone())
+    }
+
     /// The regions, where a writer reserves in each of them.
     pub(super) fn fenced(&self) -> Option<&Regions> {
         self.0.regions.as_ref().filter(|regions| regions.fence == Fence::All)

@@ -5,13 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::future::{BoxFuture, join, join_all};
 use parking_lot::Mutex;
 use tokio::time::timeout;
 
+use super::everywhere::{Everywhere, Told, tell};
 use super::footing::Footing;
 use super::fresh::{Checked, Fresh, check_version};
-use super::regions::in_region;
 use super::retry::Settled;
 use super::stopwatch::Stopwatch;
 use super::{Cache, Error};
@@ -131,6 +130,8 @@ pub enum RegionOutcome {
     /// The region did not answer, and the reserve went on without it (`unreachable_reserve` for the own one, `unreachable`
     /// for others): it may serve the old value until it hears of the change.
     LeftOut,
+    /// The region serves nothing: its lease is over, and it takes a new epoch before it serves again (`unreachable=wait`).
+    Out,
 }
 
 /// What can be asked of a reservation, and asked for, also while it is being used up.
@@ -141,8 +142,8 @@ pub(crate) struct Held {
     granted: Mutex<Granted>,
     /// While a renew is under way, so that what uses the reservation up carries its answer.
     renewing: tokio::sync::Mutex<()>,
-    /// Those of the other regions, with their names.
-    elsewhere: Vec<(Arc<str>, Arc<Held>)>,
+    /// Where it is held in several regions.
+    everywhere: Option<Box<Everywhere>>,
 }
 
 /// What a reserve came to.
@@ -158,16 +159,16 @@ pub(super) struct Granted {
 impl Held {
     pub(super) fn new(cache: Cache, key: Bytes, token: Token, granted: Granted) -> Self {
         let (granted, renewing) = (Mutex::new(granted), tokio::sync::Mutex::default());
-        Held { cache, key, token, granted, renewing, elsewhere: Vec::new() }
+        Held { cache, key, token, granted, renewing, everywhere: None }
     }
 
     /// The least of what is left in all regions.
     pub fn remaining(&self) -> Duration {
         let left = self.remaining_here();
-        self.elsewhere.iter().fold(left, |left, (_, held)| left.min(held.remaining_here()))
+        self.everywhere.as_ref().map_or(left, |everywhere| left.min(everywhere.remaining()))
     }
 
-    fn remaining_here(&self) -> Duration {
+    pub(super) fn remaining_here(&self) -> Duration {
         let Granted { since, time, grant } = *self.granted.lock();
         let left = time.saturating_sub(since.elapsed());
         grant.map_or(left, |granted| left.min(granted.left(&self.cache)))
@@ -179,28 +180,29 @@ impl Held {
 
     /// How it stands in each region, the own one first.
     pub fn regions(&self) -> impl Iterator<Item = (&str, RegionOutcome)> {
-        let own = self.cache.fenced().map(|regions| (&*regions.own, self.outcome()));
-        own.into_iter().chain(self.elsewhere.iter().map(|(name, held)| (&**name, held.outcome())))
+        let regions = self.everywhere.iter().flat_map(|everywhere| &everywhere.regions);
+        regions.map(|(name, outcome)| (&**name, *outcome))
     }
 
-    fn outcome(&self) -> RegionOutcome {
-        if self.is_held() { RegionOutcome::Fenced } else { RegionOutcome::LeftOut }
-    }
-
-    /// In every region that has it.
     pub async fn renew(&self) -> Result<bool, Error> {
-        if self.elsewhere.is_empty() {
-            return self.renew_here().await;
+        match &self.everywhere {
+            None => self.renew_here().await,
+            Some(everywhere) => Box::pin(everywhere.renew(self)).await,
         }
-        let elsewhere = self.elsewhere.iter().filter(|(_, held)| held.is_held());
-        let elsewhere = elsewhere.map(async |(region, held)| {
-            held.renew_here().await.map_err(|error| in_region(region, error))
-        });
-        let (here, elsewhere) = Box::pin(join(self.renew_here(), join_all(elsewhere))).await;
-        elsewhere.into_iter().try_fold(here?, |all, renewed| Ok(renewed? && all))
     }
 
-    async fn renew_here(&self) -> Result<bool, Error> {
+    pub(super) fn cache(&self) -> &Cache {
+        &self.cache
+    }
+
+    /// As one that began then.
+    pub(super) fn begins(&self, since: Stopwatch) {
+        let time = self.cache.source_time();
+        let mut granted = self.granted.lock();
+        *granted = Granted { since, time, ..*granted };
+    }
+
+    pub(super) async fn renew_here(&self) -> Result<bool, Error> {
         let _renewing = self.renewing.lock().await;
         let Some(held) = self.granted.lock().grant else { return Ok(false) };
         let (time, ttl) = (self.cache.0.options.reservation_time, self.cache.0.options.claim_ttl());
@@ -242,18 +244,42 @@ impl Held {
 }
 
 impl Reservation {
-    /// `elsewhere`: those of the other regions.
-    pub(super) fn new(
+    pub(super) fn new(held: Held, unanswered: Vec<Token>) -> Self {
+        Reservation::beside(held, Beside { unanswered, ..Beside::default() })
+    }
+
+    /// In several regions: `elsewhere` are those of the others.
+    pub(super) fn everywhere(
         held: Held,
         unanswered: Vec<Token>,
         elsewhere: Vec<(Arc<str>, Self)>,
+        mut everywhere: Everywhere,
     ) -> Self {
         let (names, elsewhere): (Vec<_>, Vec<_>) = elsewhere.into_iter().unzip();
         let others = elsewhere.iter().map(|other| Arc::clone(&other.held));
-        let held = Held { elsewhere: names.into_iter().zip(others).collect(), ..held };
-        let has_more = !unanswered.is_empty() || !elsewhere.is_empty();
-        let beside = has_more.then(|| Box::new(Beside { unanswered, elsewhere }));
+        everywhere.elsewhere = names.into_iter().zip(others).collect();
+        let held = Held { everywhere: Some(Box::new(everywhere)), ..held };
+        Reservation::beside(held, Beside { unanswered, elsewhere })
+    }
+
+    fn beside(held: Held, beside: Beside) -> Self {
+        let has_more = !beside.unanswered.is_empty() || !beside.elsewhere.is_empty();
+        let beside = has_more.then(|| Box::new(beside));
         Reservation { held: Arc::new(held), finished: false, beside }
+    }
+
+    /// How long it is worth while to tell what became of it.
+    pub(super) fn patience(&self) -> Duration {
+        self.held.cache.0.options.reservation_time
+    }
+
+    fn elsewhere(&mut self) -> impl Iterator<Item = Reservation> {
+        self.beside.iter_mut().flat_map(|beside| std::mem::take(&mut beside.elsewhere))
+    }
+
+    /// Whether the own region is to be told nothing, as it has nothing of this.
+    fn is_elsewhere_alone(&self) -> bool {
+        self.held.everywhere.as_ref().is_some_and(|everywhere| everywhere.not_here)
     }
 
     /// How long the source may still take: the reservation time less the margin, counted from
@@ -356,7 +382,7 @@ impl Reservation {
         self.abort_here().await;
     }
 
-    async fn abort_here(mut self) {
+    pub(super) async fn abort_here(mut self) {
         self.finished = true;
         let previous = self.beside.take().unwrap_or_default().unanswered;
         if previous.is_empty() && !self.is_held() {
@@ -370,37 +396,13 @@ impl Reservation {
         }
     }
 
-    /// Tells the other regions, in the background: what became of the change is known, and their readers go to the source until they
-    /// hear of it. Begun before the own region is told, so that it goes on where that is not waited for.
+    /// Begun before the own region is told, so that it goes on where that is not waited for.
     fn tell_elsewhere(&mut self, told: &Told<'_>) {
-        let Held { cache, .. } = &*self.held;
-        let Some(regions) = cache.fenced() else { return };
-        let Some(beside) = &mut self.beside else { return };
-        for reservation in beside.elsewhere.drain(..) {
-            let patience = reservation.held.cache.0.options.reservation_time;
-            let told: BoxFuture<'static, ()> = match told {
-                Told::Unchanged => Box::pin(reservation.abort_here()),
-                Told::Changed(_, Some(fresh)) if regions.push => {
-                    let fresh = (*fresh).clone();
-                    Box::pin(async move {
-                        // What it comes to is counted there.
-                        let _: CommitOutcome = reservation.commit_checked(fresh).await;
-                    })
-                }
-                Told::Changed(version, _) => {
-                    let version = *version;
-                    Box::pin(async move {
-                        reservation.release_checked(version).await;
-                    })
-                }
-            };
-            cache.spawn(async move {
-                let _: Result<(), _> = timeout(patience, told).await;
-            });
-        }
+        let held = Arc::clone(&self.held);
+        tell(&held.cache, self.elsewhere(), told);
     }
 
-    async fn commit_checked(self, fresh: Checked) -> CommitOutcome {
+    pub(super) async fn commit_checked(self, fresh: Checked) -> CommitOutcome {
         let version = fresh.version;
         let Held { cache, key, token, renewing, .. } = &*self.held;
         drop(renewing.lock().await);
@@ -421,7 +423,11 @@ impl Reservation {
         }
     }
 
-    async fn release_checked(self, version: Option<Version>) -> ReleaseOutcome {
+    pub(super) async fn release_checked(self, version: Option<Version>) -> ReleaseOutcome {
+        if self.is_elsewhere_alone() {
+            self.finish();
+            return ReleaseOutcome::Purged;
+        }
         let Held { cache, key, token, renewing, .. } = &*self.held;
         drop(renewing.lock().await);
         let ttl = cache.0.options.claim_ttl();
@@ -460,13 +466,6 @@ impl Reservation {
     fn finish(mut self) {
         self.finished = true;
     }
-}
-
-/// What the other regions are told.
-enum Told<'f> {
-    /// The source was changed, to this version, and to this value where that may be stored.
-    Changed(Option<Version>, Option<&'f Checked>),
-    Unchanged,
 }
 
 impl Drop for Reservation {

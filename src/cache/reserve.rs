@@ -7,12 +7,14 @@ use bytes::Bytes;
 use futures_util::future::{join, join_all};
 use tokio::time::timeout;
 
+use super::everywhere::Everywhere;
 use super::footing::Footing;
 use super::regions::{Regions, in_region};
-use super::reservation::{Granted, Held, Reservation};
+use super::reservation::{Granted, Held, RegionOutcome, Reservation};
+use super::serving::{Serves, Table};
 use super::stopwatch::Stopwatch;
 use super::{Cache, Error};
-use crate::protocol::{Claim, Token};
+use crate::protocol::{Claim, Epoch, Token};
 use crate::settings::{UnreachableRegion, UnreachableReserve};
 use crate::store::{Answer, Change, StoreError};
 
@@ -39,9 +41,13 @@ impl Cache {
     /// # Ok::<(), genfence::Error>(()) }).unwrap();
     /// ```
     pub async fn reserve(&self, key: impl AsRef<[u8]>) -> Result<Reservation, Error> {
-        match self.fenced() {
-            None => Ok(self.take(key.as_ref(), self.may_proceed()).await?.hand_over(Vec::new())),
-            Some(regions) => Box::pin(self.reserve_everywhere(regions, key.as_ref())).await,
+        let key = key.as_ref();
+        match (self.fenced(), &self.0.serves) {
+            (None, _) => Ok(self.take(key, Epoch::NONE, self.may_proceed()).await?.hand_over()),
+            (Some(regions), None) => Box::pin(self.reserve_everywhere(regions, key)).await,
+            (Some(regions), Some(serves)) => {
+                Box::pin(self.reserve_where_served(regions, serves, key)).await
+            }
         }
     }
 
@@ -53,22 +59,82 @@ impl Cache {
     ) -> Result<Reservation, Error> {
         let proceeds = regions.unreachable == UnreachableRegion::Proceed;
         let elsewhere = regions.peers.iter().map(async |peer| {
-            let taken = peer.cache.take(key, proceeds).await;
+            let taken = peer.cache.take(key, Epoch::NONE, proceeds).await;
             taken.map_err(|error| in_region(&peer.region, error))
         });
-        let here = self.take(key, self.may_proceed());
+        let here = self.take(key, Epoch::NONE, self.may_proceed());
         let (here, elsewhere) = join(here, join_all(elsewhere)).await;
         let (here, elsewhere) = (here?, elsewhere.into_iter().collect::<Result<Vec<_>, _>>()?);
         let names = regions.peers.iter().map(|peer| Arc::clone(&peer.region));
-        let elsewhere: Vec<_> =
-            names.zip(elsewhere.into_iter().map(|taken| taken.hand_over(Vec::new()))).collect();
-        for (region, reservation) in &elsewhere {
-            if !reservation.is_held() {
-                self.0.counters.regions_left_out.add();
-                tracing::warn!(%region, "changing the source without a reservation in another region");
+        let elsewhere: Vec<_> = names.zip(elsewhere).collect();
+        for (region, _) in elsewhere.iter().filter(|(_, taken)| !taken.is_held()) {
+            self.0.counters.regions_left_out.add();
+            tracing::warn!(%region, "changing the source without a reservation in another region");
+        }
+        let stands = elsewhere.iter().map(|(name, taken)| (Arc::clone(name), taken.outcome()));
+        let stands = [(Arc::clone(&regions.own), here.outcome())].into_iter().chain(stands);
+        let everywhere = Everywhere { regions: stands.collect(), ..Everywhere::default() };
+        Ok(here.hand_over_with(elsewhere, everywhere))
+    }
+
+    /// In every epoch that a region serves in. One that does not answer is waited for until it serves no more.
+    async fn reserve_where_served(
+        &self,
+        regions: &Regions,
+        serves: &Serves,
+        key: &[u8],
+    ) -> Result<Reservation, Error> {
+        self.check_key(key)?;
+        // Before it is known who serves: who takes a new epoch after that is quiet for as long as a reservation lasts.
+        let since = Stopwatch::start();
+        let Table { targets, waits } = self.table(regions, serves).await?;
+        let taking = targets.iter().map(async |target| {
+            // What a region in quarantine is told counts, and what is stored there does not.
+            let stores = target.region == regions.own && serves.serves(target.epoch).is_ok();
+            match target.cache.take(key, target.epoch, false).await {
+                Ok(taken) => Ok((Some(taken), stores)),
+                Err(Error::Store(error)) => {
+                    let region = &target.region;
+                    tracing::warn!(%region, %error, "a region does not answer to a reserve");
+                    self.wait_out(serves, target).await.map(|()| (None, false))
+                }
+                Err(error) => Err(in_region(&target.region, error)),
+            }
+        });
+        let (taken, ()) = join(join_all(taking), tokio::time::sleep(waits)).await;
+        let taken = taken.into_iter().collect::<Result<Vec<_>, Error>>()?;
+        let mut stands: Vec<_> =
+            regions.names().map(|name| (Arc::clone(name), RegionOutcome::Out)).collect();
+        let (mut here, mut elsewhere) = (None, Vec::new());
+        for (target, (taken, stores)) in targets.iter().zip(taken) {
+            let Some(taken) = taken else { continue };
+            for (_, outcome) in stands.iter_mut().filter(|(name, _)| *name == target.region) {
+                *outcome = RegionOutcome::Fenced;
+            }
+            if stores && here.is_none() {
+                here = Some(taken);
+            } else {
+                elsewhere.push((Arc::clone(&target.region), taken));
             }
         }
-        Ok(here.hand_over(elsewhere))
+        let epochs = targets.iter().map(|target| (Arc::clone(&target.region), target.epoch));
+        let everywhere = Everywhere {
+            regions: stands,
+            epochs: epochs.collect(),
+            not_here: here.is_none(),
+            ..Everywhere::default()
+        };
+        let mut here = here.unwrap_or_else(|| self.take_nothing(key));
+        here.granted.since = since;
+        Ok(here.hand_over_with(elsewhere, everywhere))
+    }
+
+    /// A reservation that holds nothing in the own region.
+    fn take_nothing(&self, key: &[u8]) -> Taken {
+        let key = Bytes::copy_from_slice(&self.key_in(key, Epoch::NONE));
+        let granted = Granted { grant: None, since: Stopwatch::start(), time: self.source_time() };
+        let sent = Sent { cache: self.clone(), key, tokens: Vec::new() };
+        Taken { token: super::retry::token(), granted, sent }
     }
 
     /// Whether the source may be changed where the store does not answer.
@@ -77,8 +143,9 @@ impl Cache {
     }
 
     /// In this cache's own store.
-    async fn take(&self, key: &[u8], proceeds: bool) -> Result<Taken, Error> {
-        let key = Bytes::copy_from_slice(&self.key(key)?);
+    async fn take(&self, key: &[u8], epoch: Epoch, proceeds: bool) -> Result<Taken, Error> {
+        self.check_key(key)?;
+        let key = Bytes::copy_from_slice(&self.key_in(key, epoch));
         let (time, ttl) = (self.0.options.reservation_time, self.0.options.claim_ttl());
         let claim = |token, previous| Claim::Reserve { token, previous, time, ttl };
         // The embedded store has no queue that could be full.
@@ -160,11 +227,34 @@ struct Taken {
 }
 
 impl Taken {
-    fn hand_over(self, elsewhere: Vec<(Arc<str>, Reservation)>) -> Reservation {
+    fn is_held(&self) -> bool {
+        self.granted.grant.is_some()
+    }
+
+    fn outcome(&self) -> RegionOutcome {
+        if self.is_held() { RegionOutcome::Fenced } else { RegionOutcome::LeftOut }
+    }
+
+    fn hand_over(self) -> Reservation {
+        let (held, unanswered) = self.parts();
+        Reservation::new(held, unanswered)
+    }
+
+    fn hand_over_with(
+        self,
+        elsewhere: Vec<(Arc<str>, Taken)>,
+        everywhere: Everywhere,
+    ) -> Reservation {
+        let elsewhere = elsewhere.into_iter().map(|(region, taken)| (region, taken.hand_over()));
+        let (held, unanswered) = self.parts();
+        Reservation::everywhere(held, unanswered, elsewhere.collect(), everywhere)
+    }
+
+    fn parts(self) -> (Held, Vec<Token>) {
         let Taken { token, granted, mut sent } = self;
         let (key, mut tokens) = (sent.key.clone(), std::mem::take(&mut sent.tokens));
         tokens.retain(|sent| *sent != token);
-        Reservation::new(Held::new(sent.cache.clone(), key, token, granted), tokens, elsewhere)
+        (Held::new(sent.cache.clone(), key, token, granted), tokens)
     }
 }
 

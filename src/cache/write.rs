@@ -9,10 +9,11 @@ use futures_util::stream::iter;
 use futures_util::{StreamExt, TryStreamExt};
 
 use super::fresh::{Checked, Fresh, check_version};
-use super::regions::in_region;
+use super::regions::{Regions, in_region};
 use super::retry::{Settled, token};
+use super::serving::Table;
 use super::{Cache, Error};
-use crate::protocol::{Time, Token};
+use crate::protocol::{Epoch, Time, Token};
 use crate::store::{Change, Snapshot, Store, StoreError};
 
 /// How many invalidates of a batch are under way at once: enough for whole messages to a few nodes.
@@ -112,18 +113,46 @@ impl Cache {
         version: Option<u64>,
     ) -> Result<(), Error> {
         let key = key.as_ref();
-        let here = self.invalidate_here(key, version);
-        let Some(regions) = self.fenced() else { return here.await };
-        let elsewhere = regions.peers.iter().map(async |peer| {
-            let told = peer.cache.invalidate_here(key, version).await;
-            told.map_err(|error| in_region(&peer.region, error))
-        });
-        let (here, elsewhere) = Box::pin(join(here, join_all(elsewhere))).await;
-        elsewhere.into_iter().fold(here, Result::and)
+        let Some(regions) = self.fenced() else {
+            return self.invalidate_here(key, version, self.epoch()).await;
+        };
+        Box::pin(self.invalidate_everywhere(regions, key, version)).await
     }
 
-    async fn invalidate_here(&self, key: &[u8], version: Option<u64>) -> Result<(), Error> {
-        let key = self.key(key)?;
+    async fn invalidate_everywhere(
+        &self,
+        regions: &Regions,
+        key: &[u8],
+        version: Option<u64>,
+    ) -> Result<(), Error> {
+        let Some(serves) = &self.0.serves else {
+            let elsewhere = regions.peers.iter().map(async |peer| {
+                let told = peer.cache.invalidate_here(key, version, Epoch::NONE).await;
+                told.map_err(|error| in_region(&peer.region, error))
+            });
+            let here = self.invalidate_here(key, version, Epoch::NONE);
+            let (here, elsewhere) = join(here, join_all(elsewhere)).await;
+            return elsewhere.into_iter().fold(here, Result::and);
+        };
+        let Table { targets, waits } = self.table(regions, serves).await?;
+        let telling = targets.iter().map(async |target| {
+            match target.cache.invalidate_here(key, version, target.epoch).await {
+                Err(Error::Store(_)) => self.wait_out(serves, target).await,
+                told => told.map_err(|error| in_region(&target.region, error)),
+            }
+        });
+        let (told, ()) = join(join_all(telling), tokio::time::sleep(waits)).await;
+        told.into_iter().collect()
+    }
+
+    async fn invalidate_here(
+        &self,
+        key: &[u8],
+        version: Option<u64>,
+        epoch: Epoch,
+    ) -> Result<(), Error> {
+        self.check_key(key)?;
+        let key = self.key_in(key, epoch);
         let version = version.map(check_version).transpose()?;
         let ttl = self.0.options.claim_ttl();
         // Refused means that there is no record, or a value that is new enough.
@@ -169,7 +198,7 @@ impl Cache {
         changes: impl IntoIterator<Item = (K, Option<u64>)>,
     ) -> Result<(), Error> {
         let invalidate = |cache: Cache, key: Bytes, version| async move {
-            cache.invalidate_here(&key, version).await
+            cache.invalidate_here(&key, version, cache.epoch()).await
         };
         self.for_newest(changes, invalidate).await
     }
@@ -252,7 +281,7 @@ impl Cache {
             return Ok(ReplaceOutcome::TooLarge);
         };
         let token = token();
-        let change = Change::Replace { stamp, token, value, ttl };
+        let change = Change::Replace { stamp, token, value, ttl, until: None };
         Ok(match self.settle(&key, &change, Some(token)).await? {
             Settled::Applied => ReplaceOutcome::Stored,
             Settled::Refused(_) => ReplaceOutcome::Conflict,

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::abi::{GF_REGION_FENCED, GF_REGION_LEFT_OUT, GF_REGION_NONE, gf_slice};
+use super::abi::{GF_REGION_FENCED, GF_REGION_LEFT_OUT, GF_REGION_NONE, GF_REGION_OUT, gf_slice};
 use super::error::Failure;
 use super::live::{self, Kind};
 use super::runtime::Runtime;
@@ -196,8 +196,8 @@ pub unsafe extern "C" fn gf_remaining_ms(reservation: *const gf_reservation) -> 
     unsafe { reservation.as_ref() }.map_or(0, |reservation| millis(reservation.held.remaining()))
 }
 
-/// How a reservation stands in one of several regions, where the option `fence` is `all`: GF_REGION_FENCED or
-/// GF_REGION_LEFT_OUT. The own region has index 0. GF_REGION_NONE where there is no region of that index, and for NULL; so ask from 0 on.
+/// How a reservation stands in one of several regions, where the option `fence` is `all`: GF_REGION_FENCED,
+/// GF_REGION_LEFT_OUT or GF_REGION_OUT. The own region has index 0. GF_REGION_NONE where there is no region of that index, and for NULL; so ask from 0 on.
 /// `region` is set to its name, which is UTF-8, does not end in a zero byte, and lives as long as the reservation; or to
 /// nothing. It may be NULL. Any thread, also after the reservation was used up.
 ///
@@ -219,6 +219,7 @@ pub unsafe extern "C" fn gf_reservation_region(
             let status = match outcome {
                 RegionOutcome::Fenced => GF_REGION_FENCED,
                 RegionOutcome::LeftOut => GF_REGION_LEFT_OUT,
+                RegionOutcome::Out => GF_REGION_OUT,
             };
             (name, status)
         }

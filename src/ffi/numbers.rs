@@ -87,6 +87,8 @@ pub const GF_REGION_NONE: i32 = 0;
 pub const GF_REGION_FENCED: i32 = 1;
 /// The region did not answer, and the reserve went on without it: it may serve the old value until it hears of the change.
 pub const GF_REGION_LEFT_OUT: i32 = 2;
+/// The region serves nothing: its lease is over, and it takes a new epoch before it serves again (`unreachable=wait`).
+pub const GF_REGION_OUT: i32 = 3;
 
 /// Of a value, there or back: the source has nothing for this key. There are no bytes.
 pub const GF_FLAG_NOTHING: u32 = 1;

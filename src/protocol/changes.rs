@@ -50,7 +50,8 @@ pub fn change<V: Clone>(
             store(record, now, value, token, None, ttl);
             Some(())
         }
-        Change::Replace { stamp, token, ref value, ttl } => {
+        Change::Replace { stamp, token, ref value, ttl, until } => {
+            in_time(now, until)?;
             replace(record, now, stamp)?;
             store(record, now, value, token, None, ttl);
             Some(())

@@ -226,6 +226,8 @@ pub enum Change<V> {
         value: V,
         /// How long the record lives.
         ttl: Ttl,
+        /// From when on it is refused, on the server's clock: see [`Change`].
+        until: Option<Time>,
     },
     /// **touch**: sets the time to live of a value anew.
     Touch {

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::fmt;
+use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
 
@@ -107,13 +108,23 @@ pub(crate) const ONE_REGION: &str = "one region";
 /// What all programs of a set must say alike, as it stands in a record of the set: which region it is of, which there are, and
 /// how they are fenced.
 #[cfg(feature = "aerospike")]
-pub(crate) fn agreement(region: Option<&str>, names: &[&str], fence: Fence) -> String {
+pub(crate) fn agreement(region: Option<&str>, names: &[&str], options: &Options) -> String {
     let Some(region) = region else { return ONE_REGION.to_owned() };
     let mut names = names.to_vec();
     names.sort_unstable();
     let words = Fence::WORDS.iter();
-    let fence = words.filter(|(_, of)| *of == fence).map(|(word, _)| *word).collect::<String>();
-    format!("{region} of {}, fence={fence}", names.join(","))
+    let fence = words.filter(|(_, of)| *of == options.fence).map(|(word, _)| *word);
+    let fence: String = fence.collect();
+    let all = format!("{region} of {}, fence={fence}", names.join(","));
+    if options.unreachable != UnreachableRegion::Wait {
+        return all;
+    }
+    let mut grantors = options.grantors();
+    grantors.sort_unstable();
+    let [lease, reservation] = [options.serving_lease, options.reservation_time];
+    let [lease, reservation] = [lease, reservation].map(humantime::format_duration);
+    let grantors = grantors.join(",");
+    format!("{all}, grantors={grantors}, serving_lease={lease}, reservation_time={reservation}")
 }
 
 impl Options {
@@ -159,7 +170,62 @@ impl Options {
             let problem = format!("of {}: it has a host of the own cluster's", peer.name);
             return Err(Invalid::new("peers", problem));
         }
+        let names = others.iter().map(|peer| &*peer.name).chain(opened.iter().copied());
+        self.check_grantors(&names.chain([&**region]).collect::<Vec<_>>())?;
         self.policy().map(|()| others)
+    }
+
+    /// The regions whose clusters grant serving leases.
+    pub fn grantors(&self) -> Vec<&str> {
+        let names = self.grantors.as_deref().unwrap_or_default().split(',');
+        names.filter(|name| !name.is_empty()).collect()
+    }
+
+    fn check_grantors(&self, regions: &[&str]) -> Result<(), Invalid> {
+        let grantors = self.grantors();
+        let refused = |problem: String| Err(Invalid::new("grantors", problem));
+        if self.unreachable != UnreachableRegion::Wait {
+            if self.grantors.is_none() {
+                return Ok(());
+            }
+            return refused(
+                "has a meaning where `unreachable` is `wait` alone: leave it out, or say so"
+                    .to_owned(),
+            );
+        }
+        if let Some(unknown) = grantors.iter().find(|name| !regions.contains(*name)) {
+            check_name("grantors", unknown)?;
+            return refused(format!("{unknown} is no region; these are {}", regions.join(", ")));
+        }
+        let count = grantors.iter().collect::<HashSet<_>>().len();
+        if count < grantors.len() {
+            return refused("one is there twice".to_owned());
+        }
+        match count {
+            0 => {
+                return refused(
+                    "is missing: who says which regions may serve, where `unreachable` is `wait`?"
+                        .to_owned(),
+                );
+            }
+            2 => {
+                let problem =
+                    "are two, of which both would have to be there: name one, or three and more";
+                return refused(problem.to_owned());
+            }
+            _ => {}
+        }
+        let (margin, lease) = (self.reservation_margin, self.serving_lease);
+        super::span("serving_lease", lease, margin * 4, Duration::from_secs(60)).map_err(
+            |invalid| invalid.noting(&["; the least is four times `reservation_margin`"]),
+        )?;
+        let least = lease + margin * 3;
+        super::span("reservation_time", self.reservation_time, least, Duration::from_secs(60 * 60))
+            .map_err(|invalid| {
+                invalid.noting(&[
+                    "; the least is `serving_lease` and three times `reservation_margin`",
+                ])
+            })
     }
 
     fn one_region(&self) -> Result<(), Invalid> {
@@ -179,6 +245,11 @@ impl Options {
         match self.fence {
             Fence::Own if self.unreachable != UnreachableRegion::Fail => Err(needs("unreachable")),
             Fence::Own if self.push => Err(needs("push")),
+            Fence::Own if self.grantors.is_some() => Err(needs("grantors")),
+            Fence::All if self.push && self.unreachable == UnreachableRegion::Wait => {
+                // Whether a region stores yet is known there alone.
+                Err(Invalid::new("push", "cannot be where `unreachable` is `wait`: leave it out"))
+            }
             _ => Ok(()),
         }
     }

@@ -61,6 +61,13 @@ macro_rules! cache_settings {
             any fence: Choice<Fence> = "own";
             /// What a reserve does where `fence` is `all` and another region does not answer.
             any unreachable: Choice<UnreachableRegion> = "fail";
+            /// Where `unreachable` is `wait`: the regions whose clusters say who may serve, as `eu` or `eu,us,ap`. One, and then best where the
+            /// source's primary is, as who cannot reach that cannot change the source; or three and more, most of which
+            /// must agree.
+            any grantors: Optional<Text> = ("none");
+            /// Where `unreachable` is `wait`: how long a region may go on serving that is cut off from the grantors. It is asked for anew when half of
+            /// it is over. `reservation_margin` of it is kept back. No less than four times that.
+            any serving_lease: Span = "5s", "200ms" to "1m";
             /// The cache serves only while it knows that it was told of every change that is older than this, by a follower of the
             /// source's stream of changes; else reads bypass. 100 ms to 1 h; but for `memory://` at least one and a half
             /// times `reservation_margin`, which is kept back of it, as the clocks of a cluster's nodes may differ by that.
@@ -178,6 +185,9 @@ macro_rules! choices {
                 /// Goes on without that region, which may serve the old value until it hears of the change: the
                 /// reservation says which regions these are.
                 Proceed = "proceed",
+                /// Waits until that region has stopped serving by itself, and goes on without it: it takes as long as finding out
+                /// that it does not answer, and at most `serving_lease`. Each region serves only while `grantors` let it.
+                Wait = "wait",
             }
             /// What counts while nodes of the cluster come and go.
             ClusterGuard {

@@ -188,6 +188,7 @@ impl Grants {
                         token: Token::new(token),
                         value,
                         ttl,
+                        until: None,
                     }),
                 )
             }

@@ -77,7 +77,7 @@ pub fn store(world: &mut World, who: usize) {
     let store = if world.clients[who].rounds == 1 {
         Change::Set { token, value: BLIND, ttl: ttl() }
     } else {
-        Change::Replace { stamp, token, value: BLIND, ttl: ttl() }
+        Change::Replace { stamp, token, value: BLIND, ttl: ttl(), until: None }
     };
     world.ask(who, Command::Change(store));
 }

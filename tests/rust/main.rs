@@ -39,6 +39,7 @@ mod regions_on_wire;
 mod result_codes;
 #[cfg(feature = "aerospike")]
 mod runtimes;
+mod serving;
 mod shared_cases;
 #[cfg(feature = "aerospike")]
 mod strong_consistency;

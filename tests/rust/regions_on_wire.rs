@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
-use genfence::RegionOutcome::{Fenced, LeftOut};
+use genfence::RegionOutcome::{Fenced, LeftOut, Out};
 use genfence::store::{AerospikeSettings, AerospikeStore};
 use genfence::{Cache, CommitOutcome, Error, Fence};
 use genfence_wire::{Action, Kind, Rule, Server, Then};
@@ -166,4 +166,31 @@ async fn a_peer_that_the_program_opened_stays_open() {
     cache.reserve("k").await.unwrap().release(None).await.unwrap();
     assert!(cache.close(Duration::from_secs(10)).await);
     assert!(us.get("k").await.unwrap().is_none());
+}
+
+/// The records that serving leases stand in are plain ones, so it is the same on a cluster.
+#[tokio::test(flavor = "multi_thread")]
+async fn writers_go_on_without_a_region_whose_cluster_hangs_once_it_serves_no_more() {
+    let two = Two::start().await;
+    let options = "fence=all&unreachable=wait&grantors=eu&serving_lease=400ms&reservation_margin=20ms&reservation_time=1s\
+        &timeout=200ms&attempts=1&connect_timeout=300ms&cluster_guard=off";
+    let eu = two.open("eu", options).await.unwrap();
+    let us = two.open("us", options).await.unwrap();
+    let load = async || Ok::<_, Infallible>("old");
+    for cache in [&eu, &us] {
+        for _ in 0..1000 {
+            cache.get_or_fill("k", load).await.unwrap();
+            if value(cache).await.is_some() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert_eq!(value(cache).await.as_deref(), Some(&b"old"[..]));
+    }
+    two.us.faults().add(Rule::new(Action::DropRequest(Then::Close)).always());
+    let writer = eu.reserve("k").await.unwrap();
+    assert_eq!(writer.regions().collect::<Vec<_>>(), [("eu", Fenced), ("us", Out)]);
+    assert_eq!(value(&us).await, None);
+    assert_eq!(writer.commit("new").await.unwrap(), CommitOutcome::Stored);
+    assert_eq!(value(&eu).await.as_deref(), Some(&b"new"[..]));
 }

@@ -67,6 +67,12 @@ public enum UnreachableRegion
     /// which regions these are.
     /// </summary>
     Proceed,
+    /// <summary>
+    /// Waits until that region has stopped serving by itself, and goes on without it: it takes as long as finding out
+    /// that it does not answer, and at most <see cref="GenfenceSettings.ServingLease"/>. Each region serves only while
+    /// <see cref="GenfenceSettings.Grantors"/> let it.
+    /// </summary>
+    Wait,
 }
 
 /// <summary>
@@ -228,9 +234,24 @@ public abstract partial class GenfenceSettings
 
     /// <summary>
     /// What a reserve does where <see cref="GenfenceSettings.Fence"/> is <c>all</c> and another region does not
-    /// answer. Bounds: <c>fail</c>, <c>proceed</c>. Default: <c>fail</c>.
+    /// answer. Bounds: <c>fail</c>, <c>proceed</c>, <see cref="GenfenceSettings.Wait"/>. Default: <c>fail</c>.
     /// </summary>
     public UnreachableRegion? Unreachable { get; set; }
+
+    /// <summary>
+    /// Where <see cref="GenfenceSettings.Unreachable"/> is <see cref="GenfenceSettings.Wait"/>: the regions whose
+    /// clusters say who may serve, as <c>eu</c> or <c>eu,us,ap</c>. One, and then best where the source's primary is,
+    /// as who cannot reach that cannot change the source; or three and more, most of which must agree. Default: none.
+    /// </summary>
+    public string? Grantors { get; set; }
+
+    /// <summary>
+    /// Where <see cref="GenfenceSettings.Unreachable"/> is <see cref="GenfenceSettings.Wait"/>: how long a region may
+    /// go on serving that is cut off from the grantors. It is asked for anew when half of it is over. <see
+    /// cref="GenfenceSettings.ReservationMargin"/> of it is kept back. No less than four times that. Bounds:
+    /// <c>200ms</c> to <c>1m</c>. Default: <c>5s</c>.
+    /// </summary>
+    public TimeSpan? ServingLease { get; set; }
 
     /// <summary>
     /// The cache serves only while it knows that it was told of every change that is older than this, by a follower of
@@ -418,6 +439,8 @@ public abstract partial class GenfenceSettings
         query.Add(Store.Aerospike, "peers", Peers);
         query.Add(Store.Any, "fence", Fence);
         query.Add(Store.Any, "unreachable", Unreachable);
+        query.Add(Store.Any, "grantors", Grantors);
+        query.Add(Store.Any, "serving_lease", ServingLease);
         query.Add(Store.Any, "stream_bound", StreamBound);
         query.Add(Store.Any, "push", Push);
         query.Add(Store.Memory, "max_bytes", MaxBytes);
@@ -465,6 +488,8 @@ public abstract partial class GenfenceSettings
         Peers = from.Peers;
         Fence = from.Fence;
         Unreachable = from.Unreachable;
+        Grantors = from.Grantors;
+        ServingLease = from.ServingLease;
         StreamBound = from.StreamBound;
         Push = from.Push;
         MaxBytes = from.MaxBytes;

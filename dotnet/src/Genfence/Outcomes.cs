@@ -172,6 +172,12 @@ public enum RegionOutcome
     /// own one, <see cref="GenfenceSettings.Unreachable"/> for others): it may serve the old value until it hears of the change.
     /// </summary>
     LeftOut = 2,
+
+    /// <summary>
+    /// The region serves nothing: its lease is over, and it takes a new epoch before it serves again
+    /// (<see cref="UnreachableRegion.Wait"/>).
+    /// </summary>
+    Out = 3,
 }
 
 /// <summary>A region, and how a reservation stands there.</summary>

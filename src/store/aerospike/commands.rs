@@ -195,9 +195,9 @@ pub(super) fn change(change: &Change, policy: &WritePolicy) -> Plan {
             bins.push(int(FORMAT, bins::FORMAT_NUMBER));
             Plan::put(policy, Some(ttl), bins).filter(when::nobody_reserves()).carries(value)
         }
-        Change::Replace { stamp, token, ref value, ttl } => {
+        Change::Replace { stamp, token, ref value, ttl, until } => {
             Plan::put(policy, Some(ttl), stored(value, token, None, &[]))
-                .filter(when::holds_value_of(stamp))
+                .filter(when::holds_value_of(stamp, until))
                 .update()
                 .carries(value)
         }

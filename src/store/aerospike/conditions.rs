@@ -230,8 +230,8 @@ pub(super) fn reserves_as_last(
 }
 
 /// The value is the one that `stamp` names, and no reservation is live.
-pub(super) fn holds_value_of(stamp: Token) -> Expression {
-    once!(stamp = bins::token(stamp) => and(vec![
+pub(super) fn holds_value_of(stamp: Token, before: Option<Time>) -> Expression {
+    once_before!(before; stamp = bins::token(stamp) => and(vec![
         is(bins::VALUE_TOKEN, stamp()),
         none_reserves(),
     ]))

@@ -284,7 +284,10 @@ cases! {
     }
 
     replace_needs_the_stamp(key) {
-        let replace = |stamp, token| Change::Replace { stamp, token, value: bytes("new"), ttl: ttl() };
+        let replace = |stamp, token| {
+            let (value, ttl) = (bytes("new"), ttl());
+            Change::Replace { stamp, token, value, ttl, until: None }
+        };
         assert_eq!(key.change(replace(A, B)).await, Err(Missing));
         key.filled("v", Some(version(7))).await;
         assert_eq!(key.change(replace(A, B)).await, Err(Condition));
@@ -325,6 +328,11 @@ cases! {
             for (until, answer) in bounds(deadline) {
                 let touch = Change::Touch { ttl, until: Some(until) };
                 assert_eq!(key.change(touch).await, answer, "a touch");
+            }
+            for (until, answer) in bounds(deadline) {
+                let (value, until) = (value.clone(), Some(until));
+                let replace = Change::Replace { stamp: A, token: A, value, ttl, until };
+                assert_eq!(key.change(replace).await, answer, "a replace");
             }
             let Grant { deadline, generation, .. } = key.reserve(B).await;
             for (until, answer) in bounds(deadline) {

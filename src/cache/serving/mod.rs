@@ -1,0 +1,107 @@
+//! Serving leases: a region serves only while the grantors let it, and so stops by itself where it is cut off from them. Then
+//! writers elsewhere go on without it. The rules, and what each keeps from happening, are in docs/protocol.md.
+
+mod agent;
+mod kept;
+mod table;
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use super::Cache;
+use crate::protocol::Epoch;
+use crate::store::{StoreError, going_on};
+pub(super) use table::Table;
+
+/// Whether this process may serve what its region's cluster holds, and in which epoch.
+#[derive(Debug)]
+pub(super) struct Serves {
+    /// Nanoseconds on the clock that goes on. 0 while another epoch is set.
+    until: AtomicU64,
+    epoch: AtomicU64,
+    serving: AtomicBool,
+    /// What keeps it from serving.
+    why: Mutex<String>,
+    /// How long a lease lasts.
+    pub span: Duration,
+    /// The names of the regions whose clusters grant them.
+    pub grantors: Vec<String>,
+}
+
+impl Serves {
+    pub fn new(span: Duration, grantors: Vec<String>) -> Self {
+        Serves {
+            until: AtomicU64::new(0),
+            epoch: AtomicU64::new(0),
+            serving: AtomicBool::new(false),
+            why: Mutex::new("it has not asked the grantors yet".to_owned()),
+            span,
+            grantors,
+        }
+    }
+
+    /// More than half of the grantors.
+    pub fn majority(&self) -> usize {
+        self.grantors.len() / 2 + 1
+    }
+
+    /// The epoch that this process knows of.
+    #[inline]
+    pub fn epoch(&self) -> Epoch {
+        Epoch::new(self.epoch.load(SeqCst))
+    }
+
+    /// Whether what is found in that epoch may be served. Asked when a call begins: what it serves is no older than it may be then.
+    ///
+    /// # Errors
+    /// Why not.
+    #[inline]
+    pub fn serves(&self, epoch: Epoch) -> Result<(), StoreError> {
+        let until = self.until.load(SeqCst);
+        // The epoch changes only while `until` is 0.
+        let same = || self.epoch() == epoch && self.until.load(SeqCst) == until;
+        if nanos(going_on()) < until && same() { Ok(()) } else { Err(self.absence()) }
+    }
+
+    #[cold]
+    fn absence(&self) -> StoreError {
+        StoreError::unavailable(format!("this region may not serve now: {}", self.why.lock()))
+    }
+
+    /// A lease on that epoch until then, on the clock that goes on.
+    fn lease(&self, epoch: Epoch, until: Duration) {
+        if self.epoch() != epoch {
+            self.until.store(0, SeqCst);
+            self.epoch.store(epoch.get(), SeqCst);
+        }
+        self.until.store(nanos(until), SeqCst);
+        if until > going_on() && !self.serving.swap(true, SeqCst) {
+            tracing::info!(%epoch, "this region serves");
+        }
+    }
+
+    /// No lease any more, and why.
+    fn lapse(&self, why: &str) {
+        if nanos(going_on()) < self.until.load(SeqCst) {
+            return;
+        }
+        why.clone_into(&mut self.why.lock());
+        if self.serving.swap(false, SeqCst) {
+            tracing::warn!(why, "this region serves nothing");
+        }
+    }
+}
+
+impl Cache {
+    /// The epoch that keys are of, where there are any.
+    #[inline]
+    pub(super) fn epoch(&self) -> Epoch {
+        self.0.serves.as_ref().map_or(Epoch::NONE, Serves::epoch)
+    }
+}
+
+fn nanos(span: Duration) -> u64 {
+    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
+}
