@@ -25,24 +25,19 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(20);
 
 impl Background {
-    /// Does this after so much time, again and again until it succeeds.
-    pub fn after<F: Future<Output = Result<(), Failure>> + Send>(
+    /// Does this after so much time.
+    pub fn after(
         &self,
         lag: Duration,
-        step: impl Fn() -> F + Send + Sync + 'static,
+        task: impl Future<Output = Result<(), Failure>> + Send + 'static,
     ) {
         let (over, failure) = (self.over.clone(), Arc::clone(&self.failure));
         self.tasks.spawn(async move {
             if over.run_until_cancelled(sleep(lag)).await.is_none() {
                 return;
             }
-            let start = Instant::now();
-            while let Err(error) = step().await {
-                if start.elapsed() > PATIENCE {
-                    failure.lock().get_or_insert(error);
-                    return;
-                }
-                sleep(PAUSE).await;
+            if let Err(error) = task.await {
+                failure.lock().get_or_insert(error);
             }
         });
     }
@@ -60,5 +55,18 @@ impl Background {
     pub async fn stop(&self) {
         self.over.cancel();
         let _: Result<(), _> = self.quiet(Duration::ZERO).await;
+    }
+}
+
+/// Again and again, as neither a link nor a stream of changes loses anything. The error, if that takes too long.
+pub async fn until_done<F: Future<Output = Result<(), Failure>>>(
+    step: impl Fn() -> F,
+) -> Result<(), Failure> {
+    let start = Instant::now();
+    loop {
+        match step().await {
+            Err(_) if start.elapsed() < PATIENCE => sleep(PAUSE).await,
+            done => return done,
+        }
     }
 }

@@ -2,9 +2,11 @@
 //! nobody whether that is still right, and what it brings is not shipped back. So does XDR, by default.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::Mutex;
 
+use super::background::until_done;
 use super::sites::{Each, Region};
 use super::world::World;
 use super::{Failure, Key};
@@ -33,9 +35,8 @@ impl Link {
     pub fn changed(&self, region: Region, key: Key, logged: Logged) {
         let since = self.world.story.now();
         let link = self.clone();
-        self.world.background.after(self.world.any_lag(), move || {
-            let link = link.clone();
-            async move { link.ship(region, key, logged, since).await }
+        self.world.background.after(self.world.any_lag(), async move {
+            until_done(|| link.ship(region, key, logged, since)).await
         });
     }
 
@@ -44,7 +45,7 @@ impl Link {
         from: Region,
         key: Key,
         logged: Logged,
-        since: std::time::Duration,
+        since: Duration,
     ) -> Result<(), Failure> {
         let World { records, story, conflict, .. } = &*self.world;
         let _turn = self.lanes[from as usize][key].lock().await;

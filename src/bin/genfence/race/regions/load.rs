@@ -12,7 +12,7 @@ use tokio::time::sleep;
 
 use super::super::Args;
 use super::sites::{Each, RESERVATION, Region};
-use super::ways::{Change, Load as FromSource, Way};
+use super::ways::{Change, Loader, Way};
 use super::world::World;
 use super::{Failure, Key, Version};
 
@@ -74,7 +74,7 @@ impl Load {
 
     async fn read(&self, region: Region, key: Key) {
         let World { measure, source, .. } = &*self.world;
-        let load = FromSource::new(&self.world, key);
+        let load = Loader::new(&self.world, key);
         let before = measure.before(source, region, key);
         match self.way.read(region, key, &load).await {
             Ok(version) => measure.count(source, key, &before, version, load.is_done()),
@@ -89,15 +89,10 @@ impl Load {
         }
     }
 
-    /// Nothing is under way between the regions, and whoever is gone holds nothing any more.
-    pub async fn quiet(&self) -> Result<(), Failure> {
-        self.world.background.quiet(self.world.lag).await?;
-        sleep(RESERVATION).await;
-        Ok(())
-    }
-
     /// What the forum asked: no region has a record of any key, and both write it at the same time.
     pub async fn write_from_nothing(&self) -> Result<(), Failure> {
+        // Whoever is gone holds nothing any more.
+        sleep(RESERVATION).await;
         self.world.records.remove().await?;
         self.world.story.begin();
         let both = |key| async move {

@@ -107,7 +107,7 @@ async fn course_of(
     load: &Load,
     interrupted: &CancellationToken,
 ) -> Result<(Outcome, Option<Lost>), Failure> {
-    let World { measure, story, .. } = &*load.world;
+    let World { measure, story, background, lag, .. } = &*load.world;
     let running = load.start(args);
     interrupted.run_until_cancelled(report::watch(args, entry.name, measure)).await;
     running.stop().await;
@@ -116,10 +116,10 @@ async fn course_of(
         return Err(error);
     }
     let ending = async {
-        load.quiet().await?;
+        background.quiet(*lag).await?;
         let left = load::wrong(&load.ends().await?);
         load.write_from_nothing().await?;
-        load.quiet().await?;
+        background.quiet(*lag).await?;
         Ok::<_, Failure>((left, load.ends().await?))
     };
     // What was measured until then is kept.

@@ -60,10 +60,14 @@ impl Course {
 impl fmt::Display for Course {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Course { eu, us, lag_ms, conflict, keys, readers, writers } = self;
+        if eu == us {
+            write!(f, "both regions on a {eu}")?;
+        } else {
+            write!(f, "eu: {eu}, us: {us}")?;
+        }
         write!(
             f,
-            "eu: {eu}, us: {us}; a link of ours with up to {lag_ms} ms of lag and {conflict}; \
-             {keys} keys, {readers} readers, {writers} writers"
+            "; our link: up to {lag_ms} ms late, {conflict}; {keys} keys, {readers} readers, {writers} writers"
         )
     }
 }

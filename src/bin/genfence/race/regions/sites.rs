@@ -72,7 +72,7 @@ impl Sites {
         let (caches, below): (Vec<_>, Vec<_>) =
             [connect(eu).await?, connect(us).await?].into_iter().unzip();
         let names = match servers {
-            Some(_) => hosts.map(|_| "a wire test server in this process".into()),
+            Some(_) => hosts.map(|_| "wire test server".into()),
             None => hosts,
         };
         let (Ok(caches), Ok(below)) = (caches.try_into(), below.try_into()) else {

@@ -46,6 +46,8 @@ pub struct Lost {
     pub newest: Version,
     /// What the caches hold in the end.
     pub held: Each<Option<Version>>,
+    /// How many keys are wrong in the end, and of how many.
+    pub alike: (usize, usize),
 }
 
 impl Story {
@@ -90,18 +92,23 @@ impl Story {
     /// The clearest story of a key that was left wrong: both writers found no record, and no write failed.
     pub fn lost(&self, ends: &[(Version, Each<Option<Version>>)]) -> Option<Lost> {
         let events = self.events.lock();
-        let mut lost: Vec<Lost> = ends
+        let lost: Vec<Lost> = ends
             .iter()
             .enumerate()
             .filter(|(_, (newest, held))| held.iter().flatten().any(|version| version != newest))
             .map(|(key, &(newest, held))| {
                 let of_key = events.iter().filter(|(other, _)| *other == key);
-                Lost { events: of_key.map(|(_, event)| event.clone()).collect(), newest, held }
+                Lost {
+                    events: of_key.map(|(_, event)| event.clone()).collect(),
+                    newest,
+                    held,
+                    alike: (0, 0),
+                }
             })
             .filter(|lost| lost.count(|what| matches!(what, What::Put { .. })) == 2)
             .collect();
-        lost.sort_by_key(|lost| std::cmp::Reverse(lost.clarity()));
-        lost.into_iter().next()
+        let alike = (lost.len(), ends.len());
+        lost.into_iter().max_by_key(Lost::clarity).map(|lost| Lost { alike, ..lost })
     }
 }
 

@@ -8,7 +8,7 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 use super::sites::Region;
 use super::story::{Event, Lost, What};
 use super::{Failure, Version};
-use crate::picture::{AXIS, Area, FAINT, INK, OTHERS, OURS, centred};
+use crate::picture::{AXIS, Area, FAINT, GROUND, INK, OTHERS, OURS, centred};
 
 pub const HEIGHT: u32 = 420;
 
@@ -33,13 +33,17 @@ pub fn draw(area: &Area<'_>, lost: &Lost) -> Result<(), Failure> {
     let apart = (END - LEFT) / i32::try_from(lost.events.len() + 1)?;
     let picture = Picture { area, lost, apart };
     let middle = LEFT + (END - LEFT) / 2;
-    picture.text(middle, 8, &heading(lost), 16, INK)?;
+    picture.text(middle, 8, heading(lost), 16, INK)?;
     picture.lane(EU, "eu's cache", |event| held_by(event, Region::Eu))?;
     picture.lane(SOURCE, "the source", |event| match event.what {
         What::Committed(version) => Some(version),
         _ => None,
     })?;
     picture.lane(US, "us's cache", |event| held_by(event, Region::Us))?;
+    // Words stand on what crosses.
+    for (column, event) in (0..).zip(&lost.events) {
+        picture.shipped(picture.x(column), event)?;
+    }
     for (column, event) in (0..).zip(&lost.events) {
         let x = picture.x(column);
         picture.event(x, event)?;
@@ -50,24 +54,37 @@ pub fn draw(area: &Area<'_>, lost: &Lost) -> Result<(), Failure> {
     picture.end(SOURCE, Some(lost.newest))?;
     picture.end(US, lost.held[Region::Us as usize])?;
     picture.text(middle, TIMES + LINE, "time, not to scale", 12, FAINT)?;
-    picture.text(middle, TIMES + 3 * LINE, &moral(lost), 14, INK)
+    let [first, second] = moral(lost);
+    picture.text(middle, TIMES + 2 * LINE + 6, &first, 14, INK)?;
+    picture.text(middle, TIMES + 3 * LINE + 8, &second, 13, FAINT)
 }
 
-fn heading(lost: &Lost) -> String {
-    let begin = if lost.is_from_nothing() { "Neither region has the record, and" } else { "" };
-    format!("How an update was lost. {begin} both write it").replace(".  ", ": ")
+fn heading(lost: &Lost) -> &'static str {
+    if lost.is_from_nothing() {
+        "How an update was lost: neither region has the record, and both write it"
+    } else {
+        "How an update was lost: both regions write the key"
+    }
 }
 
-fn moral(lost: &Lost) -> String {
-    let refused = if lost.are_all_accepted() { "No write failed" } else { "A write failed" };
-    let wrong = Region::BOTH
-        .into_iter()
-        .filter(|region| lost.held[*region as usize].is_some_and(|version| version != lost.newest));
-    let wrong: Vec<String> = wrong.map(|region| region.to_string()).collect();
-    format!(
-        "{refused}, and nothing more is under way: {} still serves the old value, until somebody writes or it expires.",
-        wrong.join(" and ")
-    )
+/// What became of it, in two lines.
+fn moral(lost: &Lost) -> [String; 2] {
+    let writes = if lost.are_all_accepted() { "No write failed" } else { "A write failed" };
+    let is_wrong =
+        |region: &Region| lost.held[*region as usize].is_some_and(|version| version != lost.newest);
+    let who = match Region::BOTH.into_iter().filter(is_wrong).collect::<Vec<_>>()[..] {
+        [one] => format!("{one} serves"),
+        _ => "both regions serve".into(),
+    };
+    let (wrong, keys) = lost.alike;
+    [
+        format!(
+            "{writes}, and nothing more is under way: {who} the old value until somebody writes, or it expires."
+        ),
+        format!(
+            "So ended {wrong} of {keys} keys. The link ships what the record holds when its turn comes."
+        ),
+    ]
 }
 
 fn millis(time: Duration) -> String {
@@ -148,6 +165,13 @@ impl Picture<'_, '_> {
         self.beside(END + 10, y, &format!("version {version}{for_good}"), colour)
     }
 
+    /// From the change that the link was told of to where its record arrived.
+    fn shipped(&self, x: i32, event: &Event) -> Result<(), Failure> {
+        let What::Shipped { since, version, .. } = event.what else { return Ok(()) };
+        let from = (self.left_at(event.region, since), height(event.region));
+        self.arrow(from, (x, height(event.region.other())), self.colour(Some(version)))
+    }
+
     fn event(&self, x: i32, event: &Event) -> Result<(), Failure> {
         let own = height(event.region);
         match event.what {
@@ -160,6 +184,8 @@ impl Picture<'_, '_> {
                 self.dot((x, SOURCE), self.colour(Some(version)))?;
                 // On the side that the line does not come from.
                 let top = if own < SOURCE { SOURCE + 10 } else { SOURCE - 10 - 2 * LINE };
+                let ground = [(x - 28, top - 1), (x + 28, top + 2 * LINE - 1)];
+                self.area.draw(&Rectangle::new(ground, GROUND.filled()))?;
                 self.text(x, top, "COMMIT", 13, INK)?;
                 self.text(x, top + LINE, &format!("version {version}"), 13, INK)
             }
@@ -167,9 +193,8 @@ impl Picture<'_, '_> {
                 self.dot((x, own), self.colour(Some(version)))?;
                 self.words(x, own, [&format!("put version {version}:"), answer(accepted)])
             }
-            What::Shipped { since, version, accepted } => {
-                let (to, colour) = (height(event.region.other()), self.colour(Some(version)));
-                self.arrow((self.left_at(event.region, since), own), (x, to), colour)?;
+            What::Shipped { version, accepted, .. } => {
+                let to = height(event.region.other());
                 self.words(x, to, [&format!("shipped {version}:"), answer(accepted)])
             }
         }

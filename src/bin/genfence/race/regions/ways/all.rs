@@ -1,10 +1,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use genfence::Reservation;
-
 use super::values::{cache, cached, read, value};
-use super::{Change, Changed, Doing, Key, Load, Region, Version, Way, World};
+use super::{Change, Changed, Doing, Key, Loader, Region, Version, Way, World};
 
 /// genfence, with writers that reserve in every region before they change the source.
 pub struct All(Arc<World>);
@@ -13,24 +11,10 @@ impl All {
     pub fn new(world: &Arc<World>) -> Self {
         All(Arc::clone(world))
     }
-
-    /// Tells the other region what the source has now, while the writer goes on. Unanswered, it expires.
-    fn release(&self, reservation: Reservation, version: Version) {
-        let held = Arc::new(parking_lot::Mutex::new(Some(reservation)));
-        self.0.background.after(Duration::ZERO, move || {
-            let held = held.lock().take();
-            async move {
-                if let Some(reservation) = held {
-                    reservation.release(Some(version)).await?;
-                }
-                Ok(())
-            }
-        });
-    }
 }
 
 impl Way for All {
-    fn read<'a>(&'a self, region: Region, key: Key, load: &'a Load<'a>) -> Doing<'a, Version> {
+    fn read<'a>(&'a self, region: Region, key: Key, load: &'a Loader<'a>) -> Doing<'a, Version> {
         Box::pin(read(&self.0, region, key, load))
     }
 
@@ -42,7 +26,11 @@ impl Way for All {
             let remaining = || own.remaining().min(other.remaining());
             match change.commit(remaining).await {
                 Changed::Committed(version) => {
-                    self.release(other, version);
+                    // The other region has its version while the writer goes on. Unanswered, it expires.
+                    self.0.background.after(Duration::ZERO, async move {
+                        other.release(Some(version)).await?;
+                        Ok(())
+                    });
                     let _: genfence::CommitOutcome = own.commit(value(version)).await?;
                 }
                 Changed::TooLate => {

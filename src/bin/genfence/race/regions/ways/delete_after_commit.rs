@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use super::{Change, Doing, Expect, Key, Link, Load, Logged, Region, Version, Way, World};
+use super::{Change, Doing, Expect, Key, Link, Loader, Logged, Region, Version, Way, World};
 
 /// What most programs do: change the source, then delete the key. The link ships deletes, and what readers fill.
 pub struct DeleteAfterCommit {
@@ -15,7 +15,7 @@ impl DeleteAfterCommit {
 }
 
 impl Way for DeleteAfterCommit {
-    fn read<'a>(&'a self, region: Region, key: Key, load: &'a Load<'a>) -> Doing<'a, Version> {
+    fn read<'a>(&'a self, region: Region, key: Key, load: &'a Loader<'a>) -> Doing<'a, Version> {
         Box::pin(async move {
             let records = &self.world.records;
             if let Some(version) = records.get(region, key).await? {

@@ -13,6 +13,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 
 use super::super::records::Expect;
+use super::background::until_done;
 use super::link::{Link, Logged};
 use super::sites::Region;
 use super::world::World;
@@ -26,7 +27,7 @@ pub type Doing<'a, T> = BoxFuture<'a, Result<T, Failure>>;
 
 pub trait Way: Send + Sync {
     /// Reads through the region's cache.
-    fn read<'a>(&'a self, region: Region, key: Key, load: &'a Load<'a>) -> Doing<'a, Version>;
+    fn read<'a>(&'a self, region: Region, key: Key, load: &'a Loader<'a>) -> Doing<'a, Version>;
 
     /// Changes the source once, and does to the caches what belongs before and after it.
     fn write<'a>(&'a self, region: Region, key: Key, change: &'a Change<'a>) -> Doing<'a, ()>;
@@ -39,15 +40,15 @@ pub trait Way: Send + Sync {
 }
 
 /// Reads the source, and notes that it did.
-pub struct Load<'a> {
+pub struct Loader<'a> {
     world: &'a World,
     key: Key,
     done: AtomicBool,
 }
 
-impl<'a> Load<'a> {
+impl<'a> Loader<'a> {
     pub fn new(world: &'a World, key: Key) -> Self {
-        Load { world, key, done: AtomicBool::new(false) }
+        Loader { world, key, done: AtomicBool::new(false) }
     }
 
     fn run(&self) -> Version {

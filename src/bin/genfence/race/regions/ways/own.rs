@@ -1,7 +1,9 @@
 use std::sync::Arc;
 
 use super::values::{cache, cached, read, value};
-use super::{Change, Changed, Doing, Failure, Key, Load, Region, Version, Way, World};
+use super::{
+    Change, Changed, Doing, Failure, Key, Loader, Region, Version, Way, World, until_done,
+};
 
 /// genfence, with writers that fence the cache of their own region. Each region follows the source's stream of changes,
 /// which comes late.
@@ -14,7 +16,7 @@ impl Own {
 }
 
 impl Way for Own {
-    fn read<'a>(&'a self, region: Region, key: Key, load: &'a Load<'a>) -> Doing<'a, Version> {
+    fn read<'a>(&'a self, region: Region, key: Key, load: &'a Loader<'a>) -> Doing<'a, Version> {
         Box::pin(read(&self.0, region, key, load))
     }
 
@@ -41,9 +43,8 @@ impl Way for Own {
     fn committed(&self, key: Key, version: Version) {
         for region in Region::BOTH {
             let world = Arc::clone(&self.0);
-            self.0.background.after(self.0.any_lag(), move || {
-                let world = Arc::clone(&world);
-                async move { follow(&world, region, key, version).await }
+            self.0.background.after(self.0.any_lag(), async move {
+                until_done(|| follow(&world, region, key, version)).await
             });
         }
     }

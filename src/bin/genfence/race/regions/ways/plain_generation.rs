@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use super::{Change, Doing, Expect, Key, Link, Load, Logged, Region, Version, Way, World};
+use super::{Change, Doing, Expect, Key, Link, Loader, Logged, Region, Version, Way, World};
 
 /// Touch the key and take its generation, 0 where there is no record; change the source; store if the generation is
 /// still the same. The link ships what is stored, and touches, which are writes too.
@@ -16,7 +16,7 @@ impl PlainGeneration {
 }
 
 impl Way for PlainGeneration {
-    fn read<'a>(&'a self, region: Region, key: Key, load: &'a Load<'a>) -> Doing<'a, Version> {
+    fn read<'a>(&'a self, region: Region, key: Key, load: &'a Loader<'a>) -> Doing<'a, Version> {
         Box::pin(async move {
             let records = &self.world.records;
             if let Some(version) = records.get(region, key).await? {

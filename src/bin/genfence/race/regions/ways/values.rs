@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use genfence::{Cache, CallError, Fresh};
 
-use super::{Failure, Key, Load, Region, Version, World};
+use super::{Failure, Key, Loader, Region, Version, World};
 
 pub fn value(version: Version) -> Fresh {
     Fresh::new(version.to_string()).version(version)
@@ -23,7 +23,7 @@ pub async fn read(
     world: &World,
     region: Region,
     key: Key,
-    load: &Load<'_>,
+    load: &Loader<'_>,
 ) -> Result<Version, Failure> {
     let loader = async || Ok::<_, Infallible>(value(load.run()));
     let name = world.records.name(region, key);
