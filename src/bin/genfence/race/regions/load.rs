@@ -89,7 +89,7 @@ impl Load {
         }
     }
 
-    /// What the forum asked: no region has a record of any key, and both write it at the same time.
+    /// Neither region has a record of any key, and both write it at the same time: every write asks for generation 0.
     pub async fn write_from_nothing(&self) -> Result<(), Failure> {
         // Whoever is gone holds nothing any more.
         sleep(RESERVATION).await;

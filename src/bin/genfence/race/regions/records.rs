@@ -26,7 +26,7 @@ const UPDATED: &str = "updated";
 /// run that was killed stays for ever.
 const LIFE: u32 = 2 * 60 * 60;
 /// How long removing the records may take.
-const REMOVING: Duration = Duration::from_secs(10);
+const REMOVING: Duration = Duration::from_secs(60);
 /// How many are removed at a time.
 const AT_ONCE: usize = 64;
 

@@ -1,5 +1,6 @@
 //! What happened to each key while both regions wrote it from nothing, and one of the stories that ended badly.
 
+use std::collections::HashMap;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -91,19 +92,17 @@ impl Story {
 
     /// The clearest story of a key that was left wrong: both writers found no record, and no write failed.
     pub fn lost(&self, ends: &[(Version, Each<Option<Version>>)]) -> Option<Lost> {
-        let events = self.events.lock();
+        let mut of_keys: HashMap<Key, Vec<Event>> = HashMap::new();
+        for (key, event) in self.events.lock().iter() {
+            of_keys.entry(*key).or_default().push(event.clone());
+        }
         let lost: Vec<Lost> = ends
             .iter()
             .enumerate()
             .filter(|(_, (newest, held))| held.iter().flatten().any(|version| version != newest))
             .map(|(key, &(newest, held))| {
-                let of_key = events.iter().filter(|(other, _)| *other == key);
-                Lost {
-                    events: of_key.map(|(_, event)| event.clone()).collect(),
-                    newest,
-                    held,
-                    alike: (0, 0),
-                }
+                let events = of_keys.remove(&key).unwrap_or_default();
+                Lost { events, newest, held, alike: (0, 0) }
             })
             .filter(|lost| lost.count(|what| matches!(what, What::Put { .. })) == 2)
             .collect();
