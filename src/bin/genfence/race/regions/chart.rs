@@ -37,7 +37,7 @@ pub fn draw(path: &Path, results: &Results) -> Result<(), Failure> {
     panel(&left, "Stale hits", "% of reads", outcomes, |outcome| {
         (outcome.stale_rate(), written(outcome.stale_rate()))
     })?;
-    panel(&right, "Keys left wrong for good", "keys", outcomes, |outcome| {
+    panel(&right, "Keys left wrong for good by the load", "keys", outcomes, |outcome| {
         let wrong = outcome.left_wrong.unwrap_or(0);
         (f64::from(u32::try_from(wrong).unwrap_or(u32::MAX)), wrong.to_string())
     })?;

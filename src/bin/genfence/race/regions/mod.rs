@@ -38,7 +38,7 @@ use world::World;
 pub enum Conflict {
     /// Always takes it
     Overwrite,
-    /// Takes it if it was updated later
+    /// Takes it if it was updated later; at the same millisecond, that of us
     LastUpdate,
     /// Takes it if its generation is higher
     Generation,

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::time::Duration;
 
-use aerospike::expressions::{int_bin, int_val, last_update, lt};
+use aerospike::expressions::{int_bin, int_val, last_update, le, lt};
 use aerospike::operations::exp::{ExpWriteFlags, write_exp};
 use aerospike::operations::{Operation, put, touch};
 use aerospike::{
@@ -126,10 +126,12 @@ impl Records {
         let mut policy = writing(below);
         match rule {
             Conflict::Overwrite => {}
-            // A server skips the filter where there is no record.
+            // A server skips the filter where there is no record. Of two updates in one millisecond that of us wins, so
+            // that both regions agree.
             Conflict::LastUpdate => {
+                let is_before = if region == Region::Eu { le } else { lt };
                 policy.base_policy.filter_expression =
-                    Some(lt(int_bin(UPDATED), int_val(shipped.updated)));
+                    Some(is_before(int_bin(UPDATED), int_val(shipped.updated)));
             }
             Conflict::Generation => {
                 policy.generation_policy = GenerationPolicy::ExpectGenGreater;

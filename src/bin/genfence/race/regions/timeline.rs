@@ -82,7 +82,7 @@ fn moral(lost: &Lost) -> [String; 2] {
             "{writes}, and nothing more is under way: {who} the old value until somebody writes, or it expires."
         ),
         format!(
-            "So ended {wrong} of {keys} keys. The link ships what the record holds when its turn comes."
+            "So ended {wrong} of {keys} keys that both wrote from nothing. The link ships what a record holds when its turn comes."
         ),
     ]
 }
