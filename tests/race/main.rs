@@ -8,6 +8,8 @@ mod chaos;
 mod postgres;
 #[cfg(all(unix, feature = "aerospike"))]
 mod real;
+#[cfg(all(unix, feature = "aerospike"))]
+mod regions;
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;

@@ -61,6 +61,53 @@ pub fn legend(
     Ok(())
 }
 
+/// One of several, beside each other.
+pub struct Bar<'a> {
+    pub name: &'a str,
+    pub height: f64,
+    /// How high it is, in words.
+    pub written: String,
+    pub colour: RGBColor,
+}
+
+/// Bars, how high each is written above it, and its name below.
+pub fn bars(area: &Area<'_>, caption: &str, unit: &str, all: &[Bar<'_>]) -> Result<(), Failure> {
+    let count = u32::try_from(all.len())?;
+    let columns = -0.5..f64::from(count) - 0.5;
+    let highest = all.iter().map(|bar| bar.height).fold(0.1, f64::max);
+    let mut chart = ChartBuilder::on(area)
+        .caption(caption, ("sans-serif", 17, &INK))
+        .margin(12)
+        .y_label_area_size(64)
+        .x_label_area_size(44)
+        .build_cartesian_2d(columns, 0.0..highest * 1.15)?;
+    chart
+        .configure_mesh()
+        .disable_mesh()
+        .disable_x_axis()
+        .axis_style(AXIS)
+        .y_desc(unit)
+        .y_labels(6)
+        .y_label_formatter(&|value| ((value * 100.0).round() / 100.0).to_string())
+        .label_style(("sans-serif", 13, &FAINT))
+        .draw()?;
+    for (column, bar) in (0..count).zip(all) {
+        let (column, height) = (f64::from(column), bar.height);
+        let corners = [(column - 0.3, 0.0), (column + 0.3, height)];
+        chart.draw_series([Rectangle::new(corners, bar.colour.filled())])?;
+
+        let top = EmptyElement::at((column, height))
+            + Text::new(bar.written.clone(), (0, -20), centred(15, INK));
+        chart.draw_series([top])?;
+        for (line, words) in [8, 24].into_iter().zip(bar.name.splitn(2, ' ')) {
+            let name = EmptyElement::at((column, 0.0))
+                + Text::new(words.to_owned(), (0, line), centred(13, INK));
+            chart.draw_series([name])?;
+        }
+    }
+    Ok(())
+}
+
 /// What fits into a picture's width: a cluster may have many hosts.
 fn shortened(text: &str) -> String {
     const LETTERS: usize = 130;

@@ -6,7 +6,7 @@ use plotters::prelude::*;
 
 use super::report::{Course, Outcome};
 use super::{Args, Failure};
-use crate::picture::{AXIS, Area, FAINT, GROUND, INK, OTHERS, OURS, centred, title, unwritable};
+use crate::picture::{Area, Bar, FAINT, GROUND, INK, OTHERS, OURS, bars, title, unwritable};
 
 const SIZE: (u32, u32) = (960, 452);
 const HEADER: u32 = 88;
@@ -39,52 +39,24 @@ pub fn draw(
     whole.present().map_err(|problem| unwritable(path, &problem))
 }
 
-/// A bar per strategy, its value written above it and its name below.
+/// A bar per strategy.
 fn panel(
     area: &Area<'_>,
     caption: &str,
     outcomes: &[Outcome],
     value: fn(&Outcome) -> f64,
 ) -> Result<(), Failure> {
-    let count = u32::try_from(outcomes.len())?;
-    let columns = -0.5..f64::from(count) - 0.5;
-    let highest = outcomes.iter().map(value).fold(0.1, f64::max);
-    let mut chart = ChartBuilder::on(area)
-        .caption(caption, ("sans-serif", 17, &INK))
-        .margin(12)
-        .y_label_area_size(64)
-        .x_label_area_size(44)
-        .build_cartesian_2d(columns, 0.0..highest * 1.15)?;
-    chart
-        .configure_mesh()
-        .disable_mesh()
-        .disable_x_axis()
-        .axis_style(AXIS)
-        .y_desc("% of reads")
-        .y_labels(6)
-        .y_label_formatter(&|value| ((value * 100.0).round() / 100.0).to_string())
-        .label_style(("sans-serif", 13, &FAINT))
-        .draw()?;
-    for (column, outcome) in (0..count).zip(outcomes) {
-        let (column, height) = (f64::from(column), value(outcome));
-        let colour = if outcome.is_ours() { OURS } else { OTHERS };
-        let corners = [(column - 0.3, 0.0), (column + 0.3, height)];
-        chart.draw_series([Rectangle::new(corners, colour.filled())])?;
-
-        let top = EmptyElement::at((column, height))
-            + Text::new(written(height), (0, -20), centred(15, INK));
-        chart.draw_series([top])?;
-        for (line, words) in [8, 24].into_iter().zip(outcome.strategy.splitn(2, ' ')) {
-            let name =
-                EmptyElement::at((column, 0.0)) + Text::new(words, (0, line), centred(13, INK));
-            chart.draw_series([name])?;
-        }
-    }
-    Ok(())
+    let bar = |outcome: &Outcome| Bar {
+        name: outcome.strategy,
+        height: value(outcome),
+        written: written(value(outcome)),
+        colour: if outcome.is_ours() { OURS } else { OTHERS },
+    };
+    bars(area, caption, "% of reads", &outcomes.iter().map(bar).collect::<Vec<_>>())
 }
 
 /// None at all looks different from almost none.
-fn written(percent: f64) -> String {
+pub fn written(percent: f64) -> String {
     match percent {
         0.0 => "0".into(),
         0.0..10.0 => format!("{percent:.2} %"),

@@ -9,6 +9,8 @@ mod load;
 mod measure;
 mod ours;
 mod records;
+#[cfg(feature = "aerospike")]
+mod regions;
 mod report;
 mod source;
 mod strategies;
@@ -49,7 +51,7 @@ pub struct Args {
     /// Seed of all random choices; the interleaving of threads stays the machine's own
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// How long each strategy runs, in seconds: 1 to 3600 [default: 5, with --chaos 30]
+    /// How long each strategy runs, in seconds: 1 to 3600 [default: 5, with --chaos 30, with --regions 10]
     #[arg(long, value_parser = value_parser!(u32).range(1..=3600))]
     seconds: Option<u32>,
     /// Threads that read: 1 to 256
@@ -58,28 +60,49 @@ pub struct Args {
     /// Threads that write: 0 to 256
     #[arg(long, default_value_t = 6, value_parser = value_parser!(u32).range(0..=256))]
     writers: u32,
-    /// Keys they meet on: 1 to 100000 [default: 20, with --chaos 400]
+    /// Keys they meet on: 1 to 100000 [default: 20, with --chaos 400, with --regions 200]
     #[arg(long, value_parser = value_parser!(u32).range(1..=100_000))]
     keys: Option<u32>,
     /// Instead: genfence alone, on a cluster whose nodes are paused, cut off and killed, second by second. With
     /// memory:// it starts three nodes of its own and does the harm; on a cluster it watches while you do it
     #[arg(long, conflicts_with = "source")]
     chaos: bool,
+    /// Instead: one source, two regions with a cluster each, and a link between them that is late, as XDR is
+    #[arg(long, conflicts_with_all = ["chaos", "source", "url"])]
+    regions: bool,
+    /// With --regions: how late the one region hears of the other at most, in milliseconds: 1 to 10000
+    #[cfg(feature = "aerospike")]
+    #[arg(long, value_name = "MS", default_value_t = 300, requires = "regions",
+        value_parser = value_parser!(u64).range(1..=10_000))]
+    lag: u64,
+    /// With --regions: what a region does with a shipped record where it has one
+    #[cfg(feature = "aerospike")]
+    #[arg(long, value_name = "RULE", default_value = "overwrite", requires = "regions")]
+    conflict: regions::Conflict,
     /// Print one JSON object per strategy instead of the table
     #[arg(long)]
     json: bool,
-    /// Draw stale hits and hit rate of each strategy into this file, with --chaos each second
+    /// Draw stale hits and hit rate of each strategy into this file; with --chaos each second, with --regions also how
+    /// an update was lost
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
 }
 
 impl Args {
     fn seconds(&self) -> u32 {
-        self.seconds.unwrap_or(if self.chaos { 30 } else { 5 })
+        self.seconds.unwrap_or(self.by_kind(5, 30, 10))
     }
 
     fn keys(&self) -> u32 {
-        self.keys.unwrap_or(if self.chaos { 400 } else { 20 })
+        self.keys.unwrap_or(self.by_kind(20, 400, 200))
+    }
+
+    fn by_kind(&self, race: u32, chaos: u32, regions: u32) -> u32 {
+        match (self.chaos, self.regions) {
+            (true, _) => chaos,
+            (_, true) => regions,
+            _ => race,
+        }
     }
 
     #[cfg(feature = "aerospike")]
@@ -115,7 +138,17 @@ wire test server, which forget, fork and merge as a cluster without strong consi
 cut off from the others, node 3 killed and started again empty, each for 4 s of 10; the others notice after 1.5 s. So
 it is done twice: without a lease on the cluster (cluster_guard=off), which shows the harm, and with it.
 
-Exit codes: 0, or 1 if genfence served a stale hit with a lease on the cluster, 2 if the race could not be run, 130 if it was
+With --regions half of the readers and writers are in each region; readers rest 1 ms, writers up to 20 ms; the source is in this
+process, a transaction takes 1 to 5 ms, 30 % of the writers are slow by as much after it, and 0.2 % crash. The clusters are two wire test servers, or those that AEROSPIKE_HOSTS and
+AEROSPIKE_HOSTS_2 name (host:port,host:port; records of our own in the namespace test). The link between them is ours in either
+case, as XDR is in no Community Edition: what was changed in one region is written to the other after a random time up to
+--lag, as it is by then. It loses nothing, and does not ship what it wrote itself. When the load is over and nothing is under way
+any more, the keys are counted whose cached value is not the newest: nothing would mend them. Then all records go, and both
+regions write each key at the same time, from nothing. What is called genfence own fences the writer's own region and hears of the
+other by the source's stream of changes, as late as the link; genfence all reserves in both regions.
+
+Exit codes: 0, or 1 if genfence served a stale hit with a lease on the cluster (with --regions also if it served one older than
+its region was told, or left a key wrong), 2 if the race could not be run, 130 if it was
 ended by Ctrl-C: what was measured until then is printed, and no chart is drawn.";
 
 /// Runs the race.
@@ -128,6 +161,12 @@ pub fn run(args: &Args) -> Result<ExitCode, Failure> {
         return chaos::run(args);
         #[cfg(not(feature = "aerospike"))]
         return Err("--chaos: this program was built without the feature aerospike".into());
+    }
+    if args.regions {
+        #[cfg(feature = "aerospike")]
+        return regions::run(args);
+        #[cfg(not(feature = "aerospike"))]
+        return Err("--regions: this program was built without the feature aerospike".into());
     }
     let runtime = runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let interrupted = interrupt::listen(&runtime);

@@ -1,0 +1,196 @@
+//! What is said of each way.
+
+use std::fmt;
+use std::io::{self, Write};
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::time::Duration;
+
+use indicatif::{HumanCount, ProgressBar, ProgressStyle};
+use serde::Serialize;
+use tokio::time::{Instant, sleep};
+
+use super::super::Args;
+use super::Conflict;
+use super::measure::Measure;
+use super::sites::Sites;
+use super::ways::{Entry, Promise};
+
+/// What all ways ran on.
+#[derive(Clone, Serialize)]
+pub struct Course {
+    pub eu: String,
+    pub us: String,
+    pub lag_ms: u64,
+    pub conflict: Conflict,
+    pub keys: u32,
+    #[serde(skip)]
+    pub readers: u32,
+    #[serde(skip)]
+    pub writers: u32,
+}
+
+/// What was measured of one way.
+#[derive(Serialize)]
+pub struct Outcome {
+    pub way: &'static str,
+    #[serde(skip)]
+    pub promise: Promise,
+    pub reads: u64,
+    pub hits: u64,
+    pub stale_hits: u64,
+    pub older_than_told: u64,
+    pub oldest_stale_ms: u64,
+    /// Calls that failed.
+    pub errors: u64,
+    /// Keys whose cached value is not the newest, once the load is over and nothing is under way. None: it was
+    /// interrupted before.
+    pub left_wrong: Option<usize>,
+    /// The same, after both regions wrote each key once, at the same time, when neither had a record.
+    pub wrong_from_nothing: Option<usize>,
+}
+
+impl Course {
+    pub fn new(args: &Args, sites: &Sites) -> Self {
+        let [eu, us] = sites.names.clone();
+        let Args { readers, writers, lag, conflict, .. } = *args;
+        Course { eu, us, lag_ms: lag, conflict, keys: args.keys(), readers, writers }
+    }
+}
+
+impl fmt::Display for Course {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Course { eu, us, lag_ms, conflict, keys, readers, writers } = self;
+        if eu == us {
+            write!(f, "both regions on a {eu}")?;
+        } else {
+            write!(f, "eu: {eu}, us: {us}")?;
+        }
+        write!(
+            f,
+            "; our link: up to {lag_ms} ms late, {conflict}; {keys} keys, {readers} readers, {writers} writers"
+        )
+    }
+}
+
+impl Outcome {
+    pub fn new(entry: &Entry, measure: &Measure) -> Self {
+        let count = |of: &AtomicU64| of.load(SeqCst);
+        Outcome {
+            way: entry.name,
+            promise: entry.promise,
+            reads: count(&measure.reads),
+            hits: count(&measure.hits),
+            stale_hits: count(&measure.stale_hits),
+            older_than_told: count(&measure.older_than_told),
+            oldest_stale_ms: count(&measure.oldest_ms),
+            errors: count(&measure.errors),
+            left_wrong: None,
+            wrong_from_nothing: None,
+        }
+    }
+
+    pub fn is_broken(&self) -> bool {
+        let late = match self.promise {
+            Promise::Nothing => return false,
+            Promise::NoOlderThanTold => self.older_than_told,
+            Promise::NeverStale => self.stale_hits,
+        };
+        late > 0 || self.left_wrong.unwrap_or(0) + self.wrong_from_nothing.unwrap_or(0) > 0
+    }
+
+    /// Of all reads, in percent.
+    pub fn stale_rate(&self) -> f64 {
+        percent(self.stale_hits, self.reads)
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a table shows two places")]
+fn percent(part: u64, whole: u64) -> f64 {
+    100.0 * part as f64 / whole.max(1) as f64
+}
+
+/// Shows how it goes, for as long as the load is to run.
+pub async fn watch(args: &Args, name: &'static str, measure: &Measure) {
+    let span = Duration::from_secs(args.seconds().into());
+    let bar = ProgressBar::new(u64::from(args.seconds()) * 1000).with_style(
+        ProgressStyle::with_template("{prefix:20} {bar:24} {msg}").expect("it is well-formed"),
+    );
+    bar.set_prefix(name);
+    if bar.is_hidden() {
+        eprintln!("{name}: {} s …", args.seconds());
+    }
+    let start = Instant::now();
+    while start.elapsed() < span {
+        sleep(span.saturating_sub(start.elapsed()).min(Duration::from_millis(50))).await;
+        bar.set_position(start.elapsed().as_millis().try_into().unwrap_or(u64::MAX));
+        let [reads, stale] =
+            [&measure.reads, &measure.stale_hits].map(|of| HumanCount(of.load(SeqCst)));
+        bar.set_message(format!("{reads} reads, {stale} stale hits"));
+    }
+    bar.finish_and_clear();
+}
+
+/// Prints the table, or one JSON object per line.
+pub fn print(
+    out: &mut impl Write,
+    course: &Course,
+    outcomes: &[Outcome],
+    json: bool,
+) -> io::Result<()> {
+    #[derive(Serialize)]
+    struct Line<'a> {
+        #[serde(flatten)]
+        course: &'a Course,
+        #[serde(flatten)]
+        outcome: &'a Outcome,
+    }
+    if json {
+        for outcome in outcomes {
+            writeln!(out, "{}", serde_json::to_string(&Line { course, outcome })?)?;
+        }
+        return Ok(());
+    }
+    writeln!(out, "{course}")?;
+    row(out, HEAD.map(Into::into))?;
+    for outcome in outcomes {
+        row(out, outcome.cells())?;
+    }
+    Ok(())
+}
+
+const HEAD: [&str; 9] = [
+    "way",
+    "reads",
+    "hit rate",
+    "stale hits",
+    "of reads",
+    "oldest",
+    "older than told",
+    "keys left wrong",
+    "from nothing",
+];
+
+impl Outcome {
+    fn cells(&self) -> [String; 9] {
+        let keys = |wrong: Option<usize>| wrong.map_or("–".into(), |wrong| wrong.to_string());
+        [
+            self.way.into(),
+            HumanCount(self.reads).to_string(),
+            format!("{:.1} %", percent(self.hits, self.reads)),
+            HumanCount(self.stale_hits).to_string(),
+            format!("{:.2} %", self.stale_rate()),
+            format!("{} ms", HumanCount(self.oldest_stale_ms)),
+            HumanCount(self.older_than_told).to_string(),
+            keys(self.left_wrong),
+            keys(self.wrong_from_nothing),
+        ]
+    }
+}
+
+fn row(out: &mut impl Write, cells: [String; 9]) -> io::Result<()> {
+    let [way, reads, hit_rate, stale, of_reads, oldest, told, left, nothing] = cells;
+    writeln!(
+        out,
+        "{way:20} {reads:>9} {hit_rate:>9} {stale:>10} {of_reads:>9} {oldest:>9} {told:>15} {left:>15} {nothing:>12}"
+    )
+}

@@ -1,0 +1,66 @@
+//! All that one way runs on: the source, the records, what is measured, and what is under way.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use genfence::Cache;
+use parking_lot::Mutex;
+use rand::rngs::SmallRng;
+use rand::{RngExt, SeedableRng};
+
+use super::super::Args;
+use super::Conflict;
+use super::background::Background;
+use super::measure::Measure;
+use super::records::Records;
+use super::sites::{Caches, Each, Sites};
+use super::source::Source;
+use super::story::Story;
+use super::ways::Entry;
+
+pub struct World {
+    pub caches: Each<Cache>,
+    pub records: Records,
+    pub source: Source,
+    pub measure: Measure,
+    pub background: Background,
+    pub story: Story,
+    pub keys: usize,
+    pub conflict: Conflict,
+    /// How late the one region hears of the other, at most.
+    pub lag: Duration,
+    dice: Mutex<SmallRng>,
+}
+
+impl World {
+    pub fn new(args: &Args, entry: &Entry, sites: &Sites) -> Arc<Self> {
+        let (keys, name) = (args.keys() as usize, entry.name);
+        let Caches { caches, below } = if entry.fenced { &sites.fenced } else { &sites.apart };
+        let prefix = format!("regions-{:016x}-{}", rand::random::<u64>(), name.replace(' ', "-"));
+        Arc::new(World {
+            caches: caches.clone(),
+            records: Records::new(below, prefix, entry.fenced, keys),
+            source: Source::new(keys),
+            measure: Measure::new(keys),
+            background: Background::default(),
+            story: Story::default(),
+            keys,
+            conflict: args.conflict,
+            lag: Duration::from_millis(args.lag),
+            dice: Mutex::new(SmallRng::seed_from_u64(args.seed)),
+        })
+    }
+
+    /// How late it hears of one change.
+    pub fn any_lag(&self) -> Duration {
+        self.dice.lock().random_range(Duration::ZERO..=self.lag)
+    }
+
+    pub fn millis(&self, range: std::ops::Range<u64>) -> Duration {
+        Duration::from_millis(self.dice.lock().random_range(range))
+    }
+
+    pub fn chance(&self, share: f64) -> bool {
+        self.dice.lock().random_bool(share)
+    }
+}
