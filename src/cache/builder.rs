@@ -113,6 +113,19 @@ impl Builder {
         Ok(place.open(false).await?.diagnose(&options.needs()).await?)
     }
 
+    /// What all programs of a set say alike, of a cluster that [`connect`](Builder::connect) may refuse. The tool's own, and no
+    /// part of the interface.
+    ///
+    /// # Errors
+    /// As [`connect`](Builder::connect).
+    #[cfg(all(feature = "aerospike", feature = "cli"))]
+    #[doc(hidden)]
+    pub async fn contract(self, url: &str) -> Result<crate::store::Contract, Error> {
+        let store = Box::pin(self.plan(url)?.place.open(false)).await?;
+        let contract = if let Backend::Aerospike(store) = &store { store.contract() } else { None };
+        contract.ok_or_else(|| Error::invalid("url", "only a set of a cluster has a contract"))
+    }
+
     /// Checks all that can be checked without a connection: the URL, every setting by itself and beside the others,
     /// and the files that they name.
     ///

@@ -57,6 +57,14 @@ macro_rules! counters {
             regions_left_out: Counter "genfence.regions.left_out";
             /// Changes that a stream told of, and that were applied.
             changes_heard: Counter "genfence.stream.changes";
+            /// How often this region's lease on serving lapsed, so that reads bypassed (`unreachable=wait`).
+            regions_lapsed: Serving "genfence.regions.lapsed";
+            /// Epochs that this process founded for its region, each of which serves nothing for as long as a reservation lasts.
+            regions_founded: Serving "genfence.regions.founded";
+            /// Regions that did not answer, and that the grantors were told to let serve no more.
+            regions_barred: Serving "genfence.regions.barred";
+            /// How long this region served nothing, in microseconds, all together; counted when it serves again.
+            unserved_micros: Serving "genfence.regions.without";
         }
     };
 }

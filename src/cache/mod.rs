@@ -67,6 +67,7 @@ pub use lookup::Lookup;
 #[cfg(feature = "capi")]
 pub(crate) use reservation::Held;
 pub use reservation::{CommitOutcome, RegionOutcome, ReleaseOutcome, Reservation};
+pub use serving::{RegionGrant, RegionStatus};
 pub use stats::Stats;
 #[cfg(feature = "serde")]
 pub use typed::Typed;
@@ -241,7 +242,9 @@ impl Cache {
     /// [`Error::Invalid`] for an empty or oversized key; [`Error::Store`] if the store did not answer;
     /// [`Error::ShutDown`].
     pub async fn inspect(&self, key: impl AsRef<[u8]>) -> Result<Option<Snapshot>, Error> {
-        let key = self.key(key.as_ref())?;
+        self.check_key(key.as_ref())?;
+        let epoch = Box::pin(self.epoch_now()).await?;
+        let key = self.key_in(key.as_ref(), epoch);
         Ok(self.0.store.inspect(&key).await?)
     }
 
@@ -279,7 +282,8 @@ impl Cache {
     /// What this cache has done since it was opened.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        self.0.counters.snapshot(self.0.store.traffic())
+        let serving = self.0.serves.as_ref().map(|serves| &serves.counts);
+        self.0.counters.snapshot(self.0.store.traffic(), serving)
     }
 
     /// Closes the cache and all its clones: every further call on them ends with

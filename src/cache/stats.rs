@@ -1,7 +1,9 @@
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
 
 use super::counters::counters;
+use super::serving::Counts;
 use crate::store::Traffic;
 
 macro_rules! define_stats {
@@ -33,7 +35,7 @@ macro_rules! define_stats {
 
         impl Counters {
             /// With what the store counts.
-            pub fn snapshot(&self, store: Traffic) -> Stats {
+            pub fn snapshot(&self, store: Traffic, serving: Option<&Counts>) -> Stats {
                 let Traffic { merged, batches, joined, queued_micros, leases_lost, unleased_micros } = store;
                 let counted = Stats { $($name: self.$name.sum(),)* };
                 Stats {
@@ -43,6 +45,10 @@ macro_rules! define_stats {
                     queued_micros,
                     leases_lost,
                     unleased_micros,
+                    regions_lapsed: serving.map_or(0, |counts| counts.lapses.sum()),
+                    regions_founded: serving.map_or(0, |counts| counts.founded.sum()),
+                    regions_barred: serving.map_or(0, |counts| counts.barred.sum()),
+                    unserved_micros: serving.map_or(0, |counts| counts.unserved.sum()),
                     ..counted
                 }
             }
@@ -51,18 +57,21 @@ macro_rules! define_stats {
 }
 counters!(define_stats);
 
-/// What the store counts.
+/// What is counted elsewhere: by the store, or by who keeps the region's lease.
 #[derive(Default)]
-pub(super) struct Store;
+pub(super) struct Elsewhere;
 
-impl Store {
+type Store = Elsewhere;
+type Serving = Elsewhere;
+
+impl Elsewhere {
     #[expect(clippy::unused_self, reason = "as the others are asked")]
     fn sum(&self) -> u64 {
         0
     }
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(super) struct Counter(AtomicU64);
 
 impl Counter {
@@ -72,6 +81,11 @@ impl Counter {
 
     pub fn add_many(&self, count: usize) {
         self.0.fetch_add(count as u64, Relaxed);
+    }
+
+    /// In microseconds.
+    pub fn add_span(&self, span: Duration) {
+        self.0.fetch_add(u64::try_from(span.as_micros()).unwrap_or(u64::MAX), Relaxed);
     }
 
     fn sum(&self) -> u64 {

@@ -69,6 +69,11 @@ impl Backend {
         }
     }
 
+    /// Asks for nothing, and so whether it answers.
+    pub(crate) async fn answers(&self) -> Result<(), StoreError> {
+        Store::get(self, b"\0genfence").await.map(drop)
+    }
+
     /// Waits until the store is connected to.
     #[cfg_attr(
         not(feature = "aerospike"),

@@ -23,13 +23,13 @@ use bytes::Bytes;
 use crate::protocol;
 
 pub use crate::settings::Auth;
-#[cfg(all(feature = "aerospike", feature = "cli"))]
-#[doc(hidden)]
-pub use aerospike::Cluster;
 #[cfg(feature = "aerospike")]
 pub(crate) use aerospike::Seeds;
 #[cfg(feature = "aerospike")]
 pub use aerospike::{AerospikeSettings, AerospikeStore};
+#[cfg(all(feature = "aerospike", feature = "cli"))]
+#[doc(hidden)]
+pub use aerospike::{Cluster, Contract};
 #[cfg(feature = "undone")]
 #[doc(hidden)]
 pub use aerospike::{Rule, undo};

@@ -14,6 +14,8 @@ mod batches_of_changes;
 #[cfg(feature = "aerospike")]
 mod cluster_guard;
 mod coalescing;
+#[cfg(all(feature = "cli", feature = "aerospike"))]
+mod contract;
 mod dependencies;
 #[cfg(all(feature = "cli", feature = "aerospike"))]
 mod doctor;

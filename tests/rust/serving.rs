@@ -213,8 +213,25 @@ async fn writers_go_on_without_a_region_that_is_cut_off_once_it_serves_no_more()
         assert_eq!(value(&eu).await.unwrap(), "new");
         // The next need not wait.
         assert_eq!(writes(&eu, "newer").await[1], RegionOutcome::Out);
+        let told = eu.regions().await.unwrap();
+        assert_eq!(told.iter().map(|of| &*of.region).collect::<Vec<_>>(), ["eu", "us", "ap"]);
+        let (here, there) = (&told[0], &told[1]);
+        assert!(here.is_own && here.problem.is_none() && here.epoch > 0, "{here:?}");
+        assert!(
+            here.grants.iter().any(|grant| !grant.left.is_zero() && !grant.is_barred),
+            "{here:?}"
+        );
+        assert!(there.problem.as_ref().unwrap().contains("the way is cut"), "{there:?}");
+        assert!(
+            there.grants.iter().any(|grant| grant.is_barred && grant.left.is_zero()),
+            "{there:?}"
+        );
+        assert!(eu.stats().regions_barred >= 1, "{:?}", eu.stats());
         world.cut(1, false);
         serves(&us, "newer").await;
+        let stats = us.stats();
+        assert!(stats.regions_lapsed >= 1 && stats.regions_founded >= 1, "{stats:?}");
+        assert!(stats.unserved_micros > 0, "{stats:?}");
         assert_eq!(writes(&eu, "newest").await[1], RegionOutcome::Fenced);
     }
 }

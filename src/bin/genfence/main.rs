@@ -1,11 +1,14 @@
 //! `genfence`: the command-line tool beside the library of that name.
 
 mod bench;
+#[cfg(feature = "aerospike")]
+mod contract;
 mod doctor;
 mod interrupt;
 mod keys;
 mod picture;
 mod race;
+mod regions;
 mod system;
 mod wait;
 
@@ -25,6 +28,9 @@ enum Command {
     Race(race::Args),
     Bench(bench::Args),
     Doctor(doctor::Args),
+    Regions(regions::Args),
+    #[cfg(feature = "aerospike")]
+    Contract(contract::Args),
     Inspect(keys::Inspect),
     Invalidate(keys::Invalidate),
 }
@@ -40,6 +46,9 @@ fn main() -> ExitCode {
         Command::Race(args) => race::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Doctor(args) => args.run(),
+        Command::Regions(args) => args.run(),
+        #[cfg(feature = "aerospike")]
+        Command::Contract(args) => args.run(),
         Command::Inspect(args) => args.run(),
         Command::Invalidate(args) => args.run(),
     };

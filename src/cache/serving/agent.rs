@@ -203,6 +203,7 @@ impl Cache {
         }
         // Counted from after it was noted, as this is waited for.
         let quiet_until = quiet_until.max(going_on() + quiet + quiet / DRIFT);
+        serves.counts.founded.add();
         tracing::info!(%epoch, ?founders, "this region has taken a new epoch");
         Ok(Served { epoch, founders, quiet_until })
     }

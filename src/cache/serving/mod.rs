@@ -3,6 +3,7 @@
 
 mod agent;
 mod kept;
+mod status;
 mod table;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
@@ -10,9 +11,11 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use super::Cache;
+use super::stats::Counter;
+use super::{Cache, Error};
 use crate::protocol::Epoch;
 use crate::store::{StoreError, going_on};
+pub use status::{RegionGrant, RegionStatus};
 pub(super) use table::Table;
 
 /// Whether this process may serve what its region's cluster holds, and in which epoch.
@@ -22,8 +25,9 @@ pub(super) struct Serves {
     until: AtomicU64,
     epoch: AtomicU64,
     serving: AtomicBool,
-    /// What keeps it from serving.
-    why: Mutex<String>,
+    /// What keeps it from serving, and since when.
+    why: Mutex<(String, Duration)>,
+    pub counts: Counts,
     /// How long a lease lasts.
     pub span: Duration,
     /// The names of the regions whose clusters grant them.
@@ -36,7 +40,8 @@ impl Serves {
             until: AtomicU64::new(0),
             epoch: AtomicU64::new(0),
             serving: AtomicBool::new(false),
-            why: Mutex::new("it has not asked the grantors yet".to_owned()),
+            why: Mutex::new(("it has not asked the grantors yet".to_owned(), going_on())),
+            counts: Counts::default(),
             span,
             grantors,
         }
@@ -67,7 +72,7 @@ impl Serves {
 
     #[cold]
     fn absence(&self) -> StoreError {
-        StoreError::unavailable(format!("this region may not serve now: {}", self.why.lock()))
+        StoreError::unavailable(format!("this region may not serve now: {}", self.why.lock().0))
     }
 
     /// A lease on that epoch until then, on the clock that goes on.
@@ -78,8 +83,14 @@ impl Serves {
         }
         self.until.store(nanos(until), SeqCst);
         if until > going_on() && !self.serving.swap(true, SeqCst) {
+            self.counts.unserved.add_span(self.unserved());
             tracing::info!(%epoch, "this region serves");
         }
+    }
+
+    /// For how long it has not served.
+    fn unserved(&self) -> Duration {
+        going_on().saturating_sub(self.why.lock().1)
     }
 
     /// No lease any more, and why.
@@ -87,11 +98,23 @@ impl Serves {
         if nanos(going_on()) < self.until.load(SeqCst) {
             return;
         }
-        why.clone_into(&mut self.why.lock());
+        let mut told = self.why.lock();
+        why.clone_into(&mut told.0);
         if self.serving.swap(false, SeqCst) {
+            told.1 = going_on();
+            self.counts.lapses.add();
             tracing::warn!(why, "this region serves nothing");
         }
     }
+}
+
+/// What is counted of it.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    pub lapses: Counter,
+    pub founded: Counter,
+    pub barred: Counter,
+    pub unserved: Counter,
 }
 
 impl Cache {
@@ -99,6 +122,18 @@ impl Cache {
     #[inline]
     pub(super) fn epoch(&self) -> Epoch {
         self.0.serves.as_ref().map_or(Epoch::NONE, Serves::epoch)
+    }
+
+    /// The same, also where this process has not asked yet.
+    pub(super) async fn epoch_now(&self) -> Result<Epoch, Error> {
+        let (Some(regions), Epoch::NONE) = (&self.0.regions, self.epoch()) else {
+            return Ok(self.epoch());
+        };
+        if self.0.serves.is_none() {
+            return Ok(Epoch::NONE);
+        }
+        let look = self.look_at_region(&regions.own).await?;
+        Ok(look.standing().map_or(Epoch::NONE, |standing| standing.epoch))
     }
 }
 

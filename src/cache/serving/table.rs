@@ -87,6 +87,7 @@ impl Cache {
         target: &Target,
     ) -> Result<(), Error> {
         let region = &target.region;
+        serves.counts.barred.add();
         tracing::warn!(%region, "a region does not answer; it is waited for until it serves no more");
         let asked = serves.grantors.iter().filter_map(|grantor| {
             let cache = self.of_region(grantor)?;

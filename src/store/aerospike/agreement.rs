@@ -3,9 +3,14 @@
 //!
 //! A writer that fences other regions than the others do, or none, would change the source behind their back.
 
+#[cfg(feature = "cli")]
+use std::sync::Arc;
+
 use aerospike::expressions::string_val;
 use aerospike::operations::exp::{ExpWriteFlags, write_exp};
 use aerospike::operations::get_bin;
+#[cfg(feature = "cli")]
+use aerospike::{Bin, Value};
 use aerospike::{Expiration, Key, WritePolicy};
 use futures_util::{StreamExt, stream};
 
@@ -80,6 +85,46 @@ impl Connected {
         let operations = [write_exp(REGIONS, string_val(text.clone()), once), get_bin(REGIONS)];
         let record = self.client.operate(&policy, &key, &operations).await.map_err(answered)?;
         Ok(Reader::of_row(record).text(REGIONS)?.unwrap_or(text))
+    }
+}
+
+/// What all programs of a set say alike, for the tool.
+#[cfg(feature = "cli")]
+#[doc(hidden)]
+pub struct Contract(pub(super) Arc<Connected>);
+
+#[cfg(feature = "cli")]
+impl Contract {
+    /// What this program says.
+    pub fn own(&self) -> String {
+        self.0.regions.as_deref().unwrap_or(ONE_REGION).to_owned()
+    }
+
+    /// What is written, a line for each that is let in.
+    ///
+    /// # Errors
+    /// No node answers.
+    pub async fn said(&self) -> Result<Vec<String>, StoreError> {
+        let said = self.0.regions_said().await?;
+        let lines = said.iter().filter_map(|(_, said)| said.as_deref()).flat_map(str::lines);
+        let mut lines: Vec<String> = lines.map(str::to_owned).collect();
+        lines.sort_unstable();
+        lines.dedup();
+        Ok(lines)
+    }
+
+    /// Writes these lines instead, into all copies.
+    ///
+    /// # Errors
+    /// One was not written: say it again.
+    pub async fn say(&self, lines: &[String]) -> Result<(), StoreError> {
+        let policy = WritePolicy { expiration: Expiration::Never, ..self.0.write.clone() };
+        for number in 0..COPIES {
+            let bin = [Bin::new(REGIONS, Value::from(lines.join("\n")))];
+            let key = self.0.contract_key(number)?;
+            self.0.client.put(&policy, &key, &bin).await.map_err(answered)?;
+        }
+        Ok(())
     }
 }
 

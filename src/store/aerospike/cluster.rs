@@ -33,6 +33,12 @@ impl AerospikeStore {
     }
 }
 
+impl AerospikeStore {
+    pub(crate) fn contract(&self) -> Option<super::Contract> {
+        Some(super::Contract(Arc::clone(self.link.now()?)))
+    }
+}
+
 impl Cluster {
     /// Where the cache has its record of `key`.
     ///

@@ -41,6 +41,8 @@ use super::{Answer, Change, Diagnosis, Needs, Read, Snapshot, Store, StoreError,
 use crate::protocol::{Claim, Grant};
 use crate::settings::ClusterGuard;
 use crate::store::guard::{Guard, Standing};
+#[cfg(feature = "cli")]
+pub use agreement::Contract;
 use bins::{NOW, Reader};
 #[cfg(feature = "cli")]
 pub use cluster::Cluster;

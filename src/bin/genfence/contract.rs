@@ -1,0 +1,112 @@
+//! **contract**: what all programs of a set say alike, and how it is changed.
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+use genfence::Cache;
+
+use crate::Failure;
+use crate::wait::{interruptible, run};
+
+/// Show, or change, what all programs that use a set must say alike
+#[derive(clap::Args)]
+#[command(after_long_help = PHASES)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const PHASES: &str = "\
+All programs that use a set say the same of region, peers, fence and, where unreachable is wait, of grantors, serving_lease and
+reservation_time: a writer that fences other regions than the others do would change the source behind their back. The first
+program writes it into records of the set, and one that says otherwise is refused.
+
+To change it while programs run, in this order:
+
+  1. genfence contract set --also URL   with the new settings in the URL: programs with the old and with the new ones are let in
+  2. start every program anew, with the new settings
+  3. genfence contract set URL          only the new ones are let in
+
+Until the last program was started anew, what is promised is the less of what both promise: of fence=own and fence=all, that of
+own. Where one of them has unreachable=wait and the other has not, programs of the one do not see what the other cache, and
+nothing is promised between them: stop all of them instead, and say `set --stopped`.";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Show what is written there
+    Show {
+        /// The cache, as a program would open it: aerospike://host:port/namespace/set
+        url: String,
+        /// Print one JSON object instead of lines
+        #[arg(long)]
+        json: bool,
+    },
+    /// Write what the URL says
+    Set {
+        /// The cache, as a program would open it, with the new settings
+        url: String,
+        /// Programs that say what is written there now are let in as well
+        #[arg(long, conflicts_with = "stopped")]
+        also: bool,
+        /// No program that uses the set runs
+        #[arg(long)]
+        stopped: bool,
+    },
+}
+
+impl Args {
+    pub fn run(&self) -> Result<ExitCode, Failure> {
+        match &self.command {
+            Command::Show { url, json } => show(url, *json),
+            Command::Set { url, also, stopped } => set(url, *also, *stopped),
+        }
+    }
+}
+
+fn show(url: &str, json: bool) -> Result<ExitCode, Failure> {
+    let contract = run(async {
+        let contract = interruptible(Box::pin(Cache::builder().contract(url))).await??;
+        Ok(contract.said().await?)
+    })?;
+    if json {
+        println!("{}", serde_json::json!({ "programs": contract }));
+    } else if contract.is_empty() {
+        println!("nothing is written: no program has used this set");
+    }
+    if !json {
+        for line in contract {
+            println!("{line}");
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn set(url: &str, also: bool, stopped: bool) -> Result<ExitCode, Failure> {
+    run(async {
+        let contract = interruptible(Box::pin(Cache::builder().contract(url))).await??;
+        let own = contract.own();
+        let said = contract.said().await?;
+        let others: Vec<&String> = said.iter().filter(|line| **line != own).collect();
+        let lines: Vec<String> = if also {
+            if others.len() > 1 {
+                let told =
+                    "a change is under way already: end it first, with `set` and one of these";
+                return Err(format!("{told}: \"{}\"", said.join("\", \"")).into());
+            }
+            others.into_iter().cloned().chain([own]).collect()
+        } else if said.len() == others.len() && !said.is_empty() && !stopped {
+            return Err(format!(
+                "programs that say \"{}\" may run: say `set --also` first, and start them anew; or `set --stopped` where none runs",
+                said.join("\" or \"")
+            )
+            .into());
+        } else {
+            vec![own]
+        };
+        interruptible(contract.say(&lines)).await??;
+        for line in lines {
+            println!("let in: {line}");
+        }
+        Ok(ExitCode::SUCCESS)
+    })
+}
