@@ -398,6 +398,18 @@
 #define GF_OP_INSPECT 19
 
 /*
+ Reads nothing.
+ See gf_beat.
+ */
+#define GF_OP_BEAT 20
+
+/*
+ Reads beat.
+ See gf_heard.
+ */
+#define GF_OP_HEARD 21
+
+/*
  An open cache. All calls may be made from many threads at once, but for gf_free.
  */
 typedef struct gf_cache gf_cache;
@@ -530,11 +542,11 @@ typedef struct gf_result {
    */
   uint64_t version;
   /*
-   Of a hit: names this stored value, for a replace.
+   Of a hit: names this stored value, for a replace. Of gf_beat: for gf_heard.
    */
   uint64_t stamp;
   /*
-   Of a reservation: what was left of it in milliseconds when this was made.
+   Of a reservation: what was left of it in milliseconds when this was made. Of gf_beat: the option `stream_bound`.
    */
   uint64_t remaining_ms;
   /*
@@ -660,7 +672,7 @@ typedef struct gf_op {
    */
   uint64_t ttl_ms;
   /*
-   Of a replace: the stamp of the hit that is to be replaced.
+   Of a replace: the stamp of the hit that is to be replaced. Of gf_heard: the stamp of the gf_beat.
    */
   uint64_t stamp;
   /*
@@ -811,6 +823,22 @@ typedef struct gf_stats {
    Changes that a stream told of, and that were applied.
    */
   uint64_t changes_heard;
+  /*
+   How often this region's lease on serving lapsed, so that reads bypassed (`unreachable=wait`).
+   */
+  uint64_t regions_lapsed;
+  /*
+   Epochs that this process founded for its region, each of which serves nothing for as long as a reservation lasts.
+   */
+  uint64_t regions_founded;
+  /*
+   Regions that did not answer, and that the grantors were told to let serve no more.
+   */
+  uint64_t regions_barred;
+  /*
+   How long this region served nothing, in microseconds, all together; counted when it serves again.
+   */
+  uint64_t unserved_micros;
 } gf_stats;
 
 /*
@@ -1241,6 +1269,28 @@ int32_t gf_inspect(const struct gf_cache *cache,
  */
 int32_t gf_ready(const struct gf_cache *cache,
                  uint64_t within_ms,
+                 struct gf_result *result);
+
+/*
+ What whoever follows the source's stream of changes asks *before* it writes a heartbeat into the source, where the cache has the option
+ `stream_bound`: GF_DONE, and gf_result.stamp is to be kept with the heartbeat; gf_result.remaining_ms is that option.
+ Eight heartbeats in that time are well. GF_E_INVALID where the cache has no such option.
+
+ SAFETY:
+ `cache` is NULL or alive; `result` may be written.
+ */
+int32_t gf_beat(const struct gf_cache *cache,
+                struct gf_result *result);
+
+/*
+ A heartbeat came by in the source's stream of changes, and all that stands before it was applied (gf_invalidate with GF_DONE):
+ GF_DONE. All programs of the cache's set may serve for the rest of the time. `stamp` is that of the gf_beat before it.
+
+ SAFETY:
+ `cache` is NULL or alive; `result` may be written.
+ */
+int32_t gf_heard(const struct gf_cache *cache,
+                 uint64_t stamp,
                  struct gf_result *result);
 
 /*

@@ -448,3 +448,30 @@ pub unsafe extern "C" fn gf_ready(
     // SAFETY: by the function's own contract.
     unsafe { call(cache, &gf_op { ttl_ms: within_ms, ..only(GF_OP_READY) }, result) }
 }
+
+/// What whoever follows the source's stream of changes asks *before* it writes a heartbeat into the source, where the cache has the option
+/// `stream_bound`: GF_DONE, and gf_result.stamp is to be kept with the heartbeat; gf_result.remaining_ms is that option.
+/// Eight heartbeats in that time are well. GF_E_INVALID where the cache has no such option.
+///
+/// # Safety
+/// `cache` is NULL or alive; `result` may be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn gf_beat(cache: *const gf_cache, result: *mut gf_result) -> i32 {
+    // SAFETY: by the function's own contract.
+    unsafe { call(cache, &only(GF_OP_BEAT), result) }
+}
+
+/// A heartbeat came by in the source's stream of changes, and all that stands before it was applied (gf_invalidate with GF_DONE):
+/// GF_DONE. All programs of the cache's set may serve for the rest of the time. `stamp` is that of the gf_beat before it.
+///
+/// # Safety
+/// `cache` is NULL or alive; `result` may be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn gf_heard(
+    cache: *const gf_cache,
+    stamp: u64,
+    result: *mut gf_result,
+) -> i32 {
+    // SAFETY: by the function's own contract.
+    unsafe { call(cache, &gf_op { stamp, ..only(GF_OP_HEARD) }, result) }
+}

@@ -119,6 +119,11 @@ fields! {
     check(_op, _cache) { Ok(()) }
     take(op) { Ok(Token::new(op.stamp)) }
 
+    /// What gf_beat said.
+    beat: u64;
+    check(_op, _cache) { Ok(()) }
+    take(op) { Ok(op.stamp) }
+
     lease: Load;
     check(op, _cache) { given::<gf_lease>("lease", op.lease)?.is_unused() }
     take(op) { given::<gf_lease>("lease", op.lease)?.take() }

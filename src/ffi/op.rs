@@ -169,6 +169,15 @@ impl Op {
                 ReleaseOutcome::Purged => GF_PURGED,
                 ReleaseOutcome::InDoubt => GF_IN_DOUBT,
             },
+            Op::Beat {} => {
+                let (stamp, bound) = cache.beat().await?;
+                let remaining_ms = millis(bound);
+                return Ok(gf_result { stamp, remaining_ms, ..gf_result::new(GF_DONE) });
+            }
+            Op::Heard { beat } => {
+                cache.heard(beat).await?;
+                GF_DONE
+            }
             Op::Abort { reservation } => {
                 reservation.abort().await;
                 GF_DONE

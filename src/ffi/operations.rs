@@ -6,8 +6,8 @@
 //!
 //! A row: what is told of it, if anything; `NUMBER_NAME Name = number { fields }`, in the order in which they are
 //! checked and taken, so that what is used up comes last. Fields are those of gf_op, and `entry` (value, flags,
-//! version, ttl_ms), `held` (a reservation that is not used up), `within` (ttl_ms, as a time to wait for). In
-//! parentheses stand flags that count.
+//! version, ttl_ms), `held` (a reservation that is not used up), `within` (ttl_ms, as a time to wait for), `beat`
+//! (stamp, as a time of the cluster's). In parentheses stand flags that count.
 
 macro_rules! operations {
     ($use:ident) => {
@@ -37,6 +37,10 @@ macro_rules! operations {
             GF_OP_READY Ready = 18 { within }
             /// See gf_inspect.
             GF_OP_INSPECT Inspect = 19 { key }
+            /// See gf_beat.
+            GF_OP_BEAT Beat = 20 { }
+            /// See gf_heard.
+            GF_OP_HEARD Heard = 21 { beat }
         }
     };
 }

@@ -129,6 +129,8 @@ static void other_fields(void) {
   gf_op ready = keyed(GF_OP_READY, "");
   ready.ttl_ms = 3600001;
   refused(ready, GF_E_INVALID, "ttl_ms");
+  refused(keyed(GF_OP_BEAT, ""), GF_E_INVALID, "stream_bound"); /* the cache has none */
+  refused(keyed(GF_OP_HEARD, ""), GF_E_INVALID, "stream_bound");
 }
 
 /* A closed cache refuses everything that begins there. */
@@ -137,7 +139,7 @@ static void closed(void) {
   SAME(gf_close(shut, 0), GF_DONE);
   uint32_t ops[] = {GF_OP_GET, GF_OP_LOOKUP, GF_OP_RESERVE, GF_OP_SET, GF_OP_REPLACE,
                     GF_OP_INVALIDATE, GF_OP_TOUCH, GF_OP_DIAGNOSE,
-                    GF_OP_LOOKUP_MANY, GF_OP_LOAD, GF_OP_READY, GF_OP_INSPECT};
+                    GF_OP_LOOKUP_MANY, GF_OP_LOAD, GF_OP_READY, GF_OP_INSPECT, GF_OP_BEAT, GF_OP_HEARD};
   for (size_t i = 0; i < sizeof ops / sizeof *ops; i++) {
     gf_result result;
     gf_op op = keyed(ops[i], "k");

@@ -294,6 +294,21 @@ static void any_bytes(void) {
   SAME(status_of(cache, set), GF_MISS);
 }
 
+/* It serves once a heartbeat came by in the stream of changes, and not before. */
+static void gated(void) {
+  gf_cache *gate = opened_on(through, "memory://?stream_bound=1h");
+  SAME(status_of(gate, with(keyed(GF_OP_SET, "k"), "v")), GF_STORED);
+  SAME(status_of(gate, keyed(GF_OP_LOOKUP, "k")), GF_BYPASS);
+  gf_result beat;
+  SAME(done(gate, keyed(GF_OP_BEAT, ""), &beat), GF_DONE);
+  SAME(beat.remaining_ms, 3600000);
+  gf_op heard = keyed(GF_OP_HEARD, "");
+  heard.stamp = beat.stamp;
+  SAME(status_of(gate, heard), GF_DONE);
+  SAME(status_of(gate, keyed(GF_OP_LOOKUP, "k")), GF_HIT);
+  gf_free(gate);
+}
+
 static void diagnosed(void) {
   gf_result result;
   SAME(status_of(cache, keyed(GF_OP_READY, "")), GF_DONE);
@@ -303,6 +318,7 @@ static void diagnosed(void) {
 }
 
 static void every_outcome(void) {
+  gated();
   cache = opened_on(through, "memory://?ttl=5m&wait=10s");
   fills();
   loads();

@@ -134,6 +134,27 @@ public readonly record struct GenfenceStats
     /// </summary>
     public long ChangesHeard { get; init; }
 
+    /// <summary>
+    /// How often this region's lease on serving lapsed, so that reads bypassed (<c>unreachable=wait</c>).
+    /// </summary>
+    public long RegionsLapsed { get; init; }
+
+    /// <summary>
+    /// Epochs that this process founded for its region, each of which serves nothing for as long as a reservation
+    /// lasts.
+    /// </summary>
+    public long RegionsFounded { get; init; }
+
+    /// <summary>
+    /// Regions that did not answer, and that the grantors were told to let serve no more.
+    /// </summary>
+    public long RegionsBarred { get; init; }
+
+    /// <summary>
+    /// How long this region served nothing, in microseconds, all together; counted when it serves again.
+    /// </summary>
+    public long UnservedMicros { get; init; }
+
     internal static GenfenceStats Of(in NativeStats stats) => new()
     {
         Hits = (long)stats.Hits,
@@ -161,5 +182,9 @@ public readonly record struct GenfenceStats
         UnleasedMicros = (long)stats.UnleasedMicros,
         RegionsLeftOut = (long)stats.RegionsLeftOut,
         ChangesHeard = (long)stats.ChangesHeard,
+        RegionsLapsed = (long)stats.RegionsLapsed,
+        RegionsFounded = (long)stats.RegionsFounded,
+        RegionsBarred = (long)stats.RegionsBarred,
+        UnservedMicros = (long)stats.UnservedMicros,
     };
 }

@@ -33,5 +33,9 @@ internal static partial class Telemetry
         Count("genfence.cluster.without", "How long that was, in microseconds, all together.", stats => stats.UnleasedMicros);
         Count("genfence.regions.left_out", "Regions that a reserve went on without, as they did not answer (`unreachable=proceed`).", stats => stats.RegionsLeftOut);
         Count("genfence.stream.changes", "Changes that a stream told of, and that were applied.", stats => stats.ChangesHeard);
+        Count("genfence.regions.lapsed", "How often this region's lease on serving lapsed, so that reads bypassed (`unreachable=wait`).", stats => stats.RegionsLapsed);
+        Count("genfence.regions.founded", "Epochs that this process founded for its region, each of which serves nothing for as long as a reservation lasts.", stats => stats.RegionsFounded);
+        Count("genfence.regions.barred", "Regions that did not answer, and that the grantors were told to let serve no more.", stats => stats.RegionsBarred);
+        Count("genfence.regions.without", "How long this region served nothing, in microseconds, all together; counted when it serves again.", stats => stats.UnservedMicros);
     }
 }

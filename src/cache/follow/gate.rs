@@ -71,10 +71,6 @@ impl Gate {
     }
 }
 
-/// The time of the cluster's clock, before a heartbeat was written.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Beaten(Time);
-
 impl Cache {
     fn gate_key(&self) -> Bytes {
         [&*self.0.options.prefix, KEY].concat().into()
@@ -121,30 +117,36 @@ impl Cache {
         Ok(self.0.store.inspect(&self.gate_key()).await?)
     }
 
-    /// What the cluster's clock says, for a heartbeat that is written after this has returned.
+    /// What the cluster's clock says, for a heartbeat that is written after this has returned; and the bound.
     ///
     /// # Errors
-    /// [`Error::Store`]: nobody says.
-    pub(crate) async fn beat(&self) -> Result<Beaten, Error> {
+    /// [`Error::Store`]: nobody says. [`Error::Invalid`]: the cache has no gate.
+    pub(crate) async fn beat(&self) -> Result<(u64, Duration), Error> {
         self.open_or_shut_down()?;
+        let bound = self.gate_bound()?;
         if let Some(known) = self.gate_now().await? {
-            return Ok(Beaten(known.now));
+            return Ok((known.now.as_nanos(), bound));
         }
         self.write_gate(Time::ZERO).await?;
-        match self.gate_now().await? {
-            Some(known) => Ok(Beaten(known.now)),
-            None => {
-                Err(StoreError::unavailable("the stream's gate was written, and is gone").into())
-            }
-        }
+        let known = self.gate_now().await?;
+        let known = known
+            .ok_or_else(|| StoreError::unavailable("the stream's gate was written, and is gone"))?;
+        Ok((known.now.as_nanos(), bound))
     }
 
-    /// That heartbeat came by, and all that came before it was applied.
+    fn gate_bound(&self) -> Result<Duration, Error> {
+        let unset = || Error::invalid("stream_bound", "is not set, so nobody waits for heartbeats");
+        self.0.gate.as_ref().map(|gate| gate.bound).ok_or_else(unset)
+    }
+
+    /// The heartbeat came by that was written after the cluster's clock said `beaten`, and all that came before it was applied.
     ///
     /// # Errors
-    /// [`Error::Store`]: it could not be noted.
-    pub(crate) async fn heard(&self, beaten: Beaten, bound: Duration) -> Result<(), Error> {
-        self.write_gate(beaten.0.after(bound)).await?;
+    /// [`Error::Store`]: it could not be noted. [`Error::Invalid`]: the cache has no gate.
+    pub(crate) async fn heard(&self, beaten: u64) -> Result<(), Error> {
+        self.open_or_shut_down()?;
+        let bound = self.gate_bound()?;
+        self.write_gate(Time::from_nanos(beaten).after(bound)).await?;
         self.look_at_gate().await;
         Ok(())
     }

@@ -15,7 +15,6 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::retry::jittered;
 use super::{Cache, Error};
-pub(crate) use gate::Beaten;
 pub(super) use gate::Gate;
 
 /// A change of the source, as its stream tells of it.
@@ -231,7 +230,7 @@ impl<S: ChangeStream, H> Follower<S, H> {
 }
 
 /// Heartbeats that were written, and what the cluster's clock said before.
-type Written = parking_lot::Mutex<VecDeque<(u64, Beaten)>>;
+type Written = parking_lot::Mutex<VecDeque<(u64, u64)>>;
 
 /// So many heartbeats are waited for: whoever is further behind has a closed gate, and one of these will come.
 const AWAITED: usize = 1024;
@@ -265,8 +264,8 @@ where
                 // Boxed, as they are large, and are part of the caller's future.
                 Box::pin(apply(&cache, changes)).await?;
                 let own = heartbeats.iter().filter(|beat| beat.follower == id);
-                if let (Some(last), Some(bound)) = (own.map(|beat| beat.number).max(), bound) {
-                    Box::pin(open(&cache, last, bound, &written)).await;
+                if let Some(last) = own.map(|beat| beat.number).max() {
+                    Box::pin(open(&cache, last, &written)).await;
                 }
                 stream.confirm(position).await.map_err(FollowError::Stream)?;
             }
@@ -300,7 +299,7 @@ async fn apply<E>(cache: &Cache, changes: Vec<Changed>) -> Result<(), FollowErro
 }
 
 /// Notes until when the cache may serve. If that does not succeed, the next heartbeat does.
-async fn open(cache: &Cache, number: u64, bound: Duration, written: &Written) {
+async fn open(cache: &Cache, number: u64, written: &Written) {
     let mut found = None;
     {
         let mut written = written.lock();
@@ -312,7 +311,7 @@ async fn open(cache: &Cache, number: u64, bound: Duration, written: &Written) {
         }
     }
     if let Some(beaten) = found
-        && let Err(error) = cache.heard(beaten, bound).await
+        && let Err(error) = cache.heard(beaten).await
     {
         tracing::warn!(%error, "the stream's gate cannot be noted");
     }
@@ -331,7 +330,7 @@ async fn beat<E: fmt::Display, H: HeartbeatWriter<E>>(
     for number in 1.. {
         ticks.tick().await;
         let beaten = match cache.beat().await {
-            Ok(beaten) => beaten,
+            Ok((beaten, _)) => beaten,
             Err(error) => {
                 tracing::warn!(%error, "the cluster does not tell its time, so no heartbeat is written");
                 continue;

@@ -69,6 +69,8 @@ internal enum Op : uint
     LoadFailed = 17,
     Ready = 18,
     Inspect = 19,
+    Beat = 20,
+    Heard = 21,
 }
 
 internal unsafe struct NativeSlice
@@ -187,4 +189,8 @@ internal unsafe struct NativeStats
     public ulong UnleasedMicros;
     public ulong RegionsLeftOut;
     public ulong ChangesHeard;
+    public ulong RegionsLapsed;
+    public ulong RegionsFounded;
+    public ulong RegionsBarred;
+    public ulong UnservedMicros;
 }
