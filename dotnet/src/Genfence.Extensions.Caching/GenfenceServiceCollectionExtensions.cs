@@ -1,3 +1,4 @@
+using System.Diagnostics.CodeAnalysis;
 using Genfence;
 using Genfence.Extensions.Caching;
 using Microsoft.Extensions.Caching.Distributed;
@@ -180,6 +181,30 @@ public static partial class GenfenceServiceCollectionExtensions
         services.TryAddEnumerable(
             ServiceDescriptor.Singleton<IValidateOptions<GenfenceServiceOptions>, GenfenceServiceOptionsValidator>());
         return services.AddOptions<GenfenceServiceOptions>(name).ValidateOnStart();
+    }
+
+    /// <summary>
+    /// Lets the <see cref="GenfenceCache"/> hear of changes by the source's stream of them, for as long as the host runs: see
+    /// <see cref="GenfenceCache.FollowAsync"/>. One host of a region is enough, and several do no harm.
+    /// </summary>
+    /// <typeparam name="TSource">The stream: a singleton, which is added unless it was.</typeparam>
+    /// <param name="services">Where to.</param>
+    /// <param name="serviceKey">The key of the cache, where it was added under one.</param>
+    /// <returns>The services.</returns>
+    public static IServiceCollection AddGenfenceFollower<
+        [DynamicallyAccessedMembers(DynamicallyAccessedMemberTypes.PublicConstructors)] TSource>(
+        this IServiceCollection services, string? serviceKey = null)
+        where TSource : class, IChangeSource
+    {
+        ArgumentNullException.ThrowIfNull(services);
+        services.TryAddSingleton<TSource>();
+        return services.AddSingleton<IHostedService>(provider => new GenfenceFollower(
+            () => serviceKey is null
+                ? provider.GetRequiredService<GenfenceCache>()
+                : provider.GetRequiredKeyedService<GenfenceCache>(serviceKey),
+            provider.GetRequiredService<TSource>,
+            provider.GetService<TimeProvider>() ?? TimeProvider.System,
+            provider.GetService<ILoggerFactory>()?.CreateLogger<GenfenceFollower>() ?? NullLogger<GenfenceFollower>.Instance));
     }
 
     private static IServiceCollection AddStart(

@@ -1,4 +1,8 @@
+using System.Runtime.CompilerServices;
 using System.Threading.Channels;
+using Genfence.Extensions.Caching;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 
 namespace Genfence.Tests;
@@ -101,5 +105,46 @@ public class FollowTests
         await UntilAsync(async () => await cache.GetAsync("k").Within() is not null);
         await over.CancelAsync();
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => following.WaitAsync(Support.Patience));
+    }
+
+    [Fact]
+    public async Task A_host_follows_and_asks_anew_for_a_stream_that_failed()
+    {
+        var told = new Told();
+        var services = new ServiceCollection().AddGenfence("memory://").AddSingleton(told).AddGenfenceFollower<Failing>();
+        await using var provider = services.BuildServiceProvider();
+        var cache = provider.GetRequiredService<GenfenceCache>();
+        await cache.SetAsync("a", "old").Within();
+        var follower = provider.GetServices<IHostedService>().OfType<BackgroundService>().Single();
+        await follower.StartAsync(TestContext.Current.CancellationToken);
+        await told.Confirmed.Task.WaitAsync(Support.Patience, TestContext.Current.CancellationToken);
+        Assert.True(told.Asked > 1);
+        Assert.Null(await cache.GetAsync("a").Within());
+        await follower.StopAsync(TestContext.Current.CancellationToken).WaitAsync(Support.Patience, TestContext.Current.CancellationToken);
+    }
+
+    private sealed class Told
+    {
+        public int Asked;
+
+        public TaskCompletionSource Confirmed { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    }
+
+    /// <summary>The first time there is none.</summary>
+    private sealed class Failing(Told told) : IChangeSource
+    {
+        public async IAsyncEnumerable<ChangeBatch> ReadAsync([EnumeratorCancellation] CancellationToken cancellationToken)
+        {
+            if (Interlocked.Increment(ref told.Asked) == 1)
+            {
+                throw new IOException("the source is down");
+            }
+            yield return new ChangeBatch([new ChangedKey("a", 1)], Confirm: _ =>
+            {
+                told.Confirmed.SetResult();
+                return default;
+            });
+            await Task.Delay(Timeout.Infinite, cancellationToken);
+        }
     }
 }
