@@ -1,6 +1,8 @@
-use futures_util::future::try_join;
+use std::time::Instant;
 
-use super::regions::Peer;
+use futures_util::future::{join_all, join3, try_join};
+
+use super::regions::{self, Peer};
 use super::{Cache, Error};
 #[cfg(feature = "aerospike")]
 use crate::settings::UnreachableRegion;
@@ -104,13 +106,29 @@ impl Builder {
         Cache::open(store, options, peers)
     }
 
-    /// As [`Cache::diagnose`], of a cluster that [`connect`](Builder::connect) may refuse as unfit.
+    /// As [`Cache::diagnose`], of a cluster that [`connect`](Builder::connect) may refuse as unfit; and of those of the other
+    /// regions, each of which is one finding.
     ///
     /// # Errors
     /// As [`connect`](Builder::connect), except that what is unfit is a finding.
     pub async fn diagnose(self, url: &str) -> Result<Diagnosis, Error> {
-        let Plan { place, options, .. } = self.plan(url)?;
-        Ok(place.open(false).await?.diagnose(&options.needs()).await?)
+        let Plan { place, others, options, peers } = self.plan(url)?;
+        let needs = options.needs();
+        let others = others.into_iter().map(async |(region, place)| {
+            let start = Instant::now();
+            let looked =
+                async { place.open(false).await?.diagnose(&needs).await.map_err(Error::from) };
+            regions::finding(&region, looked.await, start.elapsed())
+        });
+        let peers = peers.iter().map(async |peer| {
+            let start = Instant::now();
+            regions::finding(peer.name(), peer.cache.diagnose().await, start.elapsed())
+        });
+        let own = async { place.open(false).await?.diagnose(&needs).await.map_err(Error::from) };
+        let (own, others, peers) = Box::pin(join3(own, join_all(others), join_all(peers))).await;
+        let mut diagnosis = own?;
+        diagnosis.findings.extend(others.into_iter().chain(peers));
+        Ok(diagnosis)
     }
 
     /// What all programs of a set say alike, of a cluster that [`connect`](Builder::connect) may refuse. The tool's own, and no

@@ -1,13 +1,14 @@
 //! Other regions: each is a cache of its own, in front of the same source.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::{join_all, try_join_all};
 
 use super::builder::Place;
 use super::{Cache, Error};
 use crate::settings::{Fence, Options, UnreachableRegion};
-use crate::store::StoreError;
+use crate::store::{Diagnosis, Finding, Level, StoreError};
 
 /// Another region.
 #[derive(Clone, Debug)]
@@ -87,7 +88,7 @@ impl Regions {
     }
 
     /// Closes the caches of other regions, as the own one was.
-    pub async fn close(&self, within: std::time::Duration) -> bool {
+    pub async fn close(&self, within: Duration) -> bool {
         let own = self.peers.iter().filter(|peer| !peer.is_lent);
         join_all(own.map(|peer| Box::pin(peer.cache.close(within))))
             .await
@@ -110,6 +111,31 @@ impl Cache {
     pub(super) fn fenced(&self) -> Option<&Regions> {
         self.0.regions.as_ref().filter(|regions| regions.fence == Fence::All)
     }
+}
+
+const REGION: &str = "a writer that reserves in every region waits for each, and changes nothing, or not strictly, where one is not \
+    there or not fit";
+
+/// What was found of another region's cluster.
+pub(super) fn finding(region: &str, looked: Result<Diagnosis, Error>, took: Duration) -> Finding {
+    let (level, found, advice) = match looked {
+        Err(error) => {
+            let advice = "see that its cluster is up, and that the way there is open".to_owned();
+            (Level::Error, format!("{region}: {error}"), Some(advice))
+        }
+        Ok(diagnosis) => {
+            let level = diagnosis.level();
+            let wrong = diagnosis.findings.iter().filter(|of| of.level > Level::Ok);
+            let wrong: Vec<String> =
+                wrong.map(|of| format!("{}: {} ({})", of.level, of.check, of.found)).collect();
+            let told = if wrong.is_empty() { "all is well".to_owned() } else { wrong.join("; ") };
+            let advice = (level > Level::Ok).then(|| {
+                format!("run `genfence doctor` with the URL of {region}, and do what it says")
+            });
+            (level, format!("{region}: looked at in {took:.0?}; {told}"), advice)
+        }
+    };
+    Finding { check: "region", level, found, why: REGION, advice }
 }
 
 /// The same error, and which region it is of.

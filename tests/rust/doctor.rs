@@ -48,6 +48,7 @@ async fn a_fit_server_passes_every_check_with_exit_code_0() {
         "max-record-size",
         "strong-consistency",
         "contract",
+        "regions",
         "conflict-resolution-policy",
         "replication-factor",
         "clock-skew",
@@ -173,4 +174,25 @@ async fn a_cluster_that_cannot_be_asked_is_said_on_stderr_with_exit_code_2() {
         assert!(output.stdout.is_empty());
     }
     assert!(doctor(&["memory://"]).await.status.success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_other_region_is_looked_at_and_what_all_say_of_regions() {
+    let ((eu, here), (us, _)) =
+        (server(fit()).await, server(Config { nsup_period: 0, ..fit() }).await);
+    let peers = format!("eu@{},us@{},ap@127.0.0.1:1", eu.address(), us.address());
+    let url = format!("{here}?region=eu&peers={peers}&fence=all&connect_timeout=300ms");
+    let diagnosis = Cache::builder().diagnose(&url).await.unwrap();
+    let regions: Vec<_> = diagnosis.findings.iter().filter(|of| of.check == "region").collect();
+    let [us_is, ap_is] = regions[..] else { panic!("{diagnosis:?}") };
+    assert!(us_is.level == Level::Error && us_is.found.contains("us: "), "{us_is:?}");
+    assert!(us_is.found.contains("nsup-period"), "{us_is:?}");
+    assert!(ap_is.found.contains("ap: ") && ap_is.found.contains("127.0.0.1:1"), "{ap_is:?}");
+    assert_eq!(of(&diagnosis, "regions").level, Level::Ok);
+
+    Cache::connect(&here).await.unwrap();
+    let diagnosis = Cache::builder().diagnose(&url).await.unwrap();
+    let regions = of(&diagnosis, "regions");
+    assert!(regions.level == Level::Error && regions.found == "one region", "{regions:?}");
+    assert!(regions.advice.as_ref().unwrap().contains("eu of ap,eu,us, fence=all"), "{regions:?}");
 }

@@ -19,7 +19,7 @@ use super::bins::Reader;
 use super::canary::answered;
 use super::contract::{AT_ONCE, COPIES};
 use crate::settings::ONE_REGION;
-use crate::store::StoreError;
+use crate::store::{Finding, Level, StoreError};
 
 /// The bin. While it changes there are two texts, each in a line of its own.
 const REGIONS: &str = "regions";
@@ -50,6 +50,36 @@ impl Connected {
         }
         let nothing_said = written.len() == COPIES && written.iter().all(Result::is_err);
         written.into_iter().find(|_| nothing_said).map_or(Ok(()), |failed| failed.map(drop))
+    }
+
+    /// What the set's programs say of regions, for the doctor.
+    pub(super) async fn look_at_regions(&self) -> Finding {
+        let why = "a writer that fences other regions than the other programs do would change the source behind their back";
+        let own = self.regions.as_deref().unwrap_or(ONE_REGION);
+        let (level, found, advice) = match self.regions_said().await {
+            Err(error) => {
+                (Level::Error, error.to_string(), Some("see that the cluster is up".to_owned()))
+            }
+            Ok(said) => {
+                let mut said: Vec<&str> =
+                    said.iter().filter_map(|(_, said)| said.as_deref()).collect();
+                said.dedup();
+                let found = if said.is_empty() {
+                    "none yet".to_owned()
+                } else {
+                    said.join("; ").replace('\n', ", or ")
+                };
+                if said.iter().all(|said| said.lines().any(|line| line == own)) {
+                    (Level::Ok, found, None)
+                } else {
+                    let advice = format!(
+                        "give all programs the same, or see `genfence contract --help`; here it is \"{own}\""
+                    );
+                    (Level::Error, found, Some(advice))
+                }
+            }
+        };
+        Finding { check: "regions", level, found, why, advice }
     }
 
     /// What the copies say of regions that can be asked. Where no one says anything and there are some, there is one region.

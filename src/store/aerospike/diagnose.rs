@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use aerospike::{AdminPolicy, Node};
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use tokio::time::timeout;
 
 use super::checks::{self, Facts, Pairs};
@@ -43,7 +43,8 @@ impl Connected {
             )));
         }
         let clocks = self.clocks(nodes.len()).await;
-        let mut findings = vec![heard_of(&told, &silent), clocks, self.look_at_contract().await];
+        let (contract, regions) = join(self.look_at_contract(), self.look_at_regions()).await;
+        let mut findings = vec![heard_of(&told, &silent), clocks, contract, regions];
         findings.extend(checks::all(&told, &self.set, needs));
         Ok(Diagnosis { findings })
     }
