@@ -3,6 +3,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -16,8 +17,8 @@ use super::queue::Completion;
 use crate::cache::{Load, ToLoad};
 use crate::protocol::Refusal;
 use crate::{
-    Bypass, Cache, CommitOutcome, FillOutcome, Lookup, ReleaseOutcome, ReplaceOutcome, SetOutcome,
-    TouchOutcome,
+    Bypass, Cache, CommitOutcome, FillOutcome, Lookup, ReleaseOutcome, ReplaceOutcome, Reservation,
+    SetOutcome, TouchOutcome,
 };
 
 macro_rules! define_operations {
@@ -152,12 +153,7 @@ impl Op {
                 return Ok(gf_result { detail, ..gf_result::new(GF_DONE) });
             }
             Op::Reserve { key } => {
-                let reservation = cache.reserve(&key).await?;
-                let mut result = gf_result::new(GF_RESERVED);
-                result.remaining_ms = millis(reservation.remaining());
-                result.detail = if reservation.is_held() { 0 } else { GF_BYPASS_UNREACHABLE };
-                result.reservation = gf_reservation::new(reservation);
-                return Ok(result);
+                return Ok(reserved(cache.reserve(&key).await?));
             }
             Op::Commit { entry, reservation } => match reservation.commit(entry).await? {
                 CommitOutcome::Stored => GF_STORED,
@@ -170,9 +166,7 @@ impl Op {
                 ReleaseOutcome::InDoubt => GF_IN_DOUBT,
             },
             Op::Beat {} => {
-                let (stamp, bound) = cache.beat().await?;
-                let remaining_ms = millis(bound);
-                return Ok(gf_result { stamp, remaining_ms, ..gf_result::new(GF_DONE) });
+                return Ok(beaten(cache.beat().await?));
             }
             Op::Heard { beat } => {
                 cache.heard(beat).await?;
@@ -227,6 +221,19 @@ impl Op {
         };
         Ok(gf_result::new(status))
     }
+}
+
+fn reserved(reservation: Reservation) -> gf_result {
+    gf_result {
+        remaining_ms: millis(reservation.remaining()),
+        detail: if reservation.is_held() { 0 } else { GF_BYPASS_UNREACHABLE },
+        reservation: gf_reservation::new(reservation),
+        ..gf_result::new(GF_RESERVED)
+    }
+}
+
+fn beaten((stamp, bound): (u64, Duration)) -> gf_result {
+    gf_result { stamp, remaining_ms: millis(bound), ..gf_result::new(GF_DONE) }
 }
 
 fn told(json: Vec<u8>) -> gf_result {

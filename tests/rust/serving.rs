@@ -249,6 +249,19 @@ async fn a_region_that_never_reached_a_grantor_serves_nothing_and_says_why() {
     assert!(error.contains("region eu: ") && error.contains("the way is cut"), "{error}");
 }
 
+/// What a grantor does not know is waited out once, and not by every writer.
+#[tokio::test]
+async fn a_region_without_programs_is_noted_so_that_it_is_waited_out_once() {
+    let world = World::new(2, "eu");
+    let eu = world.opens(0);
+    serves(&eu, "old").await;
+    assert_eq!(writes(&eu, "new").await, [RegionOutcome::Fenced, RegionOutcome::Out]);
+    let told = eu.regions().await.unwrap();
+    let [noted] = &told[1].grants[..] else { panic!("{told:?}") };
+    assert!(noted.is_barred && noted.left.is_zero(), "{told:?}");
+    assert_eq!(value(&eu).await.unwrap(), "new");
+}
+
 #[tokio::test]
 async fn a_cluster_that_starts_again_empty_serves_under_a_new_epoch() {
     let world = World::new(2, "eu");

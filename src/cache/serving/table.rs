@@ -49,7 +49,8 @@ impl Cache {
         let asked = serves.grantors.iter().filter_map(|grantor| {
             let (cache, names) = (self.of_region(grantor)?, &names);
             Some(async move {
-                let looks = join_all(names.iter().map(|name| cache.look_at_region(name))).await;
+                let looks =
+                    join_all(names.iter().map(|name| cache.known_region(name, serves.span))).await;
                 looks
                     .into_iter()
                     .collect::<Result<Vec<Look>, Error>>()
@@ -108,6 +109,17 @@ impl Cache {
             ))
             .into()),
         }
+    }
+
+    /// What this cluster keeps of a region. Where it knows nothing it notes so, or every writer would wait anew for what may have been
+    /// forgotten: of a region without programs, say.
+    async fn known_region(&self, region: &str, span: Duration) -> Result<Look, Error> {
+        let look = self.look_at_region(region).await?;
+        if look.kept.is_none() {
+            let noted = self.ask_region(region, Serving::Bar { epoch: Epoch::NONE }, span).await?;
+            return Ok(noted.unwrap_or(look));
+        }
+        Ok(look)
     }
 
     /// Bars a region at this cluster, and returns once its time there is over.
