@@ -272,6 +272,11 @@
 #define GF_FLAG_UNREAD 16
 
 /*
+ Of an invalidate: in the own region alone, as whoever follows the source's stream of changes there tells it.
+ */
+#define GF_FLAG_OWN_REGION 32
+
+/*
  Log nothing.
  */
 #define GF_LOG_OFF 0
@@ -347,7 +352,7 @@
 #define GF_OP_REPLACE 10
 
 /*
- Reads key, flags, version.
+ Reads key, flags, version, flags (GF_FLAG_OWN_REGION).
  */
 #define GF_OP_INVALIDATE 11
 
@@ -1214,7 +1219,8 @@ int32_t gf_replace(const struct gf_cache *cache,
 /*
  Says that somebody who did not reserve it changed the source of a key: GF_DONE. Removes the value, and
  ends every fill under way. With a version (GF_FLAG_VERSION) older fills are refused from now on too,
- and a value that is at least that new stays.
+ and a value that is at least that new stays. Where the option `fence` is `all`, in every region, unless the flags say
+ GF_FLAG_OWN_REGION.
 
  SAFETY:
  `cache` is NULL or alive; `key` is readable; `result` may be written.

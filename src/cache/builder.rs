@@ -4,8 +4,6 @@ use futures_util::future::{join_all, join3, try_join};
 
 use super::regions::{self, Peer};
 use super::{Cache, Error};
-#[cfg(feature = "aerospike")]
-use crate::settings::UnreachableRegion;
 use crate::settings::{
     self, Of, Options, Target, access_settings, cache_settings, login_setter, setter, setters,
 };
@@ -44,6 +42,7 @@ struct Plan {
     peers: Vec<Peer>,
 }
 
+#[derive(Clone)]
 pub(super) enum Place {
     /// The bound on all that is held, and on a value.
     Memory(u64, u64),
@@ -201,10 +200,7 @@ impl Builder {
                 let access = std::mem::take(&mut options.access);
                 let own = at(hosts, access, options.region.as_deref())?;
                 let others = others.iter().map(|peer| {
-                    let mut access = peer.access.clone();
-                    // A region that may be left out may also come later.
-                    access.background_connect |= options.unreachable != UnreachableRegion::Fail;
-                    let place = at(peer.hosts.clone(), access, Some(&peer.name))?;
+                    let place = at(peer.hosts.clone(), peer.access.clone(), Some(&peer.name))?;
                     Ok((peer.name.clone(), place))
                 });
                 (own, others.collect::<Result<_, Error>>()?)
@@ -220,6 +216,16 @@ impl Builder {
 }
 
 impl Place {
+    /// The same, to be connected to in the background.
+    #[cfg_attr(not(feature = "aerospike"), expect(unused_mut, reason = "other stores connect"))]
+    pub fn later(mut self) -> Self {
+        #[cfg(feature = "aerospike")]
+        if let Place::Aerospike(at) = &mut self {
+            at.0.access.background_connect = true;
+        }
+        self
+    }
+
     /// The store there, fit or not. `background`: whether it may be opened in the background.
     #[cfg_attr(
         not(feature = "aerospike"),

@@ -15,7 +15,7 @@ use super::flight::{Mark, Role, Verdict};
 use super::found::{Bypass, Found, LoadError, Seen, Told};
 use super::lookup::{Missed, Patience};
 use super::retry::token;
-use super::{Cache, CallError, Error, Fresh, Leader, Lease};
+use super::{Cache, CallError, Error, Fresh, FullKey, Leader, Lease};
 #[cfg(feature = "capi")]
 use crate::protocol::Refusal;
 use crate::protocol::Version;
@@ -173,6 +173,9 @@ impl Cache {
     /// Looks `key` up for a caller who loads for all.
     pub(crate) async fn begin_load(&self, key: &[u8]) -> Result<ToLoad, Error> {
         let key = self.key(key)?;
+        if self.serves(key.epoch).is_err() {
+            return self.load_unserved(&key).await;
+        }
         let (claimed, bypass) = match self.read(&key).await? {
             Seen::Found(Found::Hit(hit)) => return Ok(ToLoad::Hit(hit)),
             Seen::Found(Found::Bypass(why)) => (false, Some(why)),
@@ -182,6 +185,18 @@ impl Cache {
         };
         // Apart, so that a hit's future is not as large as a miss's.
         Box::pin(self.load_missing(Bytes::copy_from_slice(&key), claimed, bypass)).await
+    }
+
+    /// Where the cache may not serve. Whoever loads under a lease may have begun while it might: what he brings is good for those
+    /// who came then, and too old for this one.
+    #[cold]
+    async fn load_unserved(&self, key: &FullKey<'_>) -> Result<ToLoad, Error> {
+        let why = match self.read(key).await? {
+            Seen::Found(Found::Failed(error)) => return Err(error),
+            _ => Bypass::Unreachable,
+        };
+        self.count_bypass(why);
+        Ok(Box::pin(self.load_beside(&Bytes::copy_from_slice(key), Some(why))).await)
     }
 
     async fn load_missing(

@@ -49,6 +49,8 @@ impl Peer {
         if options.fence == Fence::Own {
             return Ok(Vec::new());
         }
+        // The start follows what a change does without it.
+        let comes_later = options.unreachable != UnreachableRegion::Fail;
         let options = Options {
             region: None,
             fence: Fence::Own,
@@ -62,12 +64,21 @@ impl Peer {
             let options = options.clone();
             async move {
                 let region: Arc<str> = region.into();
+                let first = place.clone();
                 let opening = async {
-                    let store = place.open(true).await?;
-                    store.must_be_fit().await?;
-                    Cache::open(store, options, Vec::new())
+                    let store = first.open(true).await?;
+                    store.must_be_fit().await.map(|()| store).map_err(Error::from)
                 };
-                let cache = opening.await.map_err(|error| in_region(&region, error))?;
+                let store = match opening.await {
+                    // It may come later. What is wrong with it stays wrong, and is said now.
+                    Err(Error::Store(error)) if comes_later && error.may_retry() => {
+                        tracing::warn!(%region, %error, "a region does not answer yet; it is connected to in the background");
+                        place.later().open(true).await
+                    }
+                    opened => opened,
+                };
+                let cache = store.and_then(|store| Cache::open(store, options, Vec::new()));
+                let cache = cache.map_err(|error| in_region(&region, error))?;
                 Ok(Peer { region, cache, is_lent: false })
             }
         };

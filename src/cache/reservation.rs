@@ -176,6 +176,7 @@ impl Held {
 
     pub fn is_held(&self) -> bool {
         self.granted.lock().grant.is_some()
+            || self.everywhere.as_ref().is_some_and(|of| of.not_here)
     }
 
     /// How it stands in each region, the own one first.
@@ -294,7 +295,7 @@ impl Reservation {
         self.held.remaining()
     }
 
-    /// Whether the key is held, in the own region. Not so only where the store gave no answer and the option
+    /// Whether the key is held, in the own region if that serves. Not so only where the store gave no answer and the option
     /// `unreachable_reserve` says to proceed.
     #[must_use]
     pub fn is_held(&self) -> bool {
@@ -385,7 +386,7 @@ impl Reservation {
     pub(super) async fn abort_here(mut self) {
         self.finished = true;
         let previous = self.beside.take().unwrap_or_default().unanswered;
-        if previous.is_empty() && !self.is_held() {
+        if previous.is_empty() && (!self.is_held() || self.is_elsewhere_alone()) {
             return;
         }
         let Held { cache, key, token, renewing, .. } = &*self.held;

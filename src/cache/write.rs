@@ -193,12 +193,16 @@ impl Cache {
     }
 
     /// The same, in the own region alone.
-    pub(super) async fn invalidate_many_here<K: AsRef<[u8]>>(
+    pub(crate) async fn invalidate_many_here<K: AsRef<[u8]>>(
         &self,
         changes: impl IntoIterator<Item = (K, Option<u64>)>,
     ) -> Result<(), Error> {
         let invalidate = |cache: Cache, key: Bytes, version| async move {
-            cache.invalidate_here(&key, version, cache.epoch()).await
+            // Another process may serve in an epoch that this one does not know: all that there are.
+            match &cache.0.serves {
+                Some(_) => cache.invalidate(&key, version).await,
+                None => cache.invalidate_here(&key, version, Epoch::NONE).await,
+            }
         };
         self.for_newest(changes, invalidate).await
     }
@@ -238,6 +242,7 @@ impl Cache {
         fresh: impl Into<Fresh>,
     ) -> Result<SetOutcome, Error> {
         let key = self.key(key.as_ref())?;
+        self.may_store(key.epoch)?;
         let Some(Checked { value, ttl, .. }) = self.unconditional(fresh.into())? else {
             return Ok(SetOutcome::TooLarge);
         };
@@ -277,6 +282,7 @@ impl Cache {
         fresh: impl Into<Fresh>,
     ) -> Result<ReplaceOutcome, Error> {
         let key = self.key(key.as_ref())?;
+        self.may_store(key.epoch)?;
         let Some(Checked { value, ttl, .. }) = self.unconditional(fresh.into())? else {
             return Ok(ReplaceOutcome::TooLarge);
         };
@@ -292,6 +298,11 @@ impl Cache {
         })
     }
 
+    /// Where regions serve under leases: whether anybody would read what is stored in that epoch.
+    fn may_store(&self, epoch: Epoch) -> Result<(), Error> {
+        self.0.serves.as_ref().map_or(Ok(()), |serves| Ok(serves.serves(epoch)?))
+    }
+
     /// Sets the time to live of a value anew, for sliding expiry. Such a value may outlive its first
     /// time to live.
     ///
@@ -300,6 +311,7 @@ impl Cache {
     /// answered; [`Error::ShutDown`].
     pub async fn touch(&self, key: impl AsRef<[u8]>, ttl: Duration) -> Result<TouchOutcome, Error> {
         let key = self.key(key.as_ref())?;
+        self.may_store(key.epoch)?;
         let ttl = self.0.options.check_ttl("ttl", ttl)?;
         let Some(until) = self.until_touched(&key).await? else { return Ok(TouchOutcome::Missing) };
         match self.settle(&key, &Change::Touch { ttl, until }, None).await? {

@@ -100,3 +100,5 @@ pub const GF_FLAG_STRICT: u32 = 4;
 pub const GF_FLAG_UNSTORED: u32 = 8;
 /// Of a load: the cache is not read, and what is loaded is not stored. Those who ask so share their loads.
 pub const GF_FLAG_UNREAD: u32 = 16;
+/// Of an invalidate: in the own region alone, as whoever follows the source's stream of changes there tells it.
+pub const GF_FLAG_OWN_REGION: u32 = 32;

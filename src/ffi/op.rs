@@ -193,8 +193,12 @@ impl Op {
                 ReplaceOutcome::TooLarge => GF_TOO_LARGE,
                 ReplaceOutcome::InDoubt => GF_IN_DOUBT,
             },
-            Op::Invalidate { key, version } => {
-                cache.invalidate(&key, version).await?;
+            Op::Invalidate { key, version, flags } => {
+                if flags & GF_FLAG_OWN_REGION == 0 {
+                    cache.invalidate(&key, version).await?;
+                } else {
+                    cache.invalidate_many_here([(&key, version)]).await?;
+                }
                 GF_DONE
             }
             Op::Touch { key, ttl_ms } => match cache.touch(&key, ttl_ms).await? {

@@ -22,7 +22,7 @@ macro_rules! operations {
             GF_OP_RENEW Renew = 8 { held }
             GF_OP_SET Set = 9 { key, entry }
             GF_OP_REPLACE Replace = 10 { key, stamp, entry }
-            GF_OP_INVALIDATE Invalidate = 11 { key, version }
+            GF_OP_INVALIDATE Invalidate = 11 { key, version, flags(GF_FLAG_OWN_REGION) }
             GF_OP_TOUCH Touch = 12 { key, ttl_ms }
             GF_OP_DIAGNOSE Diagnose = 13 { }
             /// All of one batch are one gf_lookup_many: one read for all of them, which waits for nobody.

@@ -9,7 +9,7 @@ use percent_encoding::percent_decode_str;
 #[cfg(feature = "aerospike")]
 use super::kinds::Words;
 use super::url::hosts;
-use super::{Access, Fence, Invalid, Of, Options, UnreachableRegion, within};
+use super::{Access, Fence, Invalid, Of, Options, UnreachableRegion, UnreachableReserve, within};
 
 /// The longest name of a region, in bytes.
 const MAX_NAME: usize = 32;
@@ -177,8 +177,10 @@ impl Options {
 
     /// The regions whose clusters grant serving leases.
     pub fn grantors(&self) -> Vec<&str> {
-        let names = self.grantors.as_deref().unwrap_or_default().split(',');
-        names.filter(|name| !name.is_empty()).collect()
+        self.grantors
+            .as_deref()
+            .filter(|names| !names.is_empty())
+            .map_or_else(Vec::new, |names| names.split(',').collect())
     }
 
     fn check_grantors(&self, regions: &[&str]) -> Result<(), Invalid> {
@@ -214,6 +216,10 @@ impl Options {
                 return refused(problem.to_owned());
             }
             _ => {}
+        }
+        if self.unreachable_reserve == UnreachableReserve::Proceed {
+            let problem = "proceed cannot be where `unreachable` is `wait`: leave it out";
+            return Err(Invalid::new("unreachable_reserve", problem));
         }
         let (margin, lease) = (self.reservation_margin, self.serving_lease);
         super::span("serving_lease", lease, margin * 4, Duration::from_secs(60)).map_err(

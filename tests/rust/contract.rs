@@ -51,6 +51,14 @@ async fn a_set_comes_to_be_of_a_region_while_its_programs_run() {
     assert!(error.contains("\"eu of eu,us, fence=own\""), "{error}");
     Cache::connect(&new).await.unwrap();
 
+    let all = format!("{new}&fence=all");
+    let leased = format!("{all}&unreachable=wait&grantors=eu");
+    refused(&["set", &leased, "--also"], "nothing is promised").await;
+    done(&["set", &all, "--also"]).await;
+    done(&["set", &all]).await;
+    refused(&["set", &all.replace("us@", "ap@127.0.0.1:2,us@"), "--also"], "nothing is promised")
+        .await;
+
     done(&["set", &old, "--stopped"]).await;
     Cache::connect(&old).await.unwrap();
     let shown = done(&["show", &old, "--json"]).await;

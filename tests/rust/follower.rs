@@ -169,9 +169,13 @@ async fn what_is_out_of_bounds_ends_it_by_name_and_is_not_confirmed() {
 async fn a_cache_that_is_closed_ends_its_follower() {
     let (cache, _) = faulty(Cache::builder());
     let (source, stream) = source();
+    let following = tokio::spawn(cache.follow(stream).run());
+    tokio::task::yield_now().await;
     assert!(cache.close(Duration::from_secs(1)).await);
-    source.says(1, vec![changed("a", 1)]).await;
-    let ended = cache.follow(stream).run().await;
+    // The stream is silent, and has not ended.
+    let ended =
+        tokio::time::timeout(Duration::from_secs(20), following).await.expect("it ends").unwrap();
+    drop(source);
     assert!(matches!(ended, Err(FollowError::Cache(Error::ShutDown))), "{ended:?}");
 }
 

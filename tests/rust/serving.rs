@@ -10,7 +10,7 @@ use genfence::protocol::{Claim, Grant};
 use genfence::store::{Answer, Change, Clock, MemoryStore, Read, Snapshot, Store, StoreError};
 use genfence::{
     Bypass, Cache, CommitOutcome, Fence, Fresh, Lookup, RegionOutcome, Reservation, SourceResult,
-    UnreachableRegion,
+    UnreachableRegion, UnreachableReserve,
 };
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
@@ -291,9 +291,48 @@ async fn a_reservation_is_renewed_only_where_it_is_held_wherever_regions_serve()
     serves(&us, "old").await;
     let writer = eu.reserve("k").await.unwrap();
     assert!(writer.renew().await.unwrap());
-    world.clusters[1].starts_again_empty();
-    until("the region has a new epoch", async || !writer.renew().await.unwrap_or(false)).await;
+    // Its records are all there, and it serves in another epoch after that.
+    world.cut(1, true);
+    until("it lapsed", async || {
+        us.regions().await.is_ok() && value(&us).await.is_none() && us.stats().regions_lapsed > 0
+    })
+    .await;
+    world.cut(1, false);
+    until("the region has a new epoch", async || us.stats().regions_founded > 1).await;
+    assert!(!writer.renew().await.unwrap(), "it is not held there");
     writer.abort().await;
+}
+
+/// What it brings is good for those who came while the region served.
+#[tokio::test]
+async fn a_load_that_began_while_the_region_served_is_for_nobody_who_came_after_that() {
+    let world = World::new(2, "eu");
+    let (eu, us) = (world.opens(0), world.opens(1));
+    serves(&eu, "old").await;
+    serves(&us, "old").await;
+    us.invalidate("k", None).await.unwrap();
+    let (reads, goes_on) =
+        (Arc::new(tokio::sync::Semaphore::new(0)), Arc::new(tokio::sync::Semaphore::new(0)));
+    let slow = {
+        let (us, reads, goes_on) = (us.clone(), Arc::clone(&reads), Arc::clone(&goes_on));
+        tokio::spawn(async move {
+            let load = async || {
+                reads.add_permits(1);
+                let _ = goes_on.acquire().await.unwrap();
+                Ok::<_, Infallible>("old")
+            };
+            us.get_or_fill("k", load).await.unwrap()
+        })
+    };
+    let _ = reads.acquire().await.unwrap();
+    world.cut(1, true);
+    assert_eq!(writes(&eu, "new").await[1], RegionOutcome::Out);
+    let late = async || Ok::<_, Infallible>("new");
+    let late = tokio::time::timeout(Duration::from_secs(20), us.get_or_fill("k", late)).await;
+    assert_eq!(late.expect("it waits for nobody").unwrap().unwrap(), "new");
+    goes_on.add_permits(1);
+    assert_eq!(slow.await.unwrap().unwrap(), "old");
+    assert_eq!(value(&us).await, None);
 }
 
 #[tokio::test]
@@ -322,6 +361,11 @@ async fn contradictions_are_refused_by_name() {
         (wait().grantors("eu,us"), "grantors: are two"),
         (wait().grantors("ap"), "grantors: ap is no region; these are us, eu"),
         (wait().grantors("eu,eu"), "grantors: one is there twice"),
+        (wait().grantors("eu,"), "grantors: 0 is out of bounds, must be 1 to 32"),
+        (
+            wait().grantors("eu").unreachable_reserve(UnreachableReserve::Proceed),
+            "unreachable_reserve: proceed cannot be",
+        ),
         (wait().grantors("eu").push(true), "push: cannot be"),
         (
             wait().grantors("eu").serving_lease(second * 3),

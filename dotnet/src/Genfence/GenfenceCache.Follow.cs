@@ -87,7 +87,9 @@ public sealed partial class GenfenceCache
         {
             try
             {
-                await InvalidateManyAsync(changes.Select(change => (change.Key, change.Version)), cancellation).ConfigureAwait(false);
+                // Each region has a follower of its own.
+                await InvalidateManyAsync(changes.Select(change => (change.Key, change.Version)), Flags.OwnRegion, cancellation)
+                    .ConfigureAwait(false);
                 return;
             }
             catch (GenfenceStoreException problem)

@@ -21,6 +21,12 @@ public sealed partial class GenfenceCache
         IEnumerable<(string Key, long? Version)> changes, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(changes);
+        await InvalidateManyAsync(changes, 0, cancellationToken).ConfigureAwait(false);
+    }
+
+    private async ValueTask InvalidateManyAsync(
+        IEnumerable<(string Key, long? Version)> changes, uint flags, CancellationToken cancellationToken)
+    {
         // What has no version is something else than what has one: it removes whatever there is.
         var newest = new Dictionary<(string Key, bool HasVersion), long?>();
         foreach (var (key, version) in changes)
@@ -33,7 +39,7 @@ public sealed partial class GenfenceCache
         }
         foreach (var some in newest.Chunk(Together))
         {
-            var requests = Array.ConvertAll(some, one => new Request(Op.Invalidate) { Key = one.Key.Key }.With(one.Value));
+            var requests = Array.ConvertAll(some, one => new Request(Op.Invalidate) { Key = one.Key.Key, Flags = flags }.With(one.Value));
             foreach (var result in await AllAsync(requests, cancellationToken).ConfigureAwait(false))
             {
                 result.Status.MustBe(Status.Done);

@@ -23,13 +23,14 @@ program writes it into records of the set, and one that says otherwise is refuse
 
 To change it while programs run, in this order:
 
-  1. genfence contract set --also URL   with the new settings in the URL: programs with the old and with the new ones are let in
-  2. start every program anew, with the new settings
-  3. genfence contract set URL          only the new ones are let in
+  1. genfence contract set --also URL   with the new settings, and the URL of each region in turn: programs with the old and with
+                                        the new ones are let in
+  2. start every program of every region anew, with the new settings
+  3. genfence contract set URL          again for each region: only the new ones are let in
 
 Until the last program was started anew, what is promised is the less of what both promise: of fence=own and fence=all, that of
-own. Where one of them has unreachable=wait and the other has not, programs of the one do not see what the other cache, and
-nothing is promised between them: stop all of them instead, and say `set --stopped`.";
+own. Where one of them has unreachable=wait, or both have fence=all and other regions, nothing is promised between them, so `--also`
+is refused: stop all programs instead, and say `set --stopped`.";
 
 #[derive(Subcommand)]
 enum Command {
@@ -81,6 +82,17 @@ fn show(url: &str, json: bool) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Whether programs that say the one and the other may run at the same time, with the less of what both promise.
+fn meet(one: &str, other: &str) -> bool {
+    let leased = |line: &str| line.contains(", grantors=");
+    let all = |line: &str| line.contains(", fence=all");
+    let regions = |line: &str| {
+        let after = line.split_once(" of ").map(|(_, after)| after.to_owned());
+        after.and_then(|after| Some(after.split_once(", fence=")?.0.to_owned()))
+    };
+    !leased(one) && !leased(other) && !(all(one) && all(other) && regions(one) != regions(other))
+}
+
 fn set(url: &str, also: bool, stopped: bool) -> Result<ExitCode, Failure> {
     run(async {
         let contract = interruptible(Box::pin(Cache::builder().contract(url))).await??;
@@ -88,6 +100,12 @@ fn set(url: &str, also: bool, stopped: bool) -> Result<ExitCode, Failure> {
         let said = contract.said().await?;
         let others: Vec<&String> = said.iter().filter(|line| **line != own).collect();
         let lines: Vec<String> = if also {
+            if let Some(other) = others.iter().find(|other| !meet(other, &own)) {
+                return Err(format!(
+                    "between \"{other}\" and \"{own}\" nothing is promised: stop all programs, and say `set --stopped`"
+                )
+                .into());
+            }
             if others.len() > 1 {
                 let told =
                     "a change is under way already: end it first, with `set` and one of these";

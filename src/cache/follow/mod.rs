@@ -253,9 +253,9 @@ where
         let beating = async {
             match (heartbeats, bound) {
                 (Some(writer), Some(bound)) => {
-                    Box::pin(beat(&cache, writer, id, bound, &written)).await;
+                    Box::pin(beat(&cache, writer, id, bound, &written)).await
                 }
-                _ => std::future::pending().await,
+                _ => closed(&cache).await,
             }
         };
         let following = async {
@@ -273,7 +273,7 @@ where
         };
         match select(pin!(following), pin!(beating)).await {
             Either::Left((ended, _)) => ended,
-            Either::Right(((), _)) => Ok(()),
+            Either::Right((error, _)) => Err(error.into()),
         }
     }
 }
@@ -317,20 +317,31 @@ async fn open(cache: &Cache, number: u64, written: &Written) {
     }
 }
 
-/// Writes heartbeats for ever.
+/// Waits until the cache is closed, however silent the stream is.
+async fn closed(cache: &Cache) -> Error {
+    loop {
+        if let Err(error) = cache.open_or_shut_down() {
+            return error;
+        }
+        sleep(PAUSES.1).await;
+    }
+}
+
+/// Writes heartbeats until the cache is closed.
 async fn beat<E: fmt::Display, H: HeartbeatWriter<E>>(
     cache: &Cache,
     mut writer: H,
     follower: u64,
     bound: Duration,
     written: &Written,
-) {
+) -> Error {
     let mut ticks = interval(bound / gate::TIMES);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     for number in 1.. {
         ticks.tick().await;
         let beaten = match cache.beat().await {
             Ok((beaten, _)) => beaten,
+            Err(error @ (Error::ShutDown | Error::Invalid { .. })) => return error,
             Err(error) => {
                 tracing::warn!(%error, "the cluster does not tell its time, so no heartbeat is written");
                 continue;
@@ -347,6 +358,7 @@ async fn beat<E: fmt::Display, H: HeartbeatWriter<E>>(
             tracing::warn!(%error, "a heartbeat cannot be written into the source");
         }
     }
+    Error::ShutDown
 }
 
 impl<S, H> fmt::Debug for Follower<S, H> {

@@ -4,7 +4,7 @@ use std::sync::Weak;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::super::retry::jittered;
 use super::super::{Cache, Inner};
@@ -17,6 +17,9 @@ use crate::store::going_on;
 const TIMES: u32 = 8;
 /// The share of a span by which the clock of this machine may be slow.
 const DRIFT: u32 = 1000;
+
+/// Each epoch that comes to nothing doubles the pause before the next, up to 2⁴ times a reservation's time.
+const MOST_FRUITLESS: u32 = 4;
 
 /// What this process knows of the epoch that it serves in.
 struct Served {
@@ -38,12 +41,23 @@ impl Cache {
         let Some(serves) = &self.0.serves else { return };
         let (pause, inner) = (serves.span / TIMES, std::sync::Arc::downgrade(&self.0));
         self.0.runtime.spawn(async move {
-            let mut served = None;
+            let (mut served, mut fruitless) = (None, 0);
             while let Some(cache) = upgraded(&inner) {
-                if let Some(serves) = &cache.0.serves
-                    && let Err(why) = Box::pin(cache.keep(serves, &mut served)).await
-                {
-                    serves.lapse(&why);
+                let mut pause = pause;
+                if let Some(serves) = &cache.0.serves {
+                    let epoch = served.as_ref().map(|served: &Served| served.epoch);
+                    match Box::pin(cache.keep(serves, &mut served)).await {
+                        Ok(()) => fruitless = 0,
+                        Err(why) => serves.lapse(&why),
+                    }
+                    // Founded, and lost before it served: writers that do not reach this region are held up by each new epoch.
+                    if epoch.is_some_and(|epoch| {
+                        served.as_ref().is_none_or(|now| now.epoch != epoch)
+                            && serves.epoch() != epoch
+                    }) {
+                        fruitless = (fruitless + 1).min(MOST_FRUITLESS);
+                        pause += cache.0.options.reservation_time * (1 << fruitless);
+                    }
                 }
                 drop(cache);
                 sleep(jittered(pause)).await;
@@ -101,7 +115,7 @@ impl Cache {
         // The own cluster may be one of them: what it keeps is the same.
         let others = places.iter().filter(|place| place.name != own && is_founder(place.name));
         let grants =
-            join_all(others.map(|place| place.cache.until_at(own, served.epoch, serves.span)))
+            join_all(others.map(|place| place.cache.until_in_time(own, served.epoch, serves.span)))
                 .await;
         let is_held = |until: &&Duration| **until > going_on();
         let others = grants.iter().flatten().filter(is_held).count();
@@ -109,7 +123,7 @@ impl Cache {
             let why = grants.into_iter().find_map(Result::err).unwrap_or_default();
             return Err(format!("{others} of {of} grantors let it, {majority} must: {why}"));
         }
-        let here = self.until_at(own, served.epoch, serves.span).await;
+        let here = self.until_in_time(own, served.epoch, serves.span).await;
         let here = here.map_err(|why| format!("its own cluster: {why}"))?;
         let mut untils: Vec<Duration> = grants.into_iter().flatten().collect();
         untils.extend(is_founder(own).then_some(here));
@@ -129,6 +143,18 @@ impl Cache {
         Ok(())
     }
 
+    /// The same, at most for a small part of a lease: one that hangs must not cost the others'.
+    async fn until_in_time(
+        &self,
+        region: &str,
+        epoch: Epoch,
+        span: Duration,
+    ) -> Result<Duration, String> {
+        let within = span / 4;
+        let asked = timeout(within, self.until_at(region, epoch, span)).await;
+        asked.unwrap_or_else(|_| Err(format!("it does not answer within {within:?}")))
+    }
+
     /// Until when this cluster lets the region serve, on this machine's clock: counted from before it was asked.
     async fn until_at(
         &self,
@@ -141,7 +167,7 @@ impl Cache {
             let standing = look.standing().filter(|standing| standing.may_serve(epoch, look.now));
             standing.map_or(Duration::ZERO, |standing| standing.until.remaining(look.now))
         };
-        if left(&look) < span / 2 {
+        if left(&look) < span * 3 / 4 {
             match self.ask_region(region, Serving::Renew { epoch }, span).await {
                 Ok(Ok(renewed)) => look = renewed,
                 Ok(Err(refusal)) => {

@@ -49,6 +49,7 @@ macro_rules! access_setters {
 }
 
 /// What the client is given to begin with.
+#[derive(Clone)]
 pub(crate) struct Seeds {
     policy: ClientPolicy,
     hosts: Vec<Host>,

@@ -46,6 +46,7 @@ internal static class Flags
     public const uint Strict = 4;
     public const uint Unstored = 8;
     public const uint Unread = 16;
+    public const uint OwnRegion = 32;
 }
 
 internal enum Op : uint
