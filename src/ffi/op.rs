@@ -194,11 +194,7 @@ impl Op {
                 ReplaceOutcome::InDoubt => GF_IN_DOUBT,
             },
             Op::Invalidate { key, version, flags } => {
-                if flags & GF_FLAG_OWN_REGION == 0 {
-                    cache.invalidate(&key, version).await?;
-                } else {
-                    cache.invalidate_many_here([(&key, version)]).await?;
-                }
+                invalidate(cache, &key, version, flags).await?;
                 GF_DONE
             }
             Op::Touch { key, ttl_ms } => match cache.touch(&key, ttl_ms).await? {
@@ -224,6 +220,19 @@ impl Op {
             }
         };
         Ok(gf_result::new(status))
+    }
+}
+
+async fn invalidate(
+    cache: &Cache,
+    key: &Bytes,
+    version: Option<u64>,
+    flags: u32,
+) -> Result<(), crate::Error> {
+    if flags & GF_FLAG_OWN_REGION == 0 {
+        cache.invalidate(key, version).await
+    } else {
+        cache.invalidate_many_here([(key, version)]).await
     }
 }
 
