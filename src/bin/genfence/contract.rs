@@ -90,7 +90,8 @@ fn meet(one: &str, other: &str) -> bool {
         let after = line.split_once(" of ").map(|(_, after)| after.to_owned());
         after.and_then(|after| Some(after.split_once(", fence=")?.0.to_owned()))
     };
-    !leased(one) && !leased(other) && !(all(one) && all(other) && regions(one) != regions(other))
+    let others = all(one) && all(other) && regions(one) != regions(other);
+    !(leased(one) || leased(other) || others)
 }
 
 fn set(url: &str, also: bool, stopped: bool) -> Result<ExitCode, Failure> {
