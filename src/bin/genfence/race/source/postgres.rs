@@ -194,7 +194,7 @@ fn told(error: &tokio_postgres::Error) -> String {
 }
 
 #[cfg(all(test, unix))]
-#[path = "../../../../../tests/race/postgres.rs"]
+#[path = "../../../../../tests/postgres/server.rs"]
 #[expect(dead_code, reason = "the tests of the whole tool use more of it")]
 mod server;
 
