@@ -2,9 +2,12 @@
 
 #![cfg(all(unix, feature = "aerospike"))]
 
+mod follow;
 mod outbox;
 mod replication;
+#[expect(dead_code, reason = "the tests of the race use more of it")]
 mod server;
+mod settings;
 
 use std::time::Duration;
 

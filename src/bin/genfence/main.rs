@@ -2,9 +2,11 @@
 
 mod bench;
 mod doctor;
+mod follow;
 mod interrupt;
 mod keys;
 mod picture;
+mod postgres;
 mod race;
 mod system;
 mod wait;
@@ -27,6 +29,7 @@ enum Command {
     Doctor(doctor::Args),
     Inspect(keys::Inspect),
     Invalidate(keys::Invalidate),
+    Follow(follow::Args),
 }
 
 /// Whatever went wrong. Who runs the tool reads it; no code looks into it.
@@ -42,6 +45,7 @@ fn main() -> ExitCode {
         Command::Doctor(args) => args.run(),
         Command::Inspect(args) => args.run(),
         Command::Invalidate(args) => args.run(),
+        Command::Follow(args) => args.run(),
     };
     done.unwrap_or_else(|error| {
         eprintln!("error: {error}");
