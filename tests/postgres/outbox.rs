@@ -221,3 +221,24 @@ async fn a_lost_connection_ends_the_stream_also_that_of_the_heartbeats() {
     let error = outbox.next().await.unwrap_err();
     assert!(!error.is_lasting(), "{error}");
 }
+
+/// As the page shows it.
+#[tokio::test]
+async fn the_trigger_of_the_documentation_tells_of_every_change() {
+    let Some((postgres, service)) = with_outbox().await else { return };
+    let mut outbox = follow(&postgres, "eu").await;
+    let users = "CREATE TABLE users (id bigint PRIMARY KEY, version bigint NOT NULL)";
+    service.batch_execute(users).await.unwrap();
+    let page = include_str!("../../docs/following.md");
+    let trigger = page.split("```sql\n").find(|part| part.starts_with("CREATE FUNCTION")).unwrap();
+    service.batch_execute(trigger.split("```").next().unwrap()).await.unwrap();
+    service.batch_execute("INSERT INTO users VALUES (1, 1)").await.unwrap();
+    service.batch_execute("UPDATE users SET version = 2").await.unwrap();
+    service.batch_execute("UPDATE users SET id = 2, version = 3").await.unwrap();
+    service.batch_execute("DELETE FROM users").await.unwrap();
+    let gone = |key| Changed::new(key);
+    let moved = [gone("user:1"), changed("user:2", 3), gone("user:2")];
+    let told = changes(&mut outbox, 5).await;
+    assert_eq!(told[..2], [changed("user:1", 1), changed("user:1", 2)]);
+    assert_eq!(told[2..], moved);
+}
