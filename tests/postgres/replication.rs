@@ -159,7 +159,8 @@ async fn a_heartbeat_comes_after_all_that_was_committed_before_it() {
         if batch.heartbeats.first() == Some(&beat(1)) && batch.heartbeats.len() == 1 {
             assert!(told.is_empty() || told == [changed("user:2", 1)]);
         }
-        (told.extend(batch.changes), heard.extend(batch.heartbeats));
+        told.extend(batch.changes);
+        heard.extend(batch.heartbeats);
     }
     assert_eq!(told, [changed("user:2", 1), changed("user:1", 1)]);
     assert_eq!(heard, [beat(1), beat(2)]);

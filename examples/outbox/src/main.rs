@@ -53,11 +53,12 @@ async fn serves(cache: &Cache, reader: &Client) -> bool {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let url = std::env::args().nth(1).or_else(|| std::env::var("DATABASE_URL").ok());
-    let url = url.ok_or("which database? cargo run -p outbox -- postgres://user:password@localhost/database")?;
+    let url = url.ok_or(
+        "which database? cargo run -p outbox -- postgres://user:password@localhost/database",
+    )?;
     let database = connect(&url).await?;
-    let options = OutboxOptions::new()
-        .table("outbox_example.changes")
-        .followers("outbox_example.followers");
+    let options =
+        OutboxOptions::new().table("outbox_example.changes").followers("outbox_example.followers");
     database
         .batch_execute(&format!(
             "DROP SCHEMA IF EXISTS outbox_example CASCADE; CREATE SCHEMA outbox_example; {}

@@ -152,7 +152,7 @@ async fn once(cache: &Cache, settings: &Settings, seen: &Seen, is_open: &mut boo
             .await
         }
     };
-    ended.unwrap_or_else(problem)
+    ended.unwrap_or_else(|error| problem(&error))
 }
 
 async fn run_on<S>(cache: &Cache, stream: S, beats: Heartbeats, seen: &Seen) -> Problem
@@ -162,12 +162,12 @@ where
     let (stream, beats) = (Counted(stream, seen.clone()), Counted(beats, seen.clone()));
     match cache.follow(stream).heartbeats(beats).run().await {
         Ok(()) => Problem::Passing("the stream has ended".into()),
-        Err(FollowError::Stream(error)) => problem(error),
+        Err(FollowError::Stream(error)) => problem(&error),
         Err(error) => Problem::Lasting(error.to_string()),
     }
 }
 
-fn problem(error: Error) -> Problem {
+fn problem(error: &Error) -> Problem {
     let told = error.to_string();
     if error.is_lasting() { Problem::Lasting(told) } else { Problem::Passing(told) }
 }

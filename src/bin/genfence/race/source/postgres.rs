@@ -170,7 +170,7 @@ mod tests {
         assert_eq!((rows.read(1).unwrap(), rows.read(2).unwrap()), (2, 1));
 
         // Somebody else has the row.
-        let other = runtime.block_on(source.server.connect()).unwrap();
+        let other = runtime.block_on(source.server.0.connect()).unwrap();
         let lock = format!("BEGIN; SELECT FROM {} WHERE key = 1 FOR UPDATE", source.name);
         runtime.block_on(other.batch_execute(&lock)).unwrap();
         assert_eq!(rows.write(1, &|| Duration::from_millis(20)).unwrap(), None);
