@@ -101,9 +101,9 @@ impl Error {
     }
 }
 
-/// But for: no connection, transactions that crossed, no memory, a slot in use, somebody's intervention, the system.
+/// But for: no connection, a server that only reads, transactions that crossed, no memory, a slot in use, somebody's intervention, the system.
 fn lasts(code: &SqlState) -> bool {
-    !["08", "40", "53", "55", "57", "58"].iter().any(|class| code.code().starts_with(class))
+    !["08", "25", "40", "53", "55", "57", "58"].iter().any(|class| code.code().starts_with(class))
 }
 
 /// The whole of an error: the client's are short, and what lies behind them says why.
