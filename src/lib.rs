@@ -54,6 +54,7 @@
 //! * `serde`: `Cache::typed`, for values of the caller's own types, as JSON.
 //! * `capi`: the C interface, for `bindings/c` or a library of crate type `cdylib` or
 //!   `staticlib`; of no use to Rust.
+//! * `postgres`: sources of changes on PostgreSQL for [`Cache::follow`], an outbox table and logical replication.
 //! * `cli`: the command-line tool `genfence`.
 
 pub mod protocol;
@@ -64,6 +65,8 @@ mod cache;
 pub mod ffi;
 #[cfg(any(feature = "aerospike", feature = "capi"))]
 mod panics;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 mod settings;
 mod sync;
 

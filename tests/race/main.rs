@@ -5,6 +5,8 @@ mod bench;
 #[cfg(all(unix, feature = "aerospike"))]
 mod chaos;
 #[cfg(all(unix, feature = "aerospike"))]
+#[path = "../postgres/server.rs"]
+#[expect(dead_code, reason = "the tests of its changes use more of it")]
 mod postgres;
 #[cfg(all(unix, feature = "aerospike"))]
 mod real;

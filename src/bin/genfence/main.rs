@@ -4,9 +4,11 @@ mod bench;
 #[cfg(feature = "aerospike")]
 mod contract;
 mod doctor;
+mod follow;
 mod interrupt;
 mod keys;
 mod picture;
+mod postgres;
 mod race;
 mod regions;
 mod system;
@@ -33,6 +35,7 @@ enum Command {
     Contract(contract::Args),
     Inspect(keys::Inspect),
     Invalidate(keys::Invalidate),
+    Follow(follow::Args),
 }
 
 /// Whatever went wrong. Who runs the tool reads it; no code looks into it.
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
         Command::Contract(args) => args.run(),
         Command::Inspect(args) => args.run(),
         Command::Invalidate(args) => args.run(),
+        Command::Follow(args) => args.run(),
     };
     done.unwrap_or_else(|error| {
         eprintln!("error: {error}");

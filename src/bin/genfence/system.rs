@@ -12,3 +12,15 @@ pub fn place(host: &Host) -> Cow<'_, str> {
         Host::Unix(folder) => folder.to_string_lossy(),
     }
 }
+
+/// Returns when the system asks the program to end; not for Ctrl-C, and on Windows never.
+pub async fn asked_to_end() -> std::io::Result<()> {
+    #[cfg(unix)]
+    {
+        let mut asked = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+        asked.recv().await;
+        Ok(())
+    }
+    #[cfg(not(unix))]
+    std::future::pending().await
+}

@@ -1,4 +1,3 @@
-use std::error::Error;
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
@@ -7,37 +6,23 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 use tokio_postgres::error::SqlState;
-use tokio_postgres::{Client, Config, NoTls, Statement};
+use tokio_postgres::{Client, Statement};
 
 use super::{Connection, Failure, Key, Source, Version};
-use crate::system;
+use crate::postgres::{ADVICE, CONNECTING, Server, told};
 
 /// A server of PostgreSQL, without TLS.
 #[derive(Clone)]
-pub struct Postgres(Arc<Config>);
+pub struct Postgres(Arc<Server>);
 
-/// How long connecting may take.
-const CONNECTING: Duration = Duration::from_secs(5);
 /// How long the server may take over anything else.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Postgres {
     pub async fn open(url: &str) -> Result<Self, Failure> {
-        // What the parser says may hold parts of the password.
-        let mut config: Config = url.parse().map_err(|_| {
-            "--source: this is no URL of PostgreSQL; expected \
-             postgres://user:password@host:port/database, the password percent-encoded"
-        })?;
-        if config.get_application_name().is_none() {
-            config.application_name("genfence race");
-        }
-        let server = Postgres(Arc::new(config));
-        server.connect().await.map_err(|problem| {
-            format!(
-                "--source: {problem}; is PostgreSQL there, does it take connections without TLS, \
-                 and are user, password and database right?"
-            )
-        })?;
+        let server = Server::parse(url, "genfence race", None);
+        let server = Postgres(Arc::new(server.map_err(|problem| format!("--source: {problem}"))?));
+        server.0.connect().await.map_err(|problem| format!("--source: {problem}; {ADVICE}"))?;
         Ok(server)
     }
 
@@ -52,7 +37,7 @@ impl Postgres {
              INSERT INTO {name} SELECT key, 1 FROM generate_series(0, {keys} - 1) key"
         );
         let created = runtime.block_on(async {
-            let client = self.connect().await?;
+            let client = self.0.connect().await?;
             answered(client.batch_execute(&rows)).await
         });
         created.map_err(|problem| {
@@ -60,35 +45,11 @@ impl Postgres {
         })?;
         Ok(table)
     }
-
-    async fn connect(&self) -> Result<Client, Failure> {
-        let problem = match timeout(CONNECTING, self.0.connect(NoTls)).await {
-            Ok(Ok((client, connection))) => {
-                // It ends with the client, which hears of all that goes wrong.
-                tokio::spawn(connection);
-                return Ok(client);
-            }
-            Ok(Err(error)) => told(&error),
-            Err(_) => format!("no answer within {CONNECTING:?}"),
-        };
-        Err(format!("no connection to {self}: {problem}").into())
-    }
 }
 
-/// As a URL, without user and password.
 impl fmt::Display for Postgres {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const PORT: u16 = 5432;
-        let ports = self.0.get_ports();
-        f.write_str("postgres://")?;
-        for (place, host) in self.0.get_hosts().iter().enumerate() {
-            f.write_str(if place == 0 { "" } else { "," })?;
-            let at = system::place(host);
-            let is_ipv6 = at.contains(':') && !at.starts_with('/');
-            if is_ipv6 { write!(f, "[{at}]") } else { f.write_str(&at) }?;
-            write!(f, ":{}", ports.get(place).or(ports.first()).unwrap_or(&PORT))?;
-        }
-        write!(f, "/{}", self.0.get_dbname().unwrap_or_default())
+        self.0.fmt(f)
     }
 }
 
@@ -106,7 +67,7 @@ impl Source for Table {
         let update =
             format!("UPDATE {name} SET version = version + 1 WHERE key = $1 RETURNING version");
         let connecting = async {
-            let client = self.server.connect().await.map_err(|problem| {
+            let client = self.server.0.connect().await.map_err(|problem| {
                 format!("{problem}; each reader and each writer needs a connection")
             })?;
             let select = answered(client.prepare(&select)).await?;
@@ -124,7 +85,7 @@ impl Drop for Table {
         let wait = CONNECTING.as_millis();
         let drop = format!("SET lock_timeout = {wait}; DROP TABLE IF EXISTS {name}");
         let dropped = runtime.block_on(async {
-            let client = server.connect().await?;
+            let client = server.0.connect().await?;
             answered(client.batch_execute(&drop)).await
         });
         if let Err(problem) = dropped {
@@ -185,16 +146,8 @@ async fn answered<T>(
     }
 }
 
-/// The whole of an error: the client's are short, and what lies behind them says why.
-fn told(error: &tokio_postgres::Error) -> String {
-    match error.source() {
-        Some(cause) => format!("{error}: {cause}"),
-        None => error.to_string(),
-    }
-}
-
 #[cfg(all(test, unix))]
-#[path = "../../../../../tests/race/postgres.rs"]
+#[path = "../../../../../tests/postgres/server.rs"]
 #[expect(dead_code, reason = "the tests of the whole tool use more of it")]
 mod server;
 
@@ -217,7 +170,7 @@ mod tests {
         assert_eq!((rows.read(1).unwrap(), rows.read(2).unwrap()), (2, 1));
 
         // Somebody else has the row.
-        let other = runtime.block_on(source.server.connect()).unwrap();
+        let other = runtime.block_on(source.server.0.connect()).unwrap();
         let lock = format!("BEGIN; SELECT FROM {} WHERE key = 1 FOR UPDATE", source.name);
         runtime.block_on(other.batch_execute(&lock)).unwrap();
         assert_eq!(rows.write(1, &|| Duration::from_millis(20)).unwrap(), None);

@@ -15,6 +15,7 @@ use tokio_postgres::{Client, Config, NoTls};
 pub struct Postgres {
     server: Child,
     port: u16,
+    installed: Installed,
     /// Removed after the server has ended.
     directory: TempDir,
 }
@@ -27,7 +28,7 @@ const ENCODED: &str = "the%2Fsecret%40%3A";
 impl Postgres {
     /// `None`, after saying why, where it cannot be; a failure where CI asks for all tests.
     pub async fn start() -> Option<Self> {
-        let server = match Installed::find() {
+        let mut server = match Installed::find() {
             Ok(installed) => installed.start(),
             Err(reason) => {
                 assert!(std::env::var("CI").as_deref() != Ok("true"), "{reason}");
@@ -35,7 +36,8 @@ impl Postgres {
                 return None;
             }
         };
-        Some(server.ready().await)
+        server.wait().await;
+        Some(server)
     }
 
     /// What the tool is given.
@@ -61,10 +63,16 @@ impl Postgres {
         self.server.wait().unwrap();
     }
 
-    async fn ready(mut self) -> Self {
+    /// Starts it again, with what it had.
+    pub async fn restart(&mut self) {
+        self.server = self.installed.serve(self.directory.path(), self.port);
+        self.wait().await;
+    }
+
+    async fn wait(&mut self) {
         for _ in 0..600 {
             if self.connect().await.is_ok() {
-                return self;
+                return;
             }
             let ended = self.server.try_wait().unwrap();
             assert!(ended.is_none(), "PostgreSQL did not start: {}", self.log());
@@ -122,7 +130,7 @@ impl Installed {
         Ok(Installed { programs, instead_of_root })
     }
 
-    fn start(&self) -> Postgres {
+    fn start(self) -> Postgres {
         let directory = tempfile::Builder::new().prefix("genfence-postgres-").tempdir().unwrap();
         let home = directory.path();
         fs::write(home.join("password"), PASSWORD).unwrap();
@@ -137,16 +145,19 @@ impl Installed {
             .unwrap();
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let log = File::create(home.join("log")).unwrap();
-        let server = self
-            .program("postgres", home)
+        let server = self.serve(home, port);
+        Postgres { server, port, installed: self, directory }
+    }
+
+    fn serve(&self, home: &Path, port: u16) -> Child {
+        let log = File::options().create(true).append(true).open(home.join("log")).unwrap();
+        self.program("postgres", home)
             .args(["-D", "data", "-p", &port.to_string(), "-k", "", "-c", "fsync=off"])
-            .args(["-c", "listen_addresses=127.0.0.1"])
+            .args(["-c", "listen_addresses=127.0.0.1", "-c", "wal_level=logical"])
             .stdout(log.try_clone().unwrap())
             .stderr(log)
             .spawn()
-            .unwrap();
-        Postgres { server, port, directory }
+            .unwrap()
     }
 
     fn program(&self, name: &str, home: &Path) -> Command {
