@@ -47,7 +47,7 @@ where
     S::Position: std::fmt::Debug,
 {
     let next = timeout(BOUND, stream.next()).await.expect("nothing comes");
-    next.err().expect("it goes on")
+    next.expect_err("it goes on")
 }
 
 /// Nothing comes within a time in which what is there comes.
