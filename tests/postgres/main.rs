@@ -41,6 +41,15 @@ where
     changes
 }
 
+/// What ends it.
+async fn failure<S: ChangeStream>(stream: &mut S) -> S::Error
+where
+    S::Position: std::fmt::Debug,
+{
+    let next = timeout(BOUND, stream.next()).await.expect("nothing comes");
+    next.expect_err("it goes on")
+}
+
 /// Nothing comes within a time in which what is there comes.
 async fn nothing<S: ChangeStream>(stream: &mut S)
 where

@@ -7,7 +7,7 @@ use genfence::{Cache, ChangeStream as _, Changed, HeartbeatWriter as _};
 use tokio_postgres::Client;
 
 use super::server::Postgres;
-use super::{beat, changed, changes, next, nothing, until};
+use super::{beat, changed, changes, failure, next, nothing, until};
 
 async fn with_outbox() -> Option<(Postgres, Client)> {
     let postgres = Postgres::start().await?;
@@ -197,7 +197,7 @@ async fn a_row_that_is_none_is_an_error_and_so_is_what_is_out_of_bounds() {
     }
     let mut outbox = follow(&postgres, "eu").await;
     service.batch_execute(&tells("a", 1).replace("1)", "-1)")).await.unwrap();
-    let error = outbox.next().await.unwrap_err();
+    let error = failure(&mut outbox).await;
     assert!(error.to_string().contains("negative") && error.is_lasting(), "{error}");
 }
 
@@ -218,7 +218,7 @@ async fn a_lost_connection_ends_the_stream_also_that_of_the_heartbeats() {
     let mut outbox = follow(&postgres, "eu").await;
     let mut postgres = postgres;
     postgres.crash();
-    let error = outbox.next().await.unwrap_err();
+    let error = failure(&mut outbox).await;
     assert!(!error.is_lasting(), "{error}");
 }
 

@@ -5,7 +5,7 @@ use genfence::{ChangeStream as _, HeartbeatWriter as _};
 use tokio_postgres::Client;
 
 use super::server::Postgres;
-use super::{beat, changed, changes, next, nothing};
+use super::{beat, changed, changes, failure, next, nothing};
 
 const TABLES: &str =
     "CREATE TABLE users (id bigint PRIMARY KEY, email text NOT NULL, version bigint NOT NULL);
@@ -87,7 +87,7 @@ async fn a_truncate_ends_the_stream_after_what_came_before_and_never_is_passed_b
     service.batch_execute("TRUNCATE users").await.unwrap();
     service.batch_execute("INSERT INTO users VALUES (2, 'a', 1)").await.unwrap();
     assert_eq!(changes(&mut stream, 1).await, [changed("user:1", 1)]);
-    let error = stream.next().await.unwrap_err();
+    let error = failure(&mut stream).await;
     assert!(stream.next().await.is_err(), "it is over");
     drop(stream);
     let Error::Truncated { table, at } = &error else { panic!("{error}") };
@@ -111,7 +111,7 @@ async fn a_key_that_deletes_do_not_tell_of_names_the_table() {
     service.batch_execute("INSERT INTO users VALUES (1, 'a', 1)").await.unwrap();
     assert_eq!(changes(&mut stream, 1).await[0].key, "user:a");
     service.batch_execute("UPDATE users SET email = 'b'").await.unwrap();
-    let error = stream.next().await.unwrap_err().to_string();
+    let error = failure(&mut stream).await.to_string();
     assert!(error.contains("public.users lacks the column email"), "{error}");
     assert!(error.contains("ALTER TABLE public.users REPLICA IDENTITY FULL"), "{error}");
 }
@@ -191,6 +191,6 @@ async fn what_does_not_fit_is_named_before_anything_is_read() {
     let unknown = one("genfence_eu", "genfence").table(MappedTable::new("rest", "{nothing}"));
     let mut stream = open(&postgres, &unknown).await.unwrap();
     service.batch_execute("INSERT INTO rest VALUES (1, 'a')").await.unwrap();
-    let error = stream.next().await.unwrap_err().to_string();
+    let error = failure(&mut stream).await.to_string();
     assert!(error.contains("public.rest is published without a column nothing"), "{error}");
 }
