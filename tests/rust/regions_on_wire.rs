@@ -198,9 +198,11 @@ async fn writers_go_on_without_a_region_whose_cluster_hangs_once_it_serves_no_mo
 /// What is wrong with a region is not taken for a region that is away.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_region_that_is_another_than_it_should_be_is_refused_also_where_it_may_be_left_out() {
-    let two = Two::start().await;
-    drop(Cache::connect(&format!("aerospike://{}/test/cache", two.us.address())).await.unwrap());
     for unreachable in ["proceed", "wait&grantors=eu"] {
+        let two = Two::start().await;
+        drop(
+            Cache::connect(&format!("aerospike://{}/test/cache", two.us.address())).await.unwrap(),
+        );
         let refused = two.open("eu", &format!("fence=all&unreachable={unreachable}")).await;
         let error = refused.unwrap_err().to_string();
         assert!(error.contains("region us: ") && error.contains("one region"), "{error}");
