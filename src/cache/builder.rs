@@ -9,7 +9,7 @@ use crate::settings::{
 };
 #[cfg(feature = "aerospike")]
 use crate::store::{AerospikeSettings, AerospikeStore, Seeds};
-use crate::store::{Backend, Clock, Diagnosis, MemoryStore, Store};
+use crate::store::{Backend, Clock, Diagnosis, MemoryStore, Needs, Store};
 
 /// Settings for a [`Cache`], each with a default that most programs keep.
 ///
@@ -115,15 +115,14 @@ impl Builder {
         let needs = options.needs();
         let others = others.into_iter().map(async |(region, place)| {
             let start = Instant::now();
-            let looked =
-                async { place.open(false).await?.diagnose(&needs).await.map_err(Error::from) };
-            regions::finding(&region, looked.await, start.elapsed())
+            let looked = place.diagnose(&needs).await;
+            regions::finding(&region, looked, start.elapsed())
         });
         let peers = peers.iter().map(async |peer| {
             let start = Instant::now();
             regions::finding(peer.name(), peer.cache.diagnose().await, start.elapsed())
         });
-        let own = async { place.open(false).await?.diagnose(&needs).await.map_err(Error::from) };
+        let own = place.diagnose(&needs);
         let (own, others, peers) = Box::pin(join3(own, join_all(others), join_all(peers))).await;
         let mut diagnosis = own?;
         diagnosis.findings.extend(others.into_iter().chain(peers));
@@ -224,6 +223,10 @@ impl Place {
             at.0.access.background_connect = true;
         }
         self
+    }
+
+    async fn diagnose(self, needs: &Needs) -> Result<Diagnosis, Error> {
+        Ok(self.open(false).await?.diagnose(needs).await?)
     }
 
     /// The store there, fit or not. `background`: whether it may be opened in the background.

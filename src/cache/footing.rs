@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Cache;
-use super::stopwatch::Stopwatch;
+use super::stopwatch::{Stopwatch, nanos};
 use crate::protocol::{Grant, Time};
 use crate::store::{Guard, Standing, StoreError};
 
@@ -132,7 +132,3 @@ impl Footing {
 /// The ground is gone.
 #[derive(Debug)]
 pub(super) struct Fallen;
-
-fn nanos(span: Duration) -> u64 {
-    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
-}

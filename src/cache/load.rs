@@ -15,11 +15,11 @@ use super::flight::{Mark, Role, Verdict};
 use super::found::{Bypass, Found, LoadError, Seen, Told};
 use super::lookup::{Missed, Patience};
 use super::retry::token;
-use super::{Cache, CallError, Error, Fresh, FullKey, Leader, Lease};
+use super::{Cache, CallError, Error, Fresh, Leader, Lease};
 #[cfg(feature = "capi")]
 use crate::protocol::Refusal;
 use crate::protocol::Version;
-use crate::store::{Hit, Value};
+use crate::store::{Hit, StoreError, Value};
 
 /// What a caller finds who loads, if it comes to that, for all who wait in this process.
 pub(crate) enum ToLoad {
@@ -173,10 +173,10 @@ impl Cache {
     /// Looks `key` up for a caller who loads for all.
     pub(crate) async fn begin_load(&self, key: &[u8]) -> Result<ToLoad, Error> {
         let key = self.key(key)?;
-        if self.serves(key.epoch).is_err() {
-            return self.load_unserved(&key).await;
+        if let Err(error) = self.serves(key.epoch) {
+            return self.load_unserved(&key, error).await;
         }
-        let (claimed, bypass) = match self.read(&key).await? {
+        let (claimed, bypass) = match self.read_served(&key).await? {
             Seen::Found(Found::Hit(hit)) => return Ok(ToLoad::Hit(hit)),
             Seen::Found(Found::Bypass(why)) => (false, Some(why)),
             Seen::Found(Found::Failed(error)) => return Err(error),
@@ -190,11 +190,9 @@ impl Cache {
     /// Where the cache may not serve. Whoever loads under a lease may have begun while it might: what he brings is good for those
     /// who came then, and too old for this one.
     #[cold]
-    async fn load_unserved(&self, key: &FullKey<'_>) -> Result<ToLoad, Error> {
-        let why = match self.read(key).await? {
-            Seen::Found(Found::Failed(error)) => return Err(error),
-            _ => Bypass::Unreachable,
-        };
+    async fn load_unserved(&self, key: &[u8], error: StoreError) -> Result<ToLoad, Error> {
+        self.without(error)?;
+        let why = Bypass::Unreachable;
         self.count_bypass(why);
         Ok(Box::pin(self.load_beside(&Bytes::copy_from_slice(key), Some(why))).await)
     }

@@ -152,11 +152,11 @@ impl Cache {
         if let Err(error) = self.serves(key.epoch) {
             return self.without(error);
         }
-        self.read_again(key).await
+        self.read_served(key).await
     }
 
     /// The same within a call that has asked before whether it may be served.
-    async fn read_again(&self, key: &[u8]) -> Result<Seen, Error> {
+    pub(super) async fn read_served(&self, key: &[u8]) -> Result<Seen, Error> {
         match self.0.store.get(key).await {
             Ok(read) => Ok(self.count(read)),
             Err(error) => {
@@ -249,7 +249,7 @@ impl Cache {
                     return Ok(Missed::Told(told));
                 }
                 // What that flight brought is older than this call.
-                (Verdict::Again, _) => match self.read_again(&key).await? {
+                (Verdict::Again, _) => match self.read_served(&key).await? {
                     Seen::Found(Found::Bypass(why)) if patience == Patience::Shares => {
                         bypass = Some(why);
                     }

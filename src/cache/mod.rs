@@ -175,10 +175,8 @@ impl Cache {
             store.keep_floors(options.replica_lag);
         }
         let regions = Regions::new(&mut options, peers);
-        let grantors = options.grantors.take();
-        let serves = grantors.map(|names| {
-            Serves::new(options.serving_lease, names.split(',').map(str::to_owned).collect())
-        });
+        let grantors: Vec<String> = options.grantors().into_iter().map(str::to_owned).collect();
+        let serves = (!grantors.is_empty()).then(|| Serves::new(options.serving_lease, grantors));
         let gate = options.stream_bound.map(Gate::new);
         let cache = Cache(Arc::new_cyclic(|inner: &Weak<Inner>| {
             let inner = inner.clone();
@@ -311,6 +309,11 @@ impl Cache {
             Backend::Aerospike(store) => store.cluster(self.0.options.prefix.clone()),
             _ => None,
         }
+    }
+
+    /// The cache, for what goes on in the background as long as somebody has it open.
+    fn still_open(inner: &Weak<Inner>) -> Option<Cache> {
+        inner.upgrade().map(Cache).filter(|cache| cache.open_or_shut_down().is_ok())
     }
 
     /// Runs something in the background, where [`close`](Cache::close) waits for it.

@@ -9,6 +9,23 @@ use tokio::time::Instant;
 
 use crate::store::going_on;
 
+/// The share of a span by which the clock of this machine may be slow or fast.
+const DRIFT: u32 = 1000;
+
+/// Of a span that was promised on another clock: what of it may be used by this one.
+pub(super) fn less_drift(span: Duration) -> Duration {
+    span.saturating_sub(span / DRIFT)
+}
+
+/// Of a span that must be over on another clock: how long to wait for it by this one.
+pub(super) fn with_drift(span: Duration) -> Duration {
+    span + span / DRIFT
+}
+
+pub(super) fn nanos(span: Duration) -> u64 {
+    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
+}
+
 /// Started once. Copies go on together.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Stopwatch {

@@ -6,7 +6,7 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
-use super::{outcomes, text};
+use super::{outcomes, text, texts_within};
 
 const WAYS: [&str; 4] = ["plain generation", "delete-after-commit", "genfence own", "genfence all"];
 const HOSTS: [&str; 2] = ["AEROSPIKE_HOSTS", "AEROSPIKE_HOSTS_2"];
@@ -70,19 +70,7 @@ fn plain_ways_leave_keys_wrong_and_genfence_leaves_none() {
 
 /// It has its lanes, both writers' steps, and the end; every text is within the picture.
 fn assert_is_story(svg: &Path) {
-    let drawn = std::fs::read_to_string(svg).unwrap();
-    let document = roxmltree::Document::parse(&drawn).unwrap();
-    let root = document.root_element();
-    let number = |node: roxmltree::Node<'_, '_>, name| -> f64 {
-        node.attribute(name).unwrap().parse().unwrap()
-    };
-    let (width, height) = (number(root, "width"), number(root, "height"));
-    let mut texts = Vec::new();
-    for node in root.descendants().filter(|node| node.has_tag_name("text")) {
-        let (x, y) = (number(node, "x"), number(node, "y"));
-        assert!((0.0..width).contains(&x) && (0.0..height).contains(&y), "{node:?}");
-        texts.push(node.text().unwrap().trim());
-    }
+    let texts = texts_within(svg);
     let times = |wanted: &str| texts.iter().filter(|text| text.contains(wanted)).count();
     for wanted in ["eu's cache", "the source", "us's cache"] {
         assert_eq!(times(wanted), 1, "{wanted} in {texts:?}");

@@ -41,7 +41,7 @@ pub struct Invalidate {
 const CLOSING: Duration = Duration::from_secs(2);
 
 /// Opens the cache, does something with it, and closes it.
-fn with<T>(
+pub fn with<T>(
     url: &str,
     job: impl AsyncFnOnce(&Cache) -> Result<T, genfence::Error>,
 ) -> Result<T, Failure> {

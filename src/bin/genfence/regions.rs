@@ -3,10 +3,9 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use genfence::{Cache, RegionGrant, RegionStatus};
+use genfence::{RegionGrant, RegionStatus};
 
-use crate::Failure;
-use crate::wait::{interruptible, run};
+use crate::{Failure, keys};
 
 /// Show all regions: whether their clusters answer, in which epoch they serve, and who lets them until when
 ///
@@ -20,17 +19,9 @@ pub struct Args {
     json: bool,
 }
 
-/// How long what goes on in the background may take at the end.
-const CLOSING: Duration = Duration::from_secs(2);
-
 impl Args {
     pub fn run(&self) -> Result<ExitCode, Failure> {
-        let regions = run(async {
-            let cache = interruptible(Box::pin(Cache::connect(&self.url))).await??;
-            let regions = interruptible(cache.regions()).await??;
-            cache.close(CLOSING).await;
-            Ok(regions)
-        })?;
+        let regions = keys::with(&self.url, async |cache| cache.regions().await)?;
         if regions.is_empty() {
             return Err(
                 "the URL names one region: give `region` and `peers` as the programs do".into()

@@ -6,13 +6,13 @@
 //! costs a clock and a number in memory.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::super::retry::{Settled, token};
-use super::super::{Cache, Error, Inner};
+use super::super::stopwatch::{less_drift, nanos};
+use super::super::{Cache, Error};
 use crate::protocol::{Time, Ttl};
 use crate::store::{Change, Snapshot, Store, StoreError, going_on};
 
@@ -20,8 +20,6 @@ use crate::store::{Change, Snapshot, Store, StoreError, going_on};
 const KEY: &[u8] = b"\0genfence stream gate";
 /// How long the record lives that nobody writes any more.
 const LIFE: u32 = 24 * 60 * 60;
-/// The share of a span by which the clock of this machine may be slow.
-const DRIFT: u32 = 1000;
 /// How often in a bound a process looks at the record, and a follower writes a heartbeat.
 pub(super) const TIMES: u32 = 8;
 
@@ -56,7 +54,7 @@ impl Gate {
 
     /// What was learned by a look that was sent at `sent`.
     fn learn(&self, left: Duration, sent: Duration) {
-        let until = sent + left.saturating_sub(left / DRIFT);
+        let until = sent + less_drift(left);
         let is_open = !left.is_zero();
         if is_open {
             self.until.fetch_max(nanos(until), Relaxed);
@@ -79,9 +77,9 @@ impl Cache {
     /// Looks at the gate for as long as the cache is there.
     pub(in crate::cache) fn watch_gate(&self) {
         let Some(gate) = &self.0.gate else { return };
-        let (pause, inner) = (gate.bound / TIMES, Arc::downgrade(&self.0));
+        let (pause, inner) = (gate.bound / TIMES, std::sync::Arc::downgrade(&self.0));
         let watching = async move {
-            while let Some(cache) = upgraded(&inner) {
+            while let Some(cache) = Cache::still_open(&inner) {
                 cache.look_at_gate().await;
                 drop(cache);
                 tokio::time::sleep(pause).await;
@@ -165,12 +163,4 @@ impl Cache {
             Settled::InDoubt(error) => Err(error.into()),
         }
     }
-}
-
-fn upgraded(inner: &Weak<Inner>) -> Option<Cache> {
-    inner.upgrade().map(Cache).filter(|cache| cache.open_or_shut_down().is_ok())
-}
-
-fn nanos(span: Duration) -> u64 {
-    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
 }

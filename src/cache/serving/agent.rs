@@ -1,13 +1,13 @@
 //! Keeps this process's lease: asks the grantors, joins what another process has founded, or founds an epoch.
 
-use std::sync::Weak;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use tokio::time::{sleep, timeout};
 
+use super::super::Cache;
 use super::super::retry::jittered;
-use super::super::{Cache, Inner};
+use super::super::stopwatch::{less_drift, with_drift};
 use super::Serves;
 use super::kept::{Founded, Look};
 use crate::protocol::{Epoch, Refusal, Serving, Time};
@@ -15,9 +15,6 @@ use crate::store::going_on;
 
 /// How often in a lease each process looks.
 const TIMES: u32 = 8;
-/// The share of a span by which the clock of this machine may be slow.
-const DRIFT: u32 = 1000;
-
 /// Each epoch that comes to nothing doubles the pause before the next, up to 2⁴ times a reservation's time.
 const MOST_FRUITLESS: u32 = 4;
 
@@ -42,7 +39,7 @@ impl Cache {
         let (pause, inner) = (serves.span / TIMES, std::sync::Arc::downgrade(&self.0));
         self.0.runtime.spawn(async move {
             let (mut served, mut fruitless) = (None, 0);
-            while let Some(cache) = upgraded(&inner) {
+            while let Some(cache) = Cache::still_open(&inner) {
                 let mut pause = pause;
                 if let Some(serves) = &cache.0.serves {
                     let epoch = served.as_ref().map(|served: &Served| served.epoch);
@@ -98,7 +95,7 @@ impl Cache {
         let Founded { quiet_until, founders } = founded;
         let quiet = quiet_until.remaining(look.now);
         let quiet = if quiet.is_zero() { quiet } else { quiet + self.0.options.reservation_margin };
-        Served { epoch, founders, quiet_until: going_on() + quiet + quiet / DRIFT }
+        Served { epoch, founders, quiet_until: going_on() + with_drift(quiet) }
     }
 
     fn places<'c>(&'c self, serves: &'c Serves) -> Vec<Place<'c>> {
@@ -177,7 +174,7 @@ impl Cache {
             }
         }
         let left = left(&look).saturating_sub(self.0.options.reservation_margin);
-        Ok(look.sent + left.saturating_sub(left / DRIFT))
+        Ok(look.sent + less_drift(left))
     }
 
     /// Takes a new epoch: joins the region's own cluster, then a majority of the grantors, and notes that it is founded with those.
@@ -221,14 +218,14 @@ impl Cache {
         // A writer that has read the table before may be at work for as long as a reservation lasts.
         let margin = self.0.options.reservation_margin;
         let quiet = self.0.options.reservation_time + margin;
-        let quiet_until = going_on() + quiet + quiet / DRIFT;
+        let quiet_until = going_on() + with_drift(quiet);
         match self.found_region(own, epoch, &founders, quiet).await {
             Ok(true) => {}
             Ok(false) => return Err("its own cluster let it no longer".to_owned()),
             Err(error) => return Err(error.to_string()),
         }
         // Counted from after it was noted, as this is waited for.
-        let quiet_until = quiet_until.max(going_on() + quiet + quiet / DRIFT);
+        let quiet_until = quiet_until.max(going_on() + with_drift(quiet));
         serves.counts.founded.add();
         tracing::info!(%epoch, ?founders, "this region has taken a new epoch");
         Ok(Served { epoch, founders, quiet_until })
@@ -251,8 +248,4 @@ fn next_epoch<'l>(own: &'l Look, others: impl Iterator<Item = &'l Look>) -> Epoc
     let clock = Epoch::new(Time::as_nanos(own.now));
     let known = others.chain([own]).filter_map(Look::standing);
     known.fold(clock, |most, standing| most.max(standing.epoch.next()).max(standing.bar))
-}
-
-fn upgraded(inner: &Weak<Inner>) -> Option<Cache> {
-    inner.upgrade().map(Cache).filter(|cache| cache.open_or_shut_down().is_ok())
 }

@@ -12,6 +12,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::stats::Counter;
+use super::stopwatch::nanos;
 use super::{Cache, Error};
 use crate::protocol::Epoch;
 use crate::store::{StoreError, going_on};
@@ -135,8 +136,4 @@ impl Cache {
         let look = self.look_at_region(&regions.own).await?;
         Ok(look.standing().map_or(Epoch::NONE, |standing| standing.epoch))
     }
-}
-
-fn nanos(span: Duration) -> u64 {
-    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
 }

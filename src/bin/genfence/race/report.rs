@@ -70,6 +70,25 @@ fn percent(part: u64, whole: u64) -> f64 {
     100.0 * part as f64 / whole.max(1) as f64
 }
 
+/// One object per line, each with what all share.
+pub fn print_json(
+    out: &mut impl Write,
+    course: &impl Serialize,
+    outcomes: &[impl Serialize],
+) -> io::Result<()> {
+    #[derive(Serialize)]
+    struct Line<'a, C, O> {
+        #[serde(flatten)]
+        course: &'a C,
+        #[serde(flatten)]
+        outcome: &'a O,
+    }
+    for outcome in outcomes {
+        writeln!(out, "{}", serde_json::to_string(&Line { course, outcome })?)?;
+    }
+    Ok(())
+}
+
 /// Prints the table, or one JSON object per line.
 pub fn print(
     out: &mut impl Write,
@@ -77,18 +96,8 @@ pub fn print(
     outcomes: &[Outcome],
     json: bool,
 ) -> io::Result<()> {
-    #[derive(Serialize)]
-    struct Line<'a> {
-        #[serde(flatten)]
-        course: &'a Course,
-        #[serde(flatten)]
-        outcome: &'a Outcome,
-    }
     if json {
-        for outcome in outcomes {
-            writeln!(out, "{}", serde_json::to_string(&Line { course, outcome })?)?;
-        }
-        return Ok(());
+        return print_json(out, course, outcomes);
     }
     writeln!(out, "{course}")?;
     writeln!(

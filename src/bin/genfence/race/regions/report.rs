@@ -10,6 +10,7 @@ use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
 use super::super::Args;
+use super::super::report::print_json;
 use super::Conflict;
 use super::measure::Measure;
 use super::sites::Sites;
@@ -137,18 +138,8 @@ pub fn print(
     outcomes: &[Outcome],
     json: bool,
 ) -> io::Result<()> {
-    #[derive(Serialize)]
-    struct Line<'a> {
-        #[serde(flatten)]
-        course: &'a Course,
-        #[serde(flatten)]
-        outcome: &'a Outcome,
-    }
     if json {
-        for outcome in outcomes {
-            writeln!(out, "{}", serde_json::to_string(&Line { course, outcome })?)?;
-        }
-        return Ok(());
+        return print_json(out, course, outcomes);
     }
     writeln!(out, "{course}")?;
     row(out, HEAD.map(Into::into))?;

@@ -1,8 +1,7 @@
 //! The ways to keep a cache in each of two regions.
 
-mod all;
 mod delete_after_commit;
-mod own;
+mod genfence;
 mod plain_generation;
 mod values;
 
@@ -12,15 +11,14 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
+use self::genfence::Genfence;
 use super::super::records::Expect;
 use super::background::until_done;
 use super::link::{Link, Logged};
 use super::sites::Region;
 use super::world::World;
 use super::{Failure, Key, Version};
-use all::All;
 use delete_after_commit::DeleteAfterCommit;
-use own::Own;
 use plain_generation::PlainGeneration;
 
 pub type Doing<'a, T> = BoxFuture<'a, Result<T, Failure>>;
@@ -149,12 +147,12 @@ pub const ALL: [Entry; 4] = [
         name: "genfence own",
         promise: Promise::NoOlderThanTold,
         fenced: false,
-        open: |world| Arc::new(Own::new(world)),
+        open: |world| Arc::new(Genfence::own(world)),
     },
     Entry {
         name: "genfence all",
         promise: Promise::NeverStale,
         fenced: true,
-        open: |world| Arc::new(All::new(world)),
+        open: |world| Arc::new(Genfence::all(world)),
     },
 ];
