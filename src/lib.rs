@@ -71,7 +71,7 @@ mod settings;
 mod sync;
 
 pub use cache::*;
-pub use settings::{Fence, UnreachableRead, UnreachableRegion, UnreachableReserve};
+pub use settings::{Fence, HomesPhase, UnreachableRead, UnreachableRegion, UnreachableReserve};
 
 /// The README's own example, compiled and run.
 #[cfg(doctest)]

@@ -1,8 +1,11 @@
+use std::sync::Arc;
 use std::time::Instant;
 
 use futures_util::future::{join_all, join3, try_join};
 
-use super::regions::{self, Peer};
+use super::follow::Gate;
+use super::homes::{HomeFn, Homes};
+use super::regions::{self, Others, Peer};
 use super::{Cache, Error};
 use crate::settings::{
     self, Of, Options, Target, access_settings, cache_settings, login_setter, setter, setters,
@@ -31,6 +34,7 @@ use crate::store::{Backend, Clock, Diagnosis, MemoryStore, Needs, Store};
 pub struct Builder {
     options: Options,
     peers: Vec<Peer>,
+    home: Option<HomeFn>,
 }
 
 /// Where a cache is, all checked.
@@ -39,7 +43,7 @@ struct Plan {
     /// Where the other regions' are, by their names.
     others: Vec<(String, Place)>,
     options: Options,
-    peers: Vec<Peer>,
+    beside: Others,
 }
 
 #[derive(Clone)]
@@ -85,6 +89,35 @@ impl Builder {
         self
     }
 
+    /// Where keys are at home, where the option `fence` is `home`: a function of the program's, which gives the name of a region for a key (as the
+    /// program gives it, without the prefix). It must say the same in all programs and for ever, so give it another `name` when it
+    /// changes: 1 to 32 of `a` to `z`, `0` to `9`, `_` and `-`. It is called for every command, on any thread, often at the same time.
+    ///
+    /// A key of which it says a region that is not there, or panics, is [`Error::Invalid`] of `home`.
+    ///
+    /// # Example
+    /// ```
+    /// use genfence::{Cache, Fence};
+    ///
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+    /// let us = Cache::connect("memory://").await?;
+    /// let by_name = |key: &[u8]| if key.starts_with(b"us:") { "us" } else { "eu" };
+    /// let eu = Cache::builder().region("eu").fence(Fence::Home).peer("us", us).home("by-name", by_name).connect("memory://").await?;
+    ///
+    /// let reservation = eu.reserve("us:1").await?;
+    /// assert_eq!(reservation.regions().map(|(region, _)| region).collect::<Vec<_>>(), ["us"]);
+    /// # reservation.abort().await;
+    /// # Ok::<(), genfence::Error>(()) }).unwrap();
+    /// ```
+    pub fn home<R: AsRef<str>>(
+        mut self,
+        name: impl Into<String>,
+        of: impl Fn(&[u8]) -> R + Send + Sync + 'static,
+    ) -> Self {
+        self.home = Some(HomeFn::new(name.into(), of));
+        self
+    }
+
     /// Opens the cache that `url` names: see [`Cache::connect`]. Options in the URL come on top of
     /// those set here.
     ///
@@ -93,16 +126,16 @@ impl Builder {
     /// that is not what it should be. [`Error::Store`] if the cluster cannot be reached within
     /// `connect_timeout`, does not let the user in, or is not fit.
     pub async fn connect(self, url: &str) -> Result<Cache, Error> {
-        let Plan { place, others, options, mut peers } = self.plan(url)?;
+        let Plan { place, others, options, mut beside } = self.plan(url, false)?;
         let own = async {
             let store = place.open(true).await?;
             store.must_be_fit().await.map(|()| store).map_err(Error::from)
         };
         // Boxed, as they are large, and would be part of the caller's future.
-        let others = Box::pin(Peer::connect_all(others, &options));
+        let others = Box::pin(Peer::connect_all(others, &options, beside.gate.as_ref()));
         let (store, others) = try_join(Box::pin(own), others).await?;
-        peers.extend(others);
-        Cache::open(store, options, peers)
+        beside.peers.extend(others);
+        Cache::open(store, options, beside)
     }
 
     /// As [`Cache::diagnose`], of a cluster that [`connect`](Builder::connect) may refuse as unfit; and of those of the other
@@ -111,14 +144,14 @@ impl Builder {
     /// # Errors
     /// As [`connect`](Builder::connect), except that what is unfit is a finding.
     pub async fn diagnose(self, url: &str) -> Result<Diagnosis, Error> {
-        let Plan { place, others, options, peers } = self.plan(url)?;
+        let Plan { place, others, options, beside } = self.plan(url, true)?;
         let needs = options.needs();
         let others = others.into_iter().map(async |(region, place)| {
             let start = Instant::now();
             let looked = place.diagnose(&needs).await;
             regions::finding(&region, looked, start.elapsed())
         });
-        let peers = peers.iter().map(async |peer| {
+        let peers = beside.peers.iter().map(async |peer| {
             let start = Instant::now();
             regions::finding(peer.name(), peer.cache.diagnose().await, start.elapsed())
         });
@@ -137,7 +170,7 @@ impl Builder {
     #[cfg(all(feature = "aerospike", feature = "cli"))]
     #[doc(hidden)]
     pub async fn contract(self, url: &str) -> Result<crate::store::Contract, Error> {
-        let store = Box::pin(self.plan(url)?.place.open(false)).await?;
+        let store = Box::pin(self.plan(url, true)?.place.open(false)).await?;
         let contract = if let Backend::Aerospike(store) = &store { store.contract() } else { None };
         contract.ok_or_else(|| Error::invalid("url", "only a set of a cluster has a contract"))
     }
@@ -154,7 +187,7 @@ impl Builder {
     /// assert!(error.to_string().starts_with("url: unknown option \"tll\"; valid options: ttl, ttl_jitter"));
     /// ```
     pub fn check(&self, url: &str) -> Result<(), Error> {
-        self.clone().plan(url).map(drop)
+        self.clone().plan(url, false).map(drop)
     }
 
     /// Opens a cache on the given store.
@@ -163,33 +196,39 @@ impl Builder {
     /// [`Error::Invalid`] names the option that is out of bounds, or says that there is no tokio
     /// runtime here.
     pub fn build(self, store: impl Store) -> Result<Cache, Error> {
-        self.options.check(Of::any)?;
-        let opened: Vec<&str> = self.peers.iter().map(Peer::name).collect();
-        self.options.regions(Of::any, &opened, &[])?;
-        Cache::open(Backend::new(store), self.options, self.peers)
+        let Builder { options, peers, home } = self;
+        options.check(Of::any)?;
+        let others = options.regions(Of::any, &names(&peers), &[])?;
+        let (beside, _) = beside(&options, peers, home.as_ref(), &others, false)?;
+        Cache::open(Backend::new(store), options, beside)
     }
 
-    /// Where `url` says that the cache is, and where those of other regions are. All is checked.
-    fn plan(self, url: &str) -> Result<Plan, Error> {
-        let Builder { mut options, peers } = self;
-        let opened: Vec<&str> = peers.iter().map(Peer::name).collect();
+    /// Where `url` says that the cache is, and where those of other regions are. All is checked. `looks`: nothing is done with
+    /// keys, so a function that another program has is not needed.
+    fn plan(self, url: &str, looks: bool) -> Result<Plan, Error> {
+        let Builder { mut options, peers, home } = self;
         let target = settings::parse(url, &mut options)?;
         options.check(target.store())?;
-        let (place, others) = match target {
+        let (place, others, beside) = match target {
             Target::Memory => {
-                options.regions(Of::memory, &opened, &[])?;
+                let others = options.regions(Of::memory, &names(&peers), &[])?;
+                let (beside, _) = beside(&options, peers, home.as_ref(), &others, looks)?;
                 let largest_value = options.max_value_bytes as u64;
-                (Place::Memory(options.max_bytes as u64, largest_value), Vec::new())
+                (Place::Memory(options.max_bytes as u64, largest_value), Vec::new(), beside)
             }
             #[cfg(feature = "aerospike")]
             Target::Aerospike { hosts, namespace, set } => {
-                let others = options.regions(Of::aerospike, &opened, &hosts)?;
-                let names = others.iter().map(|peer| &*peer.name).chain(opened.iter().copied());
+                let others = options.regions(Of::aerospike, &names(&peers), &hosts)?;
+                let opened: Vec<String> = names(&peers).into_iter().map(str::to_owned).collect();
+                let (beside, homes) = beside(&options, peers, home.as_ref(), &others, looks)?;
+                let names = others.iter().map(|peer| &*peer.name);
+                let names = names.chain(opened.iter().map(String::as_str));
                 let names: Vec<&str> = names.chain(options.region.as_deref()).collect();
                 let said = options.clone();
                 let at = |hosts, access, region| {
                     let (namespace, set) = (namespace.clone(), set.clone());
-                    let regions = Some(settings::agreement(region, &names, &said));
+                    let homes = homes.as_ref();
+                    let regions = Some(settings::agreement(region, &names, &said, homes));
                     let settings = AerospikeSettings { hosts, namespace, set, access, regions };
                     let seeds = settings.seeds()?;
                     Ok::<_, Error>(Place::Aerospike(Box::new((settings, seeds))))
@@ -202,7 +241,7 @@ impl Builder {
                     let place = at(peer.hosts.clone(), peer.access.clone(), Some(&peer.name))?;
                     Ok((peer.name.clone(), place))
                 });
-                (own, others.collect::<Result<_, Error>>()?)
+                (own, others.collect::<Result<_, Error>>()?, beside)
             }
             #[cfg(not(feature = "aerospike"))]
             Target::Aerospike { .. } => {
@@ -210,8 +249,37 @@ impl Builder {
                 return Err(Error::invalid("url", problem));
             }
         };
-        Ok(Plan { place, others, options, peers })
+        Ok(Plan { place, others, options, beside })
     }
+}
+
+fn names(peers: &[Peer]) -> Vec<&str> {
+    peers.iter().map(Peer::name).collect()
+}
+
+/// What is opened beside a cache, as far as it is there; and what the contract says of homes.
+fn beside(
+    options: &Options,
+    peers: Vec<Peer>,
+    home: Option<&HomeFn>,
+    others: &[settings::Peer],
+    looks: bool,
+) -> Result<(Others, Option<settings::Homes>), Error> {
+    let mut regions: Vec<&str> = others.iter().map(|peer| &*peer.name).collect();
+    regions.extend(peers.iter().map(Peer::name).chain(options.region.as_deref()));
+    let mut function = home.map(|by| by.name.as_str());
+    if looks && function.is_none() {
+        function = options.home_function(&regions);
+    }
+    let said = options.homes(&regions, function)?;
+    if said.is_some() && options.stream_bound.is_some() && !peers.is_empty() {
+        let problem = "cannot be where `fence` is `home` and a region's cache was opened by the program, as that one is served under no bound of \
+            this one's: name it in `peers`";
+        return Err(Error::invalid("stream_bound", problem));
+    }
+    let homes = said.as_ref().map(|homes| Homes::new(homes, home, &regions));
+    let gate = options.stream_bound.map(Gate::new).map(Arc::new);
+    Ok((Others { peers, homes, gate }, said))
 }
 
 impl Place {

@@ -7,16 +7,19 @@ use futures_util::future::{BoxFuture, join, join_all};
 use tokio::time::timeout;
 
 use super::fresh::Checked;
-use super::regions::in_region;
+use super::regions::{Regions, in_region};
 use super::reservation::{CommitOutcome, Held, RegionOutcome, Reservation};
 use super::stopwatch::Stopwatch;
 use super::{Cache, Error};
 use crate::protocol::{Epoch, Version};
 
 /// What a reservation knows of the regions.
-#[derive(Default)]
 pub(super) struct Everywhere {
-    /// How it stands in each, the own one first.
+    /// The cache that was asked for it, which may be another than the key's home.
+    pub asked: Cache,
+    /// Whether what is committed is stored elsewhere as well.
+    pub push: bool,
+    /// How it stands in each: where the key is read, or the own one, first.
     pub regions: Vec<(Arc<str>, RegionOutcome)>,
     /// What is held elsewhere, with the names of the regions.
     pub elsewhere: Vec<(Arc<str>, Arc<Held>)>,
@@ -34,6 +37,18 @@ pub(super) enum Told<'f> {
 }
 
 impl Everywhere {
+    /// Of nothing yet.
+    pub fn of(asked: &Cache, regions: &Regions) -> Self {
+        Everywhere {
+            asked: asked.clone(),
+            push: regions.push,
+            regions: Vec::new(),
+            elsewhere: Vec::new(),
+            epochs: Vec::new(),
+            not_here: false,
+        }
+    }
+
     /// The least that is left elsewhere.
     pub fn remaining(&self) -> Duration {
         let left = self.elsewhere.iter().map(|(_, held)| held.remaining_here());
@@ -43,7 +58,7 @@ impl Everywhere {
     /// Here and in every region that has it. Where regions serve under leases, no region may have begun since that does not have it.
     pub async fn renew(&self, here: &Held) -> Result<bool, Error> {
         let since = Stopwatch::start();
-        if !self.covers_all(here.cache()).await? {
+        if !self.covers_all().await? {
             return Ok(false);
         }
         let elsewhere = self.elsewhere.iter().filter(|(_, held)| held.is_held());
@@ -61,7 +76,8 @@ impl Everywhere {
         Ok(renewed)
     }
 
-    async fn covers_all(&self, cache: &Cache) -> Result<bool, Error> {
+    async fn covers_all(&self) -> Result<bool, Error> {
+        let cache = &self.asked;
         let (Some(regions), Some(serves)) = (&cache.0.regions, &cache.0.serves) else {
             return Ok(true);
         };
@@ -75,13 +91,16 @@ impl Everywhere {
 }
 
 /// Tells other regions, in the background: what became of the change is known, and their readers go to the source until they hear of it.
-pub(super) fn tell(cache: &Cache, elsewhere: impl Iterator<Item = Reservation>, told: &Told<'_>) {
-    let Some(regions) = cache.fenced() else { return };
+pub(super) fn tell(
+    everywhere: &Everywhere,
+    elsewhere: impl Iterator<Item = Reservation>,
+    told: &Told<'_>,
+) {
     for reservation in elsewhere {
         let patience = reservation.patience();
         let telling: BoxFuture<'static, ()> = match told {
             Told::Unchanged => Box::pin(reservation.abort_here()),
-            Told::Changed(_, Some(fresh)) if regions.push => {
+            Told::Changed(_, Some(fresh)) if everywhere.push => {
                 let fresh = (*fresh).clone();
                 Box::pin(async move {
                     // What it comes to is counted there.
@@ -95,7 +114,7 @@ pub(super) fn tell(cache: &Cache, elsewhere: impl Iterator<Item = Reservation>, 
                 })
             }
         };
-        cache.spawn(async move {
+        everywhere.asked.spawn(async move {
             let _: Result<(), _> = timeout(patience, telling).await;
         });
     }

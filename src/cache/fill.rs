@@ -5,7 +5,7 @@ use std::future::Future;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::future::try_join_all;
+use futures_util::future::{join_all, try_join_all};
 use futures_util::stream::{self, StreamExt as _};
 
 use super::found::{LoadError, Seen};
@@ -198,14 +198,43 @@ impl Cache {
     }
 
     async fn look_up_all<K: AsRef<[u8]>>(&self, keys: &[K]) -> Result<Vec<Option<Lookup>>, Error> {
-        let epoch = self.epoch();
-        let full = keys
-            .iter()
-            .map(|key| {
-                self.check_key(key.as_ref())?;
-                Ok(Bytes::copy_from_slice(&self.key_in(key.as_ref(), epoch)))
-            })
-            .collect::<Result<Vec<_>, Error>>()?;
+        let full = keys.iter().map(|key| {
+            let (cache, key) = self.key(key.as_ref())?;
+            Ok((cache, key.epoch, Bytes::copy_from_slice(&key)))
+        });
+        let full = full.collect::<Result<Vec<_>, Error>>()?;
+        // Keys of one home are asked for together.
+        let mut homes: Vec<(&Cache, Epoch, Vec<Bytes>, Vec<usize>)> = Vec::with_capacity(1);
+        for (place, (cache, epoch, key)) in full.into_iter().enumerate() {
+            let known = homes.iter_mut().find(|home| Arc::ptr_eq(&home.0.0, &cache.0));
+            match known {
+                Some((.., keys, places)) => {
+                    keys.push(key);
+                    places.push(place);
+                }
+                None => homes.push((cache, epoch, vec![key], vec![place])),
+            }
+        }
+        let looking = homes.into_iter().map(|(cache, epoch, keys, places)| async move {
+            cache.look_up_here(keys, epoch).await.map(|found| (places, found))
+        });
+        let mut lookups: Vec<Option<Lookup>> = keys.iter().map(|_| None).collect();
+        // All of them, also where one fails: each owns what it brings.
+        for found in join_all(looking).await {
+            let (places, found) = found?;
+            for (place, lookup) in places.into_iter().zip(found) {
+                lookups[place] = lookup;
+            }
+        }
+        Ok(lookups)
+    }
+
+    /// The same in this cache, of keys of one epoch, by their names here.
+    async fn look_up_here(
+        &self,
+        full: Vec<Bytes>,
+        epoch: Epoch,
+    ) -> Result<Vec<Option<Lookup>>, Error> {
         let read = self.read_many(&full, epoch).await?;
         // By value, as a stream of borrowed keys is not known to be `Send`.
         let lookups = read.into_iter().zip(full).map(|(seen, full)| async move {

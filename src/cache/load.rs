@@ -172,11 +172,11 @@ pub(super) enum Loaded<T> {
 impl Cache {
     /// Looks `key` up for a caller who loads for all.
     pub(crate) async fn begin_load(&self, key: &[u8]) -> Result<ToLoad, Error> {
-        let key = self.key(key)?;
-        if let Err(error) = self.serves(key.epoch) {
-            return self.load_unserved(&key, error).await;
+        let (cache, key) = self.key(key)?;
+        if let Err(error) = cache.serves(key.epoch) {
+            return cache.load_unserved(&key, error).await;
         }
-        let (claimed, bypass) = match self.read_served(&key).await? {
+        let (claimed, bypass) = match cache.read_served(&key).await? {
             Seen::Found(Found::Hit(hit)) => return Ok(ToLoad::Hit(hit)),
             Seen::Found(Found::Bypass(why)) => (false, Some(why)),
             Seen::Found(Found::Failed(error)) => return Err(error),
@@ -184,7 +184,7 @@ impl Cache {
             Seen::Free => (false, None),
         };
         // Apart, so that a hit's future is not as large as a miss's.
-        Box::pin(self.load_missing(Bytes::copy_from_slice(&key), claimed, bypass)).await
+        Box::pin(cache.load_missing(Bytes::copy_from_slice(&key), claimed, bypass)).await
     }
 
     /// Where the cache may not serve. Whoever loads under a lease may have begun while it might: what he brings is good for those
@@ -237,8 +237,8 @@ impl Cache {
     /// As [`begin_load`](Cache::begin_load), for a caller who wants the source's own answer: the cache is not read.
     #[cfg(feature = "capi")]
     pub(crate) async fn begin_load_unread(&self, key: &[u8]) -> Result<ToLoad, Error> {
-        let key = Bytes::copy_from_slice(&self.key(key)?);
-        Ok(self.load_beside(&key, None).await)
+        let (cache, key) = self.key(key)?;
+        Ok(cache.load_beside(&Bytes::copy_from_slice(&key), None).await)
     }
 
     /// Leads the loads of a key that have nothing to do with its record, such as beside a lease which the program

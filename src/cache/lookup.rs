@@ -130,18 +130,20 @@ impl Cache {
     /// # Ok::<(), genfence::Error>(()) }).unwrap();
     /// ```
     pub async fn lookup(&self, key: impl AsRef<[u8]>) -> Result<Lookup, Error> {
-        let key = self.key(key.as_ref())?;
-        let lookup = match self.read(&key).await? {
+        let (cache, key) = self.key(key.as_ref())?;
+        let lookup = match cache.read(&key).await? {
             Seen::Found(Found::Hit(hit)) => return Ok(Lookup::Hit(hit)),
             Seen::Found(found) => found.into_lookup(),
             // Apart, so that a hit's future is not as large as a miss's.
             Seen::Claimed(_) => {
-                Box::pin(self.look_up_missing(Bytes::copy_from_slice(&key), true)).await
+                Box::pin(cache.look_up_missing(Bytes::copy_from_slice(&key), true)).await
             }
-            Seen::Free => Box::pin(self.look_up_missing(Bytes::copy_from_slice(&key), false)).await,
+            Seen::Free => {
+                Box::pin(cache.look_up_missing(Bytes::copy_from_slice(&key), false)).await
+            }
         };
         if let Ok(Lookup::Bypass(why)) = lookup {
-            self.0.counters.bypasses.add();
+            cache.0.counters.bypasses.add();
             tracing::debug!(?why, "bypass");
         }
         lookup

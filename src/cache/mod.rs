@@ -10,6 +10,7 @@ mod follow;
 mod footing;
 mod found;
 mod fresh;
+mod homes;
 mod lease;
 mod load;
 mod lookup;
@@ -47,7 +48,7 @@ use crate::store::{Backend, Change, Diagnosis, Hit, Snapshot, Store, StoreError}
 use flight::Flights;
 use follow::Gate;
 use found::{Found, Seen, Told};
-use regions::{Peer, Regions};
+use regions::{Others, Regions};
 use serving::Serves;
 
 pub use builder::Builder;
@@ -129,7 +130,7 @@ struct Inner {
     /// Where it serves only while the grantors let it.
     serves: Option<Serves>,
     /// Where it serves only while it is told of changes.
-    gate: Option<Gate>,
+    gate: Option<Arc<Gate>>,
     runtime: Handle,
     tasks: TaskTracker,
     closed: AtomicBool,
@@ -167,17 +168,18 @@ impl Cache {
         Builder::default()
     }
 
-    fn open(store: Backend, mut options: Options, peers: Vec<Peer>) -> Result<Cache, Error> {
+    fn open(store: Backend, mut options: Options, others: Others) -> Result<Cache, Error> {
         let runtime = Handle::try_current().map_err(|_| {
             Error::invalid("runtime", "there is none here; open the cache within a tokio runtime")
         })?;
         if let Backend::Memory(store) = &store {
             store.keep_floors(options.replica_lag);
         }
-        let regions = Regions::new(&mut options, peers);
+        let Others { peers, homes, gate } = others;
+        let watches = options.stream_bound.is_some();
+        let regions = Regions::new(&mut options, peers, homes);
         let grantors: Vec<String> = options.grantors().into_iter().map(str::to_owned).collect();
         let serves = (!grantors.is_empty()).then(|| Serves::new(options.serving_lease, grantors));
-        let gate = options.stream_bound.map(Gate::new);
         let cache = Cache(Arc::new_cyclic(|inner: &Weak<Inner>| {
             let inner = inner.clone();
             let abandoned = move |key: &Bytes, tokens: Vec<Token>| {
@@ -200,7 +202,9 @@ impl Cache {
                 closed: AtomicBool::new(false),
             }
         }));
-        cache.watch_gate();
+        if watches {
+            cache.watch_gate();
+        }
         cache.keep_serving();
         Ok(cache)
     }
@@ -211,8 +215,8 @@ impl Cache {
     /// As [`lookup`](Cache::lookup); where the store gives no answer and `unreachable_read` says
     /// bypass, `None`.
     pub async fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Hit>, Error> {
-        let key = self.key(key.as_ref())?;
-        Ok(match self.read(&key).await? {
+        let (cache, key) = self.key(key.as_ref())?;
+        Ok(match cache.read(&key).await? {
             Seen::Found(Found::Hit(hit)) => Some(hit),
             _ => None,
         })
@@ -221,13 +225,13 @@ impl Cache {
     /// As [`get`](Cache::get), except that a store that gives no answer is an error in any case.
     #[cfg(feature = "capi")]
     pub(crate) async fn get_strictly(&self, key: &[u8]) -> Result<Option<Hit>, Error> {
-        let key = self.key(key)?;
-        let read = match self.serves(key.epoch) {
-            Ok(()) => self.0.store.get(&key).await,
+        let (cache, key) = self.key(key)?;
+        let read = match cache.serves(key.epoch) {
+            Ok(()) => cache.0.store.get(&key).await,
             Err(error) => Err(error),
         };
-        let read = read.inspect_err(|_| self.0.counters.failures.add())?;
-        Ok(match self.count(read) {
+        let read = read.inspect_err(|_| cache.0.counters.failures.add())?;
+        Ok(match cache.count(read) {
             Seen::Found(Found::Hit(hit)) => Some(hit),
             _ => None,
         })
@@ -240,10 +244,11 @@ impl Cache {
     /// [`Error::Invalid`] for an empty or oversized key; [`Error::Store`] if the store did not answer;
     /// [`Error::ShutDown`].
     pub async fn inspect(&self, key: impl AsRef<[u8]>) -> Result<Option<Snapshot>, Error> {
-        self.check_key(key.as_ref())?;
-        let epoch = Box::pin(self.epoch_now()).await?;
-        let key = self.key_in(key.as_ref(), epoch);
-        Ok(self.0.store.inspect(&key).await?)
+        let (cache, mut full) = self.key(key.as_ref())?;
+        if self.0.serves.is_some() {
+            full = self.key_in(key.as_ref(), Box::pin(self.epoch_now()).await?);
+        }
+        Ok(cache.0.store.inspect(&full).await?)
     }
 
     /// Looks at what the cache stands on: the server's version, what its clock does, and each of its
@@ -277,11 +282,16 @@ impl Cache {
         Ok(self.0.store.ready(within).await?)
     }
 
-    /// What this cache has done since it was opened.
+    /// What this cache has done since it was opened. Where keys have homes (`fence=home`), with what it has done in the other regions'
+    /// clusters, save where the program has opened that region's cache itself.
     #[must_use]
     pub fn stats(&self) -> Stats {
         let serving = self.0.serves.as_ref().map(|serves| &serves.counts);
-        self.0.counters.snapshot(self.0.store.traffic(), serving)
+        let own = self.0.counters.snapshot(self.0.store.traffic(), serving);
+        // What is at home elsewhere is counted there.
+        let homes = self.0.regions.iter().filter(|regions| regions.homes().is_some());
+        let elsewhere = homes.flat_map(Regions::opened_here);
+        elsewhere.fold(own, |sum, cache| sum.with(&cache.stats()))
     }
 
     /// Closes the cache and all its clones: every further call on them ends with
@@ -348,11 +358,12 @@ impl Cache {
     /// A hit that needs no waiting, as the embedded store is asked without it. `None` says nothing.
     #[cfg(feature = "capi")]
     pub(crate) fn hit_at_once(&self, key: &[u8]) -> Option<Hit> {
-        let Backend::Memory(store) = &self.0.store else { return None };
-        let key = self.key(key).ok()?;
-        self.serves(key.epoch).ok()?;
+        let Backend::Memory(_) = &self.0.store else { return None };
+        let (cache, key) = self.key(key).ok()?;
+        let Backend::Memory(store) = &cache.0.store else { return None };
+        cache.serves(key.epoch).ok()?;
         let hit = store.read(&key).hit()?;
-        self.0.counters.hits.add();
+        cache.0.counters.hits.add();
         Some(hit)
     }
 
@@ -363,7 +374,7 @@ impl Cache {
         if let Some(serves) = &self.0.serves {
             serves.serves(epoch)?;
         }
-        self.0.gate.as_ref().map_or(Ok(()), Gate::serves)
+        self.0.gate.as_ref().map_or(Ok(()), |gate| gate.serves())
     }
 
     /// Whether no command waits for a network.
@@ -371,11 +382,14 @@ impl Cache {
         matches!(self.0.store, Backend::Memory(_))
     }
 
-    /// Checks a key and puts the prefix before it.
+    /// Checks a key, and says in which cache it is read and filled, and under which name: in this one, but where keys have homes.
     #[inline]
-    fn key<'k>(&self, key: &'k [u8]) -> Result<FullKey<'k>, Error> {
+    fn key<'k>(&self, key: &'k [u8]) -> Result<(&Cache, FullKey<'k>), Error> {
         self.check_key(key)?;
-        Ok(self.key_in(key, self.epoch()))
+        match self.0.regions.as_ref().and_then(Regions::homes) {
+            None => Ok((self, self.key_in(key, self.epoch()))),
+            Some(homes) => self.key_at_home(homes, key),
+        }
     }
 
     /// A key that was checked, with the prefix and the epoch before it.

@@ -6,7 +6,10 @@ use std::time::Duration;
 use futures_util::future::{join_all, try_join_all};
 
 use super::builder::Place;
-use super::{Cache, Error};
+use super::follow::Gate;
+use super::homes::{Home, Homes};
+use super::{Cache, Error, FullKey};
+use crate::protocol::Epoch;
 use crate::settings::{Fence, Options, UnreachableRegion};
 use crate::store::{Diagnosis, Finding, Level, StoreError};
 
@@ -27,6 +30,25 @@ pub(super) struct Regions {
     pub push: bool,
     /// The others.
     pub peers: Vec<Peer>,
+    /// Where each key is at home in one of them.
+    homes: Option<Homes>,
+}
+
+/// What is opened beside a cache.
+#[derive(Default)]
+pub(super) struct Others {
+    pub peers: Vec<Peer>,
+    pub homes: Option<Homes>,
+    /// Where the cache serves only while it is told of changes. What it reads at another home is served under the same.
+    pub gate: Option<Arc<Gate>>,
+}
+
+/// A place where a key is fenced: a region, and an epoch of it where it has some.
+#[derive(Clone, Debug)]
+pub(super) struct Target {
+    pub region: Arc<str>,
+    pub cache: Cache,
+    pub epoch: Epoch,
 }
 
 impl Peer {
@@ -45,10 +67,13 @@ impl Peer {
     pub async fn connect_all(
         others: Vec<(String, Place)>,
         options: &Options,
+        gate: Option<&Arc<Gate>>,
     ) -> Result<Vec<Self>, Error> {
         if options.fence == Fence::Own {
             return Ok(Vec::new());
         }
+        // What is served from another cluster is served under the gate of the own one.
+        let gate = gate.filter(|_| options.fence == Fence::Home).cloned();
         // The start follows what a change does without it.
         let comes_later = options.unreachable != UnreachableRegion::Fail;
         let options = Options {
@@ -58,10 +83,12 @@ impl Peer {
             push: false,
             grantors: None,
             stream_bound: None,
+            homes: None,
             ..options.clone()
         };
         let connect = |(region, place): (String, Place)| {
             let options = options.clone();
+            let beside = Others { gate: gate.clone(), ..Others::default() };
             async move {
                 let region: Arc<str> = region.into();
                 let first = place.clone();
@@ -77,7 +104,7 @@ impl Peer {
                     }
                     opened => opened,
                 };
-                let cache = store.and_then(|store| Cache::open(store, options, Vec::new()));
+                let cache = store.and_then(|store| Cache::open(store, options, beside));
                 let cache = cache.map_err(|error| in_region(&region, error))?;
                 Ok(Peer { region, cache, is_lent: false })
             }
@@ -87,10 +114,31 @@ impl Peer {
 }
 
 impl Regions {
-    pub fn new(options: &mut Options, peers: Vec<Peer>) -> Option<Self> {
+    pub fn new(options: &mut Options, peers: Vec<Peer>, homes: Option<Homes>) -> Option<Self> {
         let own = options.region.take()?.into();
         let Options { fence, unreachable, push, .. } = *options;
-        Some(Regions { own, fence, unreachable, push, peers })
+        Some(Regions { own, fence, unreachable, push, peers, homes })
+    }
+
+    /// Where keys have homes: which.
+    #[inline]
+    pub fn homes(&self) -> Option<&Homes> {
+        self.homes.as_ref()
+    }
+
+    /// Whether the source may be changed where that region does not answer.
+    pub fn may_proceed(&self, region: &str, own: bool) -> bool {
+        if *self.own == *region { own } else { self.unreachable == UnreachableRegion::Proceed }
+    }
+
+    /// The same error, and which region it is of, if of another.
+    pub fn told_of(&self, region: &str, error: Error) -> Error {
+        if *self.own == *region { error } else { in_region(region, error) }
+    }
+
+    /// The caches of others that were opened with this one.
+    pub fn opened_here(&self) -> impl Iterator<Item = &Cache> {
+        self.peers.iter().filter(|peer| !peer.is_lent).map(|peer| &peer.cache)
     }
 
     /// All there are, the own one first.
@@ -100,8 +148,7 @@ impl Regions {
 
     /// Closes the caches of other regions, as the own one was.
     pub async fn close(&self, within: Duration) -> bool {
-        let own = self.peers.iter().filter(|peer| !peer.is_lent);
-        join_all(own.map(|peer| Box::pin(peer.cache.close(within))))
+        join_all(self.opened_here().map(|cache| Box::pin(cache.close(within))))
             .await
             .into_iter()
             .all(|ended| ended)
@@ -111,16 +158,57 @@ impl Regions {
 impl Cache {
     /// The cache of a region of that name.
     pub(super) fn of_region(&self, name: &str) -> Option<Cache> {
-        let regions = self.0.regions.as_ref()?;
-        if *regions.own == *name {
-            return Some(self.clone());
-        }
-        regions.peers.iter().find(|peer| *peer.region == *name).map(|peer| peer.cache.clone())
+        self.in_region(name).cloned()
     }
 
-    /// The regions, where a writer reserves in each of them.
+    fn in_region(&self, name: &str) -> Option<&Cache> {
+        let regions = self.0.regions.as_ref()?;
+        if *regions.own == *name {
+            return Some(self);
+        }
+        regions.peers.iter().find(|peer| *peer.region == *name).map(|peer| &peer.cache)
+    }
+
+    /// The regions, where a writer reserves in others than its own.
     pub(super) fn fenced(&self) -> Option<&Regions> {
-        self.0.regions.as_ref().filter(|regions| regions.fence == Fence::All)
+        self.0.regions.as_ref().filter(|regions| regions.fence != Fence::Own)
+    }
+
+    pub(super) fn has_homes(&self) -> bool {
+        self.0.regions.as_ref().is_some_and(|regions| regions.homes.is_some())
+    }
+
+    /// Where `key` is fenced, unless that depends on who serves. Where it is read, or the own region, comes first.
+    ///
+    /// # Errors
+    /// It is not known where the key is at home.
+    pub(super) fn targets(&self, regions: &Regions, key: &[u8]) -> Result<Vec<Target>, Error> {
+        let target = |region: &Arc<str>, epoch| {
+            let cache = self.of_region(region)?;
+            Some(Target { region: Arc::clone(region), cache, epoch })
+        };
+        Ok(match regions.homes() {
+            None => regions.names().filter_map(|name| target(name, Epoch::NONE)).collect(),
+            Some(homes) => {
+                let homes = homes.fenced(key)?;
+                homes.iter().filter_map(|home| target(&home.region, home.epoch)).collect()
+            }
+        })
+    }
+
+    /// The cache that a key is read and filled in, and its name there.
+    #[inline(never)]
+    pub(super) fn key_at_home<'k>(
+        &self,
+        homes: &Homes,
+        key: &'k [u8],
+    ) -> Result<(&Cache, FullKey<'k>), Error> {
+        let Home { region, epoch } = homes.of(key)?;
+        let cache = self.in_region(&region).unwrap_or(self);
+        if !Arc::ptr_eq(&self.0, &cache.0) {
+            cache.check_key(key).map_err(|error| in_region(&region, error))?;
+        }
+        Ok((cache, cache.key_in(key, epoch)))
     }
 }
 

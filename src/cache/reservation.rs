@@ -179,7 +179,7 @@ impl Held {
             || self.everywhere.as_ref().is_some_and(|of| of.not_here)
     }
 
-    /// How it stands in each region, the own one first.
+    /// How it stands in each region.
     pub fn regions(&self) -> impl Iterator<Item = (&str, RegionOutcome)> {
         let regions = self.everywhere.iter().flat_map(|everywhere| &everywhere.regions);
         regions.map(|(name, outcome)| (&**name, *outcome))
@@ -190,10 +190,6 @@ impl Held {
             None => self.renew_here().await,
             Some(everywhere) => Box::pin(everywhere.renew(self)).await,
         }
-    }
-
-    pub(super) fn cache(&self) -> &Cache {
-        &self.cache
     }
 
     /// As one that began then.
@@ -302,7 +298,8 @@ impl Reservation {
         self.held.is_held()
     }
 
-    /// How it stands in each region, the own one first; of none, where the option `fence` is not `all`.
+    /// How it stands in each region that it is to be held in: where the key is read, or the own one, first; of none, where the option
+    /// `fence` is `own`.
     pub fn regions(&self) -> impl Iterator<Item = (&str, RegionOutcome)> {
         self.held.regions()
     }
@@ -400,7 +397,9 @@ impl Reservation {
     /// Begun before the own region is told, so that it goes on where that is not waited for.
     fn tell_elsewhere(&mut self, told: &Told<'_>) {
         let held = Arc::clone(&self.held);
-        tell(&held.cache, self.elsewhere(), told);
+        if let Some(everywhere) = &held.everywhere {
+            tell(everywhere, self.elsewhere(), told);
+        }
     }
 
     pub(super) async fn commit_checked(self, fresh: Checked) -> CommitOutcome {

@@ -9,13 +9,13 @@ use tokio::time::timeout;
 
 use super::everywhere::Everywhere;
 use super::footing::Footing;
-use super::regions::{Regions, in_region};
+use super::regions::{Regions, Target, in_region};
 use super::reservation::{Granted, Held, RegionOutcome, Reservation};
 use super::serving::{Serves, Table};
 use super::stopwatch::Stopwatch;
 use super::{Cache, Error};
 use crate::protocol::{Claim, Epoch, Token};
-use crate::settings::{UnreachableRegion, UnreachableReserve};
+use crate::settings::UnreachableReserve;
 use crate::store::{Answer, Change, StoreError};
 
 impl Cache {
@@ -51,30 +51,33 @@ impl Cache {
         }
     }
 
-    /// In all regions at once. Whatever was taken is given back, should one of them be an error.
+    /// In all regions at once, or in those that are the key's home. Whatever was taken is given back, should one of them be an error.
     async fn reserve_everywhere(
         &self,
         regions: &Regions,
         key: &[u8],
     ) -> Result<Reservation, Error> {
-        let proceeds = regions.unreachable == UnreachableRegion::Proceed;
-        let elsewhere = regions.peers.iter().map(async |peer| {
-            let taken = peer.cache.take(key, Epoch::NONE, proceeds).await;
-            taken.map_err(|error| in_region(&peer.region, error))
+        self.check_key(key)?;
+        let targets = self.targets(regions, key)?;
+        let taking = targets.iter().map(async |Target { region, cache, epoch }| {
+            let proceeds = regions.may_proceed(region, self.may_proceed());
+            let taken = cache.take(key, *epoch, proceeds).await;
+            taken.map_err(|error| regions.told_of(region, error))
         });
-        let here = self.take(key, Epoch::NONE, self.may_proceed());
-        let (here, elsewhere) = join(here, join_all(elsewhere)).await;
-        let (here, elsewhere) = (here?, elsewhere.into_iter().collect::<Result<Vec<_>, _>>()?);
-        let names = regions.peers.iter().map(|peer| Arc::clone(&peer.region));
-        let elsewhere: Vec<_> = names.zip(elsewhere).collect();
-        for (region, _) in elsewhere.iter().filter(|(_, taken)| !taken.is_held()) {
+        let taken = join_all(taking).await.into_iter().collect::<Result<Vec<_>, _>>()?;
+        let names = targets.into_iter().map(|target| target.region);
+        let mut taken: Vec<_> = names.zip(taken).collect();
+        for (region, _) in
+            taken.iter().filter(|(region, taken)| *region != regions.own && !taken.is_held())
+        {
             self.0.counters.regions_left_out.add();
             tracing::warn!(%region, "changing the source without a reservation in another region");
         }
-        let stands = elsewhere.iter().map(|(name, taken)| (Arc::clone(name), taken.outcome()));
-        let stands = [(Arc::clone(&regions.own), here.outcome())].into_iter().chain(stands);
-        let everywhere = Everywhere { regions: stands.collect(), ..Everywhere::default() };
-        Ok(here.hand_over_with(elsewhere, everywhere))
+        let stands = taken.iter().map(|(name, taken)| (Arc::clone(name), taken.outcome()));
+        let everywhere = Everywhere { regions: stands.collect(), ..Everywhere::of(self, regions) };
+        // There is a place where the key is read.
+        let (_, here) = taken.remove(0);
+        Ok(here.hand_over_with(taken, everywhere))
     }
 
     /// In every epoch that a region serves in. One that does not answer is waited for until it serves no more.
@@ -122,7 +125,7 @@ impl Cache {
             regions: stands,
             epochs: epochs.collect(),
             not_here: here.is_none(),
-            ..Everywhere::default()
+            ..Everywhere::of(self, regions)
         };
         let mut here = here.unwrap_or_else(|| self.take_nothing(key));
         here.granted.since = since;

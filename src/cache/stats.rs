@@ -27,6 +27,13 @@ macro_rules! define_stats {
             $($(#[$doc])* pub $name: u64,)*
         }
 
+        impl Stats {
+            /// The sums of both.
+            pub(super) fn with(&self, other: &Stats) -> Stats {
+                Stats { $($name: self.$name + other.$name,)* }
+            }
+        }
+
         /// The counters behind [`Stats`].
         #[derive(Default)]
         pub(super) struct Counters {

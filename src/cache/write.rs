@@ -9,7 +9,7 @@ use futures_util::stream::iter;
 use futures_util::{StreamExt, TryStreamExt};
 
 use super::fresh::{Checked, Fresh, check_version};
-use super::regions::{Regions, in_region};
+use super::regions::{Regions, Target, in_region};
 use super::retry::{Settled, token};
 use super::serving::Table;
 use super::{Cache, Error};
@@ -102,7 +102,8 @@ impl Cache {
     /// With the version that the source gave the change, older fills are refused from now on too,
     /// and a value that is at least that new stays.
     ///
-    /// Where the option `fence` is `all`, in every region: whoever changed the source behind the cache's back told none.
+    /// Where the option `fence` is `all`, in every region: whoever changed the source behind the cache's back told none. Where it is `home`,
+    /// at the key's home.
     ///
     /// # Errors
     /// [`Error::Invalid`] for a key or a version out of bounds; [`Error::Store`] if the store did not answer:
@@ -114,7 +115,7 @@ impl Cache {
     ) -> Result<(), Error> {
         let key = key.as_ref();
         let Some(regions) = self.fenced() else {
-            return self.invalidate_here(key, version, self.epoch()).await;
+            return self.invalidate_here(key, version, Epoch::NONE).await;
         };
         Box::pin(self.invalidate_everywhere(regions, key, version)).await
     }
@@ -126,13 +127,13 @@ impl Cache {
         version: Option<u64>,
     ) -> Result<(), Error> {
         let Some(serves) = &self.0.serves else {
-            let elsewhere = regions.peers.iter().map(async |peer| {
-                let told = peer.cache.invalidate_here(key, version, Epoch::NONE).await;
-                told.map_err(|error| in_region(&peer.region, error))
+            self.check_key(key)?;
+            let targets = self.targets(regions, key)?;
+            let telling = targets.iter().map(async |Target { region, cache, epoch }| {
+                let told = cache.invalidate_here(key, version, *epoch).await;
+                told.map_err(|error| regions.told_of(region, error))
             });
-            let here = self.invalidate_here(key, version, Epoch::NONE);
-            let (here, elsewhere) = join(here, join_all(elsewhere)).await;
-            return elsewhere.into_iter().fold(here, Result::and);
+            return join_all(telling).await.into_iter().collect();
         };
         let Table { targets, waits } = self.table(regions, serves).await?;
         let telling = targets.iter().map(async |target| {
@@ -198,10 +199,11 @@ impl Cache {
         changes: impl IntoIterator<Item = (K, Option<u64>)>,
     ) -> Result<(), Error> {
         let invalidate = |cache: Cache, key: Bytes, version| async move {
-            // Another process may serve in an epoch that this one does not know: all that there are.
-            match &cache.0.serves {
-                Some(_) => cache.invalidate(&key, version).await,
-                None => cache.invalidate_here(&key, version, Epoch::NONE).await,
+            // Another process may serve in an epoch that this one does not know: all that there are. A key is known at its home alone.
+            if cache.0.serves.is_some() || cache.has_homes() {
+                cache.invalidate(&key, version).await
+            } else {
+                cache.invalidate_here(&key, version, Epoch::NONE).await
             }
         };
         self.for_newest(changes, invalidate).await
@@ -241,17 +243,17 @@ impl Cache {
         key: impl AsRef<[u8]>,
         fresh: impl Into<Fresh>,
     ) -> Result<SetOutcome, Error> {
-        let key = self.key(key.as_ref())?;
-        self.may_store(key.epoch)?;
-        let Some(Checked { value, ttl, .. }) = self.unconditional(fresh.into())? else {
+        let (cache, key) = self.key(key.as_ref())?;
+        cache.may_store(key.epoch)?;
+        let Some(Checked { value, ttl, .. }) = cache.unconditional(fresh.into())? else {
             return Ok(SetOutcome::TooLarge);
         };
         let token = token();
-        Ok(match self.settle(&key, &Change::Set { token, value, ttl }, Some(token)).await? {
+        Ok(match cache.settle(&key, &Change::Set { token, value, ttl }, Some(token)).await? {
             Settled::Applied => SetOutcome::Stored,
             Settled::Refused(_) => SetOutcome::Busy,
             Settled::InDoubt(_) => {
-                self.0.counters.in_doubt.add();
+                cache.0.counters.in_doubt.add();
                 SetOutcome::InDoubt
             }
         })
@@ -281,18 +283,18 @@ impl Cache {
         stamp: Token,
         fresh: impl Into<Fresh>,
     ) -> Result<ReplaceOutcome, Error> {
-        let key = self.key(key.as_ref())?;
-        self.may_store(key.epoch)?;
-        let Some(Checked { value, ttl, .. }) = self.unconditional(fresh.into())? else {
+        let (cache, key) = self.key(key.as_ref())?;
+        cache.may_store(key.epoch)?;
+        let Some(Checked { value, ttl, .. }) = cache.unconditional(fresh.into())? else {
             return Ok(ReplaceOutcome::TooLarge);
         };
         let token = token();
         let change = Change::Replace { stamp, token, value, ttl, until: None };
-        Ok(match self.settle(&key, &change, Some(token)).await? {
+        Ok(match cache.settle(&key, &change, Some(token)).await? {
             Settled::Applied => ReplaceOutcome::Stored,
             Settled::Refused(_) => ReplaceOutcome::Conflict,
             Settled::InDoubt(_) => {
-                self.0.counters.in_doubt.add();
+                cache.0.counters.in_doubt.add();
                 ReplaceOutcome::InDoubt
             }
         })
@@ -310,14 +312,16 @@ impl Cache {
     /// [`Error::Invalid`] for a key or a time to live out of bounds; [`Error::Store`] if nobody
     /// answered; [`Error::ShutDown`].
     pub async fn touch(&self, key: impl AsRef<[u8]>, ttl: Duration) -> Result<TouchOutcome, Error> {
-        let key = self.key(key.as_ref())?;
-        self.may_store(key.epoch)?;
-        let ttl = self.0.options.check_ttl("ttl", ttl)?;
-        let Some(until) = self.until_touched(&key).await? else { return Ok(TouchOutcome::Missing) };
-        match self.settle(&key, &Change::Touch { ttl, until }, None).await? {
+        let (cache, key) = self.key(key.as_ref())?;
+        cache.may_store(key.epoch)?;
+        let ttl = cache.0.options.check_ttl("ttl", ttl)?;
+        let Some(until) = cache.until_touched(&key).await? else {
+            return Ok(TouchOutcome::Missing);
+        };
+        match cache.settle(&key, &Change::Touch { ttl, until }, None).await? {
             Settled::Applied => Ok(TouchOutcome::Done),
             Settled::Refused(_) => Ok(TouchOutcome::Missing),
-            Settled::InDoubt(error) => Err(self.unanswered("a touch", error)),
+            Settled::InDoubt(error) => Err(cache.unanswered("a touch", error)),
         }
     }
 

@@ -1,7 +1,10 @@
 //! The settings of a cache, and of the way to its cluster: what they are, what they may be, how they are written in a URL.
 
 mod access;
+#[cfg(feature = "aerospike")]
+mod agreement;
 mod bounds;
+mod homes;
 mod kinds;
 mod options;
 mod regions;
@@ -10,11 +13,14 @@ mod table;
 mod url;
 
 pub(crate) use access::{Access, Login};
-pub(crate) use bounds::{Invalid, span, within};
-pub(crate) use options::Options;
-pub(crate) use regions::Peers;
+#[cfg(all(feature = "aerospike", feature = "cli"))]
+pub(crate) use agreement::meet;
 #[cfg(feature = "aerospike")]
-pub(crate) use regions::{ONE_REGION, agreement};
+pub(crate) use agreement::{ONE_REGION, agreement};
+pub(crate) use bounds::{Invalid, span, within};
+pub(crate) use homes::Homes;
+pub(crate) use options::Options;
+pub(crate) use regions::{Peer, Peers};
 pub(crate) use setters::{login_setter, setter, setters};
 pub(crate) use table::{access_settings, cache_settings};
 pub(crate) use url::{Target, parse};

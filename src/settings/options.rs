@@ -4,8 +4,8 @@ use super::kinds::{
     Bounded, Bytes, Choice, Count, Kind, Optional, Peers, Prefix, Share, Span, Switch, Text,
 };
 use super::{
-    Access, Fence, Invalid, Of, UnreachableRead, UnreachableRegion, UnreachableReserve, bound,
-    cache_settings, default, define_settings, note,
+    Access, Fence, HomesPhase, Invalid, Of, UnreachableRead, UnreachableRegion, UnreachableReserve,
+    bound, cache_settings, default, define_settings, note,
 };
 
 macro_rules! define_options {

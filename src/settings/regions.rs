@@ -6,8 +6,6 @@ use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
 
-#[cfg(feature = "aerospike")]
-use super::kinds::Words;
 use super::url::hosts;
 use super::{Access, Fence, Invalid, Of, Options, UnreachableRegion, UnreachableReserve, within};
 
@@ -99,32 +97,6 @@ fn unique<'n>(names: impl Iterator<Item = &'n str>) -> Result<(), Invalid> {
     }
     within("peers", seen.len(), 2, Some(MAX_REGIONS))
         .map_err(|invalid| invalid.noting(&["; so many regions there may be"]))
-}
-
-/// What stands there where there is one.
-#[cfg(feature = "aerospike")]
-pub(crate) const ONE_REGION: &str = "one region";
-
-/// What all programs of a set must say alike, as it stands in a record of the set: which region it is of, which there are, and
-/// how they are fenced.
-#[cfg(feature = "aerospike")]
-pub(crate) fn agreement(region: Option<&str>, names: &[&str], options: &Options) -> String {
-    let Some(region) = region else { return ONE_REGION.to_owned() };
-    let mut names = names.to_vec();
-    names.sort_unstable();
-    let words = Fence::WORDS.iter();
-    let fence = words.filter(|(_, of)| *of == options.fence).map(|(word, _)| *word);
-    let fence: String = fence.collect();
-    let all = format!("{region} of {}, fence={fence}", names.join(","));
-    if options.unreachable != UnreachableRegion::Wait {
-        return all;
-    }
-    let mut grantors = options.grantors();
-    grantors.sort_unstable();
-    let [lease, reservation] = [options.serving_lease, options.reservation_time];
-    let [lease, reservation] = [lease, reservation].map(humantime::format_duration);
-    let grantors = grantors.join(",");
-    format!("{all}, grantors={grantors}, serving_lease={lease}, reservation_time={reservation}")
 }
 
 impl Options {
@@ -249,9 +221,18 @@ impl Options {
             )
         };
         match self.fence {
-            Fence::Own if self.unreachable != UnreachableRegion::Fail => Err(needs("unreachable")),
-            Fence::Own if self.push => Err(needs("push")),
-            Fence::Own if self.grantors.is_some() => Err(needs("grantors")),
+            Fence::Own if self.unreachable != UnreachableRegion::Fail => {
+                let problem =
+                    "has a meaning where `fence` is `all` or `home` alone: leave it out, or say so";
+                Err(Invalid::new("unreachable", problem))
+            }
+            Fence::Home if self.unreachable == UnreachableRegion::Wait => {
+                let problem =
+                    "cannot be wait where `fence` is `home`: a key whose home is gone has no other";
+                Err(Invalid::new("unreachable", problem))
+            }
+            Fence::Own | Fence::Home if self.push => Err(needs("push")),
+            Fence::Own | Fence::Home if self.grantors.is_some() => Err(needs("grantors")),
             Fence::All if self.push && self.unreachable == UnreachableRegion::Wait => {
                 // Whether a region stores yet is known there alone.
                 Err(Invalid::new("push", "cannot be where `unreachable` is `wait`: leave it out"))
@@ -335,7 +316,7 @@ mod tests {
             (
                 "region=eu&peers=eu@own:1,us@a&unreachable=proceed",
                 "unreachable",
-                "where `fence` is `all` alone",
+                "where `fence` is `all` or `home` alone",
             ),
         ] {
             let refused = regions(query).unwrap_err();

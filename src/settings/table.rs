@@ -59,7 +59,7 @@ macro_rules! cache_settings {
             aerospike peers: Peers = "";
             /// Which regions a writer reserves in before it changes the source. All programs of all regions say the same.
             any fence: Choice<Fence> = "own";
-            /// What a reserve does where `fence` is `all` and another region does not answer.
+            /// What a reserve does where `fence` is `all` or `home` and another region does not answer.
             any unreachable: Choice<UnreachableRegion> = "fail";
             /// Where `unreachable` is `wait`: the regions whose clusters say who may serve, as `eu` or `eu,us,ap`. One, and then best where the
             /// source's primary is, as who cannot reach that cannot change the source; or three and more, most of which
@@ -74,6 +74,12 @@ macro_rules! cache_settings {
             any stream_bound: Optional<Span> = ("none: what the stream says is not waited for");
             /// Where `fence` is `all`, a commit stores the value in every region, and not in the own one alone.
             any push: Switch = "false";
+            /// Where `fence` is `home`: the regions that keys are at home in; and where they were others before, all lists there have been, the
+            /// newest last: `eu,us/eu,us,ap`. At most 64. A list may also be the name of a function that the program brings.
+            any homes: Optional<Text> = ("all of `peers`, or the program's function");
+            /// Where `fence` is `home`: how far the change to the last list of `homes` is. All programs go to `fence`, then all to `read`, then
+            /// all to `done`.
+            any homes_phase: Choice<HomesPhase> = "done";
             /// The bound on all that is held, in bytes. Values are counted by their length; a slice of a larger buffer
             /// keeps all of that alive, so pass values of their own.
             memory max_bytes: Bytes = "64MiB", ("four times `max_value_bytes`", four_values);
@@ -177,6 +183,18 @@ macro_rules! choices {
                 Own = "own",
                 /// All of them: no region serves a stale value. A reserve takes as long as the region that is farthest away.
                 All = "all",
+                /// The home of the key, one of `homes`: what all regions know of the key is there alone. No region serves a stale value; reads
+                /// and changes of most keys go to another region.
+                Home = "home",
+            }
+            /// How far a change of the list of homes is.
+            HomesPhase {
+                /// It is over: the last list counts.
+                Done = "done",
+                /// Keys are read at the home that they had before, and reserved at both.
+                Fence = "fence",
+                /// Keys are read at the new home, and reserved at both.
+                Read = "read",
             }
             /// What a reserve does when another region does not answer.
             UnreachableRegion {

@@ -26,6 +26,7 @@ mod floors;
 mod follower;
 #[cfg(feature = "capi")]
 #[cfg(all(feature = "cli", feature = "aerospike"))]
+mod homes;
 mod keys;
 mod loads;
 #[cfg(feature = "aerospike")]

@@ -51,6 +51,30 @@ public enum Fence
     /// All of them: no region serves a stale value. A reserve takes as long as the region that is farthest away.
     /// </summary>
     All,
+    /// <summary>
+    /// The home of the key, one of <see cref="GenfenceSettings.Homes"/>: what all regions know of the key is there
+    /// alone. No region serves a stale value; reads and changes of most keys go to another region.
+    /// </summary>
+    Home,
+}
+
+/// <summary>
+/// How far a change of the list of homes is.
+/// </summary>
+public enum HomesPhase
+{
+    /// <summary>
+    /// It is over: the last list counts.
+    /// </summary>
+    Done,
+    /// <summary>
+    /// Keys are read at the home that they had before, and reserved at both.
+    /// </summary>
+    Fence,
+    /// <summary>
+    /// Keys are read at the new home, and reserved at both.
+    /// </summary>
+    Read,
 }
 
 /// <summary>
@@ -228,13 +252,14 @@ public abstract partial class GenfenceSettings
 
     /// <summary>
     /// Which regions a writer reserves in before it changes the source. All programs of all regions say the same.
-    /// Bounds: <c>own</c>, <c>all</c>. Default: <c>own</c>.
+    /// Bounds: <c>own</c>, <c>all</c>, <c>home</c>. Default: <c>own</c>.
     /// </summary>
     public Fence? Fence { get; set; }
 
     /// <summary>
-    /// What a reserve does where <see cref="GenfenceSettings.Fence"/> is <c>all</c> and another region does not
-    /// answer. Bounds: <c>fail</c>, <c>proceed</c>, <see cref="GenfenceSettings.Wait"/>. Default: <c>fail</c>.
+    /// What a reserve does where <see cref="GenfenceSettings.Fence"/> is <c>all</c> or <c>home</c> and another region
+    /// does not answer. Bounds: <c>fail</c>, <c>proceed</c>, <see cref="GenfenceSettings.Wait"/>. Default:
+    /// <c>fail</c>.
     /// </summary>
     public UnreachableRegion? Unreachable { get; set; }
 
@@ -266,6 +291,22 @@ public abstract partial class GenfenceSettings
     /// the own one alone. Default: <c>false</c>.
     /// </summary>
     public bool? Push { get; set; }
+
+    /// <summary>
+    /// Where <see cref="GenfenceSettings.Fence"/> is <c>home</c>: the regions that keys are at home in; and where they
+    /// were others before, all lists there have been, the newest last: <c>eu,us/eu,us,ap</c>. At most 64. A list may
+    /// also be the name of a function that the program brings. Default: all of <see cref="GenfenceSettings.Peers"/>,
+    /// or the program's function.
+    /// </summary>
+    public string? Homes { get; set; }
+
+    /// <summary>
+    /// Where <see cref="GenfenceSettings.Fence"/> is <c>home</c>: how far the change to the last list of <see
+    /// cref="GenfenceSettings.Homes"/> is. All programs go to <see cref="GenfenceSettings.Fence"/>, then all to
+    /// <c>read</c>, then all to <c>done</c>. Bounds: <c>done</c>, <see cref="GenfenceSettings.Fence"/>, <c>read</c>.
+    /// Default: <c>done</c>.
+    /// </summary>
+    public HomesPhase? HomesPhase { get; set; }
 
     /// <summary>
     /// The bound on all that is held, in bytes. Values are counted by their length; a slice of a larger buffer keeps
@@ -443,6 +484,8 @@ public abstract partial class GenfenceSettings
         query.Add(Store.Any, "serving_lease", ServingLease);
         query.Add(Store.Any, "stream_bound", StreamBound);
         query.Add(Store.Any, "push", Push);
+        query.Add(Store.Any, "homes", Homes);
+        query.Add(Store.Any, "homes_phase", HomesPhase);
         query.Add(Store.Memory, "max_bytes", MaxBytes);
         query.Add(Store.Aerospike, "auth", Auth);
         query.Add(Store.Aerospike, "tls", Tls);
@@ -492,6 +535,8 @@ public abstract partial class GenfenceSettings
         ServingLease = from.ServingLease;
         StreamBound = from.StreamBound;
         Push = from.Push;
+        Homes = from.Homes;
+        HomesPhase = from.HomesPhase;
         MaxBytes = from.MaxBytes;
         Auth = from.Auth;
         Tls = from.Tls;

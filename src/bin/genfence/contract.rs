@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 use genfence::Cache;
+use genfence::store::Contract;
 
 use crate::Failure;
 use crate::wait::{interruptible, run};
@@ -29,8 +30,11 @@ To change it while programs run, in this order:
   3. genfence contract set URL          again for each region: only the new ones are let in
 
 Until the last program was started anew, what is promised is the less of what both promise: of fence=own and fence=all, that of
-own. Where one of them has unreachable=wait, or both have fence=all and other regions, nothing is promised between them, so `--also`
-is refused: stop all programs instead, and say `set --stopped`.";
+own. Where one of them has unreachable=wait, or both have fence=all and other regions, or one has fence=home and the other has not, nothing is
+promised between them, so `--also` is refused: stop all programs instead, and say `set --stopped`.
+
+Where fence is home, another list of homes takes three such changes, and what is promised stays as it is: to the lists with the new one behind
+them and homes_phase=fence, then to homes_phase=read, then to no homes_phase.";
 
 #[derive(Subcommand)]
 enum Command {
@@ -82,18 +86,6 @@ fn show(url: &str, json: bool) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Whether programs that say the one and the other may run at the same time, with the less of what both promise.
-fn meet(one: &str, other: &str) -> bool {
-    let leased = |line: &str| line.contains(", grantors=");
-    let all = |line: &str| line.contains(", fence=all");
-    let regions = |line: &str| {
-        let after = line.split_once(" of ").map(|(_, after)| after.to_owned());
-        after.and_then(|after| Some(after.split_once(", fence=")?.0.to_owned()))
-    };
-    let others = all(one) && all(other) && regions(one) != regions(other);
-    !(leased(one) || leased(other) || others)
-}
-
 fn set(url: &str, also: bool, stopped: bool) -> Result<ExitCode, Failure> {
     run(async {
         let contract = interruptible(Box::pin(Cache::builder().contract(url))).await??;
@@ -101,7 +93,7 @@ fn set(url: &str, also: bool, stopped: bool) -> Result<ExitCode, Failure> {
         let said = contract.said().await?;
         let others: Vec<&String> = said.iter().filter(|line| **line != own).collect();
         let lines: Vec<String> = if also {
-            if let Some(other) = others.iter().find(|other| !meet(other, &own)) {
+            if let Some(other) = others.iter().find(|other| !Contract::meet(other, &own)) {
                 return Err(format!(
                     "between \"{other}\" and \"{own}\" nothing is promised: stop all programs, and say `set --stopped`"
                 )

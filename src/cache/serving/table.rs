@@ -9,21 +9,13 @@ use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;
 use tokio::time::{sleep, timeout};
 
-use super::super::regions::{Regions, in_region};
+use super::super::regions::{Regions, Target, in_region};
 use super::super::retry::jittered;
 use super::super::{Cache, Error};
 use super::Serves;
 use super::kept::Look;
 use crate::protocol::{Epoch, Serving};
 use crate::store::StoreError;
-
-/// An epoch that a region serves in, or may.
-#[derive(Clone, Debug)]
-pub(in crate::cache) struct Target {
-    pub region: Arc<str>,
-    pub cache: Cache,
-    pub epoch: Epoch,
-}
 
 /// Who may serve.
 pub(in crate::cache) struct Table {

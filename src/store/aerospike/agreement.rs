@@ -19,6 +19,8 @@ use super::bins::Reader;
 use super::canary::answered;
 use super::contract::{AT_ONCE, COPIES};
 use crate::settings::ONE_REGION;
+#[cfg(feature = "cli")]
+use crate::settings::meet;
 use crate::store::{Finding, Level, StoreError};
 
 /// The bin. While it changes there are two texts, each in a line of its own.
@@ -128,6 +130,11 @@ impl Contract {
     /// What this program says.
     pub fn own(&self) -> String {
         self.0.regions.as_deref().unwrap_or(ONE_REGION).to_owned()
+    }
+
+    /// Whether programs that say the one and the other may run at the same time, with the less of what both promise.
+    pub fn meet(one: &str, other: &str) -> bool {
+        meet(one, other)
     }
 
     /// What is written, a line for each that is let in.

@@ -1,0 +1,209 @@
+//! Which regions keys are at home in, where each key has one: every list of them that there has been, and how far a change of the list is.
+
+use std::collections::HashSet;
+use std::fmt;
+
+use super::kinds::Words;
+use super::regions::check_name;
+use super::{Fence, HomesPhase, Invalid, Options, within};
+
+/// The most lists.
+const MAX_LISTS: usize = 64;
+
+/// What of it all programs of all regions must say alike.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Homes {
+    /// Each sorted, the newest last: regions, or the name of a function of the program's.
+    pub lists: Vec<Vec<String>>,
+    pub phase: HomesPhase,
+}
+
+#[cfg(any(test, all(feature = "aerospike", feature = "cli")))]
+impl Homes {
+    /// As it stands in the contract: `eu,us/ap,eu,us, homes_phase=fence`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (lists, phase) = match text.split_once(", homes_phase=") {
+            Some((lists, phase)) => {
+                let of = HomesPhase::WORDS.iter().find(|(word, _)| *word == phase)?;
+                (lists, of.1)
+            }
+            None => (text, HomesPhase::Done),
+        };
+        let list = |text: &str| text.split(',').map(str::to_owned).collect();
+        Some(Homes { lists: lists.split('/').map(list).collect(), phase })
+    }
+
+    /// Whether programs that say the one and the other may run at the same time: every writer of the one fences what the other reads.
+    pub fn meets(&self, other: &Self) -> bool {
+        use HomesPhase::{Done, Fence, Read};
+        let follows = |old: &Self, new: &Self| match (old.phase, new.phase) {
+            (Done, Fence) => new.lists.split_last().is_some_and(|(_, before)| before == old.lists),
+            (Fence, Read) | (Read, Done) => old.lists == new.lists,
+            _ => old == new,
+        };
+        follows(self, other) || follows(other, self)
+    }
+}
+
+impl fmt::Display for Homes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lists: Vec<String> = self.lists.iter().map(|list| list.join(",")).collect();
+        f.write_str(&lists.join("/"))?;
+        if self.phase == HomesPhase::Done {
+            return Ok(());
+        }
+        let word = HomesPhase::WORDS.iter().find(|(_, of)| *of == self.phase);
+        write!(f, ", homes_phase={}", word.map_or("", |(word, _)| word))
+    }
+}
+
+impl Options {
+    /// The function that a list in use names, for who looks at the settings of a program that has it.
+    pub fn home_function(&self, regions: &[&str]) -> Option<&str> {
+        let lists = self.homes.as_deref()?.rsplit('/').take(2);
+        lists.into_iter().find(|list| !list.contains(',') && !regions.contains(list))
+    }
+
+    /// The lists of homes, where `fence` is `home`. `function`: the name of the function that the program brings.
+    ///
+    /// # Errors
+    /// What does not fit together, by name.
+    pub fn homes(
+        &self,
+        regions: &[&str],
+        function: Option<&str>,
+    ) -> Result<Option<Homes>, Invalid> {
+        if self.fence != Fence::Home {
+            let problem = "has a meaning where `fence` is `home` alone: leave it out, or say so";
+            let refused = |field| Err(Invalid::new(field, problem));
+            return match () {
+                () if self.homes.is_some() => refused("homes"),
+                () if self.homes_phase != HomesPhase::Done => refused("homes_phase"),
+                () if function.is_some() => refused("home"),
+                () => Ok(None),
+            };
+        }
+        if let Some(name) = function {
+            check_name("home", name)?;
+            if regions.contains(&name) {
+                let problem = format!("{name} is the name of a region: give it another");
+                return Err(Invalid::new("home", problem));
+            }
+        }
+        let mut all = regions.to_vec();
+        all.sort_unstable();
+        let default = function.map_or_else(|| all.join(","), str::to_owned);
+        let lists = self.homes.as_deref().unwrap_or(&default).split('/').map(list);
+        let lists = lists.collect::<Result<Vec<_>, _>>()?;
+        within("homes", lists.len(), 1, Some(MAX_LISTS))
+            .map_err(|invalid| invalid.noting(&["; so many lists there may be"]))?;
+        let changes = self.homes_phase != HomesPhase::Done;
+        if changes && lists.len() == 1 {
+            let problem = "in `homes` is one list alone, so nothing changes: leave it out";
+            return Err(Invalid::new("homes_phase", problem));
+        }
+        let is_function = |list: &[String]| function.is_some_and(|name| list == [name]);
+        let used = lists.iter().rev().take(1 + usize::from(changes));
+        let mut named = used.filter(|list| !is_function(list)).flatten();
+        if let Some(unknown) = named.find(|name| !regions.contains(&name.as_str())) {
+            let problem = format!(
+                "{unknown} is no region, and no function of this program's; regions are {}",
+                all.join(", ")
+            );
+            return Err(Invalid::new("homes", problem));
+        }
+        if function.is_some() && !lists.iter().any(|list| is_function(list)) {
+            return Err(Invalid::new(
+                "homes",
+                "does not name the function that this program brings",
+            ));
+        }
+        Ok(Some(Homes { lists, phase: self.homes_phase }))
+    }
+}
+
+fn list(text: &str) -> Result<Vec<String>, Invalid> {
+    let mut list: Vec<String> = text.split(',').map(str::to_owned).collect();
+    let mut seen = HashSet::new();
+    for name in &list {
+        check_name("homes", name)?;
+        if !seen.insert(name) {
+            return Err(Invalid::new("homes", format!("{name} is there twice in a list")));
+        }
+    }
+    list.sort_unstable();
+    Ok(list)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neighbours_meet_and_no_others() {
+        let texts = [
+            "eu,us",
+            "eu,us/ap,eu,us, homes_phase=fence",
+            "eu,us/ap,eu,us, homes_phase=read",
+            "eu,us/ap,eu,us",
+            "eu,us/ap,eu,us/eu,us, homes_phase=fence",
+        ];
+        let homes = texts.map(|text| Homes::parse(text).unwrap());
+        for (one, text) in homes.iter().zip(texts) {
+            assert_eq!(one.to_string(), text);
+        }
+        for (one, left) in homes.iter().enumerate() {
+            for (other, right) in homes.iter().enumerate() {
+                assert_eq!(left.meets(right), one.abs_diff(other) <= 1, "{left} and {right}");
+            }
+        }
+        let other = Homes::parse("eu,us/us, homes_phase=fence").unwrap();
+        assert!(!other.meets(&homes[1]) && other.meets(&homes[0]));
+    }
+
+    #[test]
+    fn what_does_not_fit_together_is_refused_by_name() {
+        let options = |fence, homes: &str, homes_phase| Options {
+            fence,
+            homes: (!homes.is_empty()).then(|| homes.to_owned()),
+            homes_phase,
+            ..Options::default()
+        };
+        let (own, home) = (Fence::Own, Fence::Home);
+        let (done, fencing) = (HomesPhase::Done, HomesPhase::Fence);
+        for (fence, homes, phase, function, field, told) in [
+            (own, "eu,us", done, None, "homes", "where `fence` is `home` alone"),
+            (own, "", fencing, None, "homes_phase", "where `fence` is `home` alone"),
+            (own, "", done, Some("f"), "home", "where `fence` is `home` alone"),
+            (home, "", fencing, None, "homes_phase", "one list alone"),
+            (home, "eu,ap", done, None, "homes", "ap is no region"),
+            (home, "eu,ap/eu", fencing, None, "homes", "ap is no region"),
+            (home, "eu,eu", done, None, "homes", "eu is there twice"),
+            (home, "eu,", done, None, "homes", "0 is out of bounds, must be 1 to 32"),
+            (home, "eu", done, Some("f"), "homes", "does not name the function"),
+            (home, "", done, Some("eu"), "home", "eu is the name of a region"),
+            (home, "", done, Some("F"), "home", "must be of `a` to `z`"),
+        ] {
+            let refused = options(fence, homes, phase).homes(&["us", "eu"], function).unwrap_err();
+            assert_eq!(refused.field, field, "{homes}: {refused:?}");
+            assert!(refused.problem.contains(told), "{homes}: {refused:?}");
+        }
+        let long = vec!["eu"; MAX_LISTS + 1].join("/");
+        assert!(options(home, &long, done).homes(&["us", "eu"], None).is_err());
+    }
+
+    #[test]
+    fn a_list_may_name_regions_that_are_no_more() {
+        let options = Options {
+            fence: Fence::Home,
+            homes: Some("us,ap,eu/us,eu".to_owned()),
+            ..Options::default()
+        };
+        let homes = options.homes(&["us", "eu"], None).unwrap().unwrap();
+        assert_eq!(homes.to_string(), "ap,eu,us/eu,us");
+        let default = Options { homes: None, ..options.clone() };
+        assert_eq!(default.homes(&["us", "eu"], None).unwrap().unwrap().to_string(), "eu,us");
+        let by = default.homes(&["us", "eu"], Some("by-country")).unwrap().unwrap();
+        assert_eq!(by.to_string(), "by-country");
+    }
+}
