@@ -97,7 +97,7 @@ fn header() {
          #define GF_VERSION_MAJOR {}\n#define GF_VERSION_MINOR {}\n#define GF_VERSION_PATCH {}\n\n\
          /* Options as they are by default: gf_options options = GF_OPTIONS_INIT; */\n\
          #define GF_OPTIONS_INIT \\\n  \
-         {{sizeof(gf_options), GF_ABI_MAJOR, GF_ABI_MINOR, 0, {{NULL, 0}}, NULL, {{0, 0, 0, 0, 0}}}}",
+         {{sizeof(gf_options), GF_ABI_MAJOR, GF_ABI_MINOR, 0, {{NULL, 0}}, NULL, NULL, {{0, 0, 0, 0}}}}",
         part(),
         part(),
         part()

@@ -37,7 +37,8 @@
  * error.
  *
  * THREADS. A parameter `const T *` may be used by many threads at once, `T *` by one at a time. This
- * library has threads of its own and runs no code of the host's on them, but for the log's one thread.
+ * library has threads of its own and runs no code of the host's on them, but for the log's one thread, and a function that
+ * says where keys are at home.
  *
  * SIGNALS. A connection that breaks raises no SIGPIPE in the program: it is blocked on the library's threads, and
  * during a call on the thread that calls. Nothing else is done to signals.
@@ -65,7 +66,7 @@
 
 /* Options as they are by default: gf_options options = GF_OPTIONS_INIT; */
 #define GF_OPTIONS_INIT \
-  {sizeof(gf_options), GF_ABI_MAJOR, GF_ABI_MINOR, 0, {NULL, 0}, NULL, {0, 0, 0, 0, 0}}
+  {sizeof(gf_options), GF_ABI_MAJOR, GF_ABI_MINOR, 0, {NULL, 0}, NULL, NULL, {0, 0, 0, 0}}
 
 /*
  The major version of this interface: it changes when a program must be compiled anew.
@@ -245,6 +246,11 @@
  The region serves nothing: its lease is over, and it takes a new epoch before it serves again (`unreachable=wait`).
  */
 #define GF_REGION_OUT 3
+
+/*
+ The place that the longest name of a region takes, with the zero byte that ends it: gf_home_fn.
+ */
+#define GF_REGION_SIZE 33
 
 /*
  Of a value, there or back: the source has nothing for this key. There are no bytes.
@@ -607,6 +613,33 @@ typedef struct gf_live {
 } gf_live;
 
 /*
+ Says where a key is at home: writes the name of a region and a zero byte into `region`, which has place for
+ GF_REGION_SIZE bytes, and returns GF_DONE; or anything else where it cannot say, and then the call that asked ends with
+ GF_E_INVALID of the field `home`. The key is as the program gives it, without the prefix, and is there until this returns.
+ */
+typedef int32_t (*gf_home_fn)(struct gf_slice key, char *region, void *user_data);
+
+/*
+ The function that says where keys are at home, where the option `fence` is `home`. It must say the same in all programs and for ever, so
+ give it another name when it changes. It is called for every command, on the thread that calls or submits and on the library's own,
+ often on several at the same time, and calls nothing of this library; until the cache was freed and what was submitted has completed.
+ */
+typedef struct gf_home {
+  /*
+   What programs call it, in UTF-8: 1 to 32 of `a` to `z`, `0` to `9`, `_` and `-`. The option `homes` may name it.
+   */
+  struct gf_slice name;
+  /*
+   The function.
+   */
+  gf_home_fn of;
+  /*
+   Comes with every call. This library does not look at it.
+   */
+  void *user_data;
+} gf_home;
+
+/*
  How to open a cache. Begin with GF_OPTIONS_INIT: what is added later, in the reserved place, is zero
  then.
  */
@@ -639,9 +672,14 @@ typedef struct gf_options {
    */
   const struct gf_queue *driver;
   /*
+   Where the option `fence` is `home`: the program's function that says where keys are at home. It is read by the call. NULL: there is
+   none.
+   */
+  const struct gf_home *home;
+  /*
    Zero.
    */
-  uint64_t reserved[5];
+  uint64_t reserved[4];
 } gf_options;
 
 /*
@@ -923,8 +961,9 @@ int32_t gf_reservation_is_unused(const struct gf_reservation *reservation);
 uint64_t gf_remaining_ms(const struct gf_reservation *reservation);
 
 /*
- How a reservation stands in one of several regions, where the option `fence` is `all`: GF_REGION_FENCED,
- GF_REGION_LEFT_OUT or GF_REGION_OUT. The own region has index 0. GF_REGION_NONE where there is no region of that index, and for NULL; so ask from 0 on.
+ How a reservation stands in one of several regions, where the option `fence` is `all` or `home`: GF_REGION_FENCED,
+ GF_REGION_LEFT_OUT or GF_REGION_OUT. The own region, or the home that the key is read at, has index 0. GF_REGION_NONE where there is no region of
+ that index, and for NULL; so ask from 0 on.
  `region` is set to its name, which is UTF-8, does not end in a zero byte, and lives as long as the reservation; or to
  nothing. It may be NULL. Any thread, also after the reservation was used up.
 

@@ -1,4 +1,6 @@
 use std::sync::Arc;
+#[cfg(all(feature = "aerospike", feature = "cli"))]
+use std::time::Duration;
 use std::time::Instant;
 
 use futures_util::future::{join_all, join3, try_join};
@@ -162,17 +164,21 @@ impl Builder {
         Ok(diagnosis)
     }
 
-    /// What all programs of a set say alike, of a cluster that [`connect`](Builder::connect) may refuse. The tool's own, and no
-    /// part of the interface.
+    /// What all programs of a set say alike, of a cluster that [`connect`](Builder::connect) may refuse; and after what time nothing of a writer
+    /// that was killed is under way any more. The tool's own, and no part of the interface.
     ///
     /// # Errors
     /// As [`connect`](Builder::connect).
     #[cfg(all(feature = "aerospike", feature = "cli"))]
     #[doc(hidden)]
-    pub async fn contract(self, url: &str) -> Result<crate::store::Contract, Error> {
-        let store = Box::pin(self.plan(url, true)?.place.open(false)).await?;
+    pub async fn contract(self, url: &str) -> Result<(crate::store::Contract, Duration), Error> {
+        let Plan { place, options, .. } = self.plan(url, true)?;
+        let store = Box::pin(place.open(false)).await?;
+        let over = options.reservation_time.max(options.replica_lag) + options.reservation_margin;
         let contract = if let Backend::Aerospike(store) = &store { store.contract() } else { None };
-        contract.ok_or_else(|| Error::invalid("url", "only a set of a cluster has a contract"))
+        let contract =
+            contract.ok_or_else(|| Error::invalid("url", "only a set of a cluster has a contract"));
+        Ok((contract?, over))
     }
 
     /// Checks all that can be checked without a connection: the URL, every setting by itself and beside the others,

@@ -157,12 +157,13 @@ impl Homes {
 fn unknown(name: &str, regions: &[Region]) -> Error {
     let there = regions.iter().filter(|region| region.exists).map(|region| &*region.name);
     let there: Vec<&str> = there.collect();
-    // It comes from a key, which may be a secret's.
+    let there = there.join(", ");
     let name: String = name.chars().take(32).collect();
-    let problem = format!(
-        "the function says {name:?} of a key, which is no region; these are {}",
-        there.join(", ")
-    );
+    let problem = if name.is_empty() {
+        format!("the function does not say where a key is at home; regions are {there}")
+    } else {
+        format!("the function says {name:?} of a key, which is no region; these are {there}")
+    };
     Error::invalid("home", problem)
 }
 

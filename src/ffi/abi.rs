@@ -1,6 +1,6 @@
 //! What crosses the boundary: flat structs.
 
-use libc::{c_char, size_t};
+use libc::{c_char, c_void, size_t};
 
 use super::error::gf_error;
 use super::handles::{gf_lease, gf_reservation};
@@ -51,8 +51,30 @@ pub struct gf_options {
     /// A queue of gf_queue_new_driving, whose waiting threads do all the work of this cache: connections, time-outs,
     /// what goes on in the background. NULL: threads of the library's own do.
     pub driver: *const gf_queue,
+    /// Where the option `fence` is `home`: the program's function that says where keys are at home. It is read by the call. NULL: there is
+    /// none.
+    pub home: *const gf_home,
     /// Zero.
-    pub reserved: [u64; 5],
+    pub reserved: [u64; 4],
+}
+
+/// Says where a key is at home: writes the name of a region and a zero byte into `region`, which has place for
+/// GF_REGION_SIZE bytes, and returns GF_DONE; or anything else where it cannot say, and then the call that asked ends with
+/// GF_E_INVALID of the field `home`. The key is as the program gives it, without the prefix, and is there until this returns.
+pub type gf_home_fn =
+    Option<unsafe extern "C" fn(key: gf_slice, region: *mut c_char, user_data: *mut c_void) -> i32>;
+
+/// The function that says where keys are at home, where the option `fence` is `home`. It must say the same in all programs and for ever, so
+/// give it another name when it changes. It is called for every command, on the thread that calls or submits and on the library's own,
+/// often on several at the same time, and calls nothing of this library; until the cache was freed and what was submitted has completed.
+#[repr(C)]
+pub struct gf_home {
+    /// What programs call it, in UTF-8: 1 to 32 of `a` to `z`, `0` to `9`, `_` and `-`. The option `homes` may name it.
+    pub name: gf_slice,
+    /// The function.
+    pub of: gf_home_fn,
+    /// Comes with every call. This library does not look at it.
+    pub user_data: *mut c_void,
 }
 
 /// A value to be stored.
@@ -148,7 +170,8 @@ impl gf_options {
             worker_threads: 0,
             prefix: gf_slice::EMPTY,
             driver: std::ptr::null(),
-            reserved: [0; 5],
+            home: std::ptr::null(),
+            reserved: [0; 4],
         }
     }
 }

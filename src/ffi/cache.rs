@@ -11,6 +11,7 @@ use super::error::{Failure, gf_error};
 use super::fields::bytes_of;
 use super::guard::{self, guarded};
 use super::handles::gf_cache;
+use super::home::with_home;
 use super::runtime::{self, Runtime};
 use crate::{Builder, Cache};
 
@@ -84,12 +85,14 @@ pub unsafe extern "C" fn gf_check_url(
 }
 
 /// # Safety
-/// The prefix is readable.
+/// The prefix is readable; the home is NULL or readable, and its function may be called.
 unsafe fn builder(options: &gf_options) -> Result<Builder, Failure> {
     // SAFETY: by the function's own contract.
     let prefix = unsafe { bytes_of("prefix", options.prefix) }?;
     let builder = Cache::builder();
-    Ok(if prefix.is_empty() { builder } else { builder.prefix(prefix) })
+    let builder = if prefix.is_empty() { builder } else { builder.prefix(prefix) };
+    // SAFETY: by the function's own contract.
+    unsafe { with_home(builder, options.home) }
 }
 
 /// # Safety
@@ -161,7 +164,7 @@ unsafe fn read(given: *const gf_options) -> Result<gf_options, Failure> {
         let given = options.worker_threads;
         return Err(Failure::invalid("worker_threads", format!("{given}, must be 0 to 256")));
     }
-    if options.reserved != [0; 5] {
+    if options.reserved != [0; 4] {
         return Err(Failure::invalid("reserved", "must be 0"));
     }
     Ok(options)

@@ -196,8 +196,9 @@ pub unsafe extern "C" fn gf_remaining_ms(reservation: *const gf_reservation) -> 
     unsafe { reservation.as_ref() }.map_or(0, |reservation| millis(reservation.held.remaining()))
 }
 
-/// How a reservation stands in one of several regions, where the option `fence` is `all`: GF_REGION_FENCED,
-/// GF_REGION_LEFT_OUT or GF_REGION_OUT. The own region has index 0. GF_REGION_NONE where there is no region of that index, and for NULL; so ask from 0 on.
+/// How a reservation stands in one of several regions, where the option `fence` is `all` or `home`: GF_REGION_FENCED,
+/// GF_REGION_LEFT_OUT or GF_REGION_OUT. The own region, or the home that the key is read at, has index 0. GF_REGION_NONE where there is no region of
+/// that index, and for NULL; so ask from 0 on.
 /// `region` is set to its name, which is UTF-8, does not end in a zero byte, and lives as long as the reservation; or to
 /// nothing. It may be NULL. Any thread, also after the reservation was used up.
 ///

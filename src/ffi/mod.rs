@@ -16,6 +16,7 @@ mod error;
 mod fields;
 mod guard;
 mod handles;
+mod home;
 mod inspection;
 mod live;
 mod log;

@@ -89,6 +89,8 @@ pub const GF_REGION_FENCED: i32 = 1;
 pub const GF_REGION_LEFT_OUT: i32 = 2;
 /// The region serves nothing: its lease is over, and it takes a new epoch before it serves again (`unreachable=wait`).
 pub const GF_REGION_OUT: i32 = 3;
+/// The place that the longest name of a region takes, with the zero byte that ends it: gf_home_fn.
+pub const GF_REGION_SIZE: i32 = 33;
 
 /// Of a value, there or back: the source has nothing for this key. There are no bytes.
 pub const GF_FLAG_NOTHING: u32 = 1;

@@ -1,5 +1,7 @@
 //! What all programs of a set say alike, as it stands in its contract.
 
+#[cfg(feature = "cli")]
+use super::HomesPhase;
 use super::kinds::Words;
 use super::{Fence, Homes, Options, UnreachableRegion};
 
@@ -38,15 +40,15 @@ pub(crate) fn agreement(
 /// What stands before the lists of homes.
 const HOMES: &str = ", homes=";
 
-/// Whether programs that say the one and the other may run at the same time, with the less of what both promise.
+/// Whether programs may go over from the one to the other while some of both run, with the less of what both promise.
 #[cfg(feature = "cli")]
-pub(crate) fn meet(one: &str, other: &str) -> bool {
+pub(crate) fn follows(old: &str, new: &str) -> bool {
     let homes = |line: &str| line.split_once(HOMES).map(|(_, homes)| Homes::parse(homes));
-    let (one_homes, other_homes) = (homes(one), homes(other));
-    if one_homes.is_some() || other_homes.is_some() {
+    let (old_homes, new_homes) = (homes(old), homes(new));
+    if old_homes.is_some() || new_homes.is_some() {
         // Who knows of no homes fences elsewhere.
-        let both = one_homes.flatten().zip(other_homes.flatten());
-        return both.is_some_and(|(one, other)| one.meets(&other));
+        let both = old_homes.flatten().zip(new_homes.flatten());
+        return both.is_some_and(|(old, new)| new.follows(&old));
     }
     let leased = |line: &str| line.contains(", grantors=");
     let all = |line: &str| line.contains(", fence=all");
@@ -54,6 +56,17 @@ pub(crate) fn meet(one: &str, other: &str) -> bool {
         let after = line.split_once(" of ").map(|(_, after)| after.to_owned());
         after.and_then(|after| Some(after.split_once(", fence=")?.0.to_owned()))
     };
-    let others = all(one) && all(other) && regions(one) != regions(other);
-    !(leased(one) || leased(other) || others)
+    let others = all(old) && all(new) && regions(old) != regions(new);
+    !(leased(old) || leased(new) || others)
+}
+
+/// Whether the new one reads homes that the old one does not read yet. A writer that was killed before may still have a change under way which
+/// was fenced at its old home alone.
+#[cfg(feature = "cli")]
+pub(crate) fn begins_to_read(old: &str, new: &str) -> bool {
+    let reads = |line: &str| {
+        let homes = line.split_once(HOMES).and_then(|(_, homes)| Homes::parse(homes));
+        homes.map(|homes| homes.phase == HomesPhase::Read)
+    };
+    reads(old) == Some(false) && reads(new) == Some(true)
 }

@@ -13,10 +13,10 @@ mod table;
 mod url;
 
 pub(crate) use access::{Access, Login};
-#[cfg(all(feature = "aerospike", feature = "cli"))]
-pub(crate) use agreement::meet;
 #[cfg(feature = "aerospike")]
 pub(crate) use agreement::{ONE_REGION, agreement};
+#[cfg(all(feature = "aerospike", feature = "cli"))]
+pub(crate) use agreement::{begins_to_read, follows};
 pub(crate) use bounds::{Invalid, span, within};
 pub(crate) use homes::Homes;
 pub(crate) use options::Options;

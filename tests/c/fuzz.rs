@@ -118,6 +118,14 @@ fn url(bytes: &[u8]) {
     }
 }
 
+unsafe extern "C" fn nowhere(
+    _: gf_slice,
+    _: *mut std::ffi::c_char,
+    _: *mut std::ffi::c_void,
+) -> i32 {
+    GF_E_INVALID
+}
+
 fn options(bytes: &[u8]) {
     let mut bytes = Bytes(bytes);
     let mut raw = [0u64; size_of::<gf_options>() / 8];
@@ -136,6 +144,11 @@ fn options(bytes: &[u8]) {
     assert_eq!(unsafe { gf_queue_new_driving(&raw mut driving, null_mut()) }, GF_DONE);
     let sleeping = gf_queue_new();
     options.driver = [null(), driving, sleeping][usize::from(bytes.byte() % 3)];
+    let name = bytes.memory();
+    let home = |of| gf_home { name, of, user_data: null_mut() };
+    let homes = [home(Some(nowhere)), home(None)];
+    options.home =
+        [null(), &raw const homes[0], &raw const homes[1]][usize::from(bytes.byte() % 3)];
     if let Some(cache) = open(c"memory://", &raw const *options) {
         // SAFETY: just opened.
         unsafe { gf_free(cache) };

@@ -2,7 +2,8 @@
 layout! {
     gf_slice { data, len }
     gf_bytes { data, len, owner }
-    gf_options { struct_size, abi_major, abi_minor, worker_threads, prefix, driver, reserved }
+    gf_options { struct_size, abi_major, abi_minor, worker_threads, prefix, driver, home, reserved }
+    gf_home { name, of, user_data }
     gf_entry { value, version, ttl_ms, flags, reserved }
     gf_op { op, flags, user_data, key, value, version, ttl_ms, stamp, lease, reservation, reserved }
     gf_result { user_data, status, detail, flags, reserved, value, version, stamp, remaining_ms, lease, reservation, error }

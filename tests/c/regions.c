@@ -91,8 +91,77 @@ static void one_region(void) {
   gf_error_free(error);
 }
 
+/* Where a key is at home stands in its first byte; counts how often it is asked. */
+static int32_t by_first_byte(gf_slice key, char *region, void *user_data) {
+  ++*(size_t *)user_data;
+  if (key.data[0] == '!') return GF_E_INVALID;
+  if (key.data[0] == '#') memset(region, 'x', GF_REGION_SIZE);
+  else strcpy(region, key.data[0] == 'u' ? "us" : "eu");
+  return GF_DONE;
+}
+
+/* The tests ask in one thread, and the library in no other, as it has none that asks for itself. */
+static size_t asked;
+
+static int32_t open_at_home(const char *url, gf_slice name, gf_home_fn of, gf_cache **cache, gf_error **error) {
+  gf_home home = {name, of, &asked};
+  gf_options options = GF_OPTIONS_INIT;
+  options.home = &home;
+  int32_t status = gf_open(url, &options, cache, error);
+  memset(&home, 0xff, sizeof home); /* it was read */
+  return status;
+}
+
+static void at_home(const char *eu, const char *us) {
+  char url[512];
+  gf_cache *cache = NULL;
+  gf_error *error = NULL;
+  snprintf(url, sizeof url,
+           "aerospike://%s/test/h?region=eu&peers=eu@%s,us@%s&fence=home&timeout=2s&cluster_guard_time=10s", eu, eu, us);
+  SAME(open_at_home(url, text("by-first-byte"), by_first_byte, &cache, &error), GF_DONE);
+  gf_result result;
+  const char *keys[] = {"u1", "e1"}, *regions[] = {"us", "eu"};
+  for (int i = 0; i < 2; i++) {
+    size_t before = asked;
+    SAME(gf_reserve(cache, text(keys[i]), &result), GF_RESERVED);
+    stands(result.reservation, 0, regions[i], GF_REGION_FENCED);
+    ends_at(result.reservation, 1);
+    SAME(gf_commit(cache, result.reservation, entry("v"), NULL), GF_STORED);
+    gf_result_free(&result);
+    SAME(gf_get(cache, text(keys[i]), &result), GF_HIT);
+    CHECK(holds(&result, "v"));
+    gf_result_free(&result);
+    CHECK(asked > before);
+  }
+  /* It cannot say; it says a name that does not end, and is no region's. */
+  const char *unknown[] = {"!", "#"};
+  for (int i = 0; i < 2; i++) {
+    SAME(gf_get(cache, text(unknown[i]), &result), GF_E_INVALID);
+    REFUSED(result.error, GF_E_INVALID, "home");
+    CHECK(strstr(result.error->message, i == 0 ? "does not say" : "no region; these are ") != NULL);
+    gf_result_free(&result);
+    SAME(gf_reserve(cache, text(unknown[i]), &result), GF_E_INVALID);
+    gf_result_free(&result);
+  }
+  gf_free(cache);
+  /* A program that finds homes otherwise would fence elsewhere. */
+  SAME(gf_open(url, NULL, &cache, &error), GF_E_STORE);
+  CHECK(strstr(error->message, "homes=by-first-byte") != NULL);
+  gf_error_free(error);
+  SAME(open_at_home(url, text("by-first-byte"), NULL, &cache, &error), GF_E_INVALID);
+  REFUSED(error, GF_E_INVALID, "home");
+  gf_error_free(error);
+  SAME(open_at_home(url, text("A"), by_first_byte, &cache, &error), GF_E_INVALID);
+  REFUSED(error, GF_E_INVALID, "home");
+  gf_error_free(error);
+  SAME(open_at_home("memory://", text("f"), by_first_byte, &cache, &error), GF_E_INVALID);
+  REFUSED(error, GF_E_INVALID, "home");
+  gf_error_free(error);
+}
+
 int main(int count, char **arguments) {
   CHECK(count == 5);
+  at_home(arguments[1], arguments[3]);
   one_region();
   both(arguments[1], arguments[3]);
   one_is_down(arguments[1]);

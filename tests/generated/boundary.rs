@@ -182,6 +182,8 @@ fn csharp_type(kind: &str) -> String {
         "size_t" => "nuint".into(),
         "* const u8" | "* const c_char" => "byte*".into(),
         "* mut gf_error" => "NativeError*".into(),
+        // Handed on as it is.
+        "gf_home_fn" => "nint".into(),
         pointer if pointer.starts_with("* ") => "nint".into(),
         "gf_slice" | "gf_bytes" => csharp_name(kind),
         other => panic!("{other}: say what it is in C#"),

@@ -20,8 +20,8 @@ internal sealed class GenfenceServiceOptionsValidator : IValidateOptions<Genfenc
         }
         // Each for itself, so that all that is wrong is told at once.
         Collect(wrong, url, options, options.Check);
-        Collect(wrong, url, options, () => Connection.Check(AnyUrl, options.WorkerThreads, default));
-        Collect(wrong, url, options, () => Connection.Check(options.In(url), 0, default));
+        Collect(wrong, url, options, () => Connection.Check(AnyUrl, options.WorkerThreads, default, null));
+        Collect(wrong, url, options, () => Connection.Check(options.In(url), 0, default, options.GetHome()));
         if (options.StartTimeout < TimeSpan.Zero || options.StartTimeout > TimeSpan.FromMinutes(10))
         {
             wrong.Add($"StartTimeout: {options.StartTimeout}, must be 0 to 10 min");

@@ -83,7 +83,7 @@ public sealed partial class GenfenceCache : IAsyncDisposable, IDisposable
     {
         options.Check();
         return new GenfenceCache(
-            Connection.Open(options.In(url), options.WorkerThreads, options.PrefixBytes.Span), options);
+            Connection.Open(options.In(url), options.WorkerThreads, options.PrefixBytes.Span, options.GetHome()), options);
     }
 
     /// <summary>
@@ -98,7 +98,7 @@ public sealed partial class GenfenceCache : IAsyncDisposable, IDisposable
         ArgumentNullException.ThrowIfNull(url);
         options ??= new GenfenceOptions();
         options.Check();
-        Connection.Check(options.In(url), options.WorkerThreads, options.PrefixBytes.Span);
+        Connection.Check(options.In(url), options.WorkerThreads, options.PrefixBytes.Span, options.GetHome());
     }
 
     /// <summary>

@@ -8,6 +8,8 @@ namespace Genfence;
 /// </summary>
 public abstract partial class GenfenceSettings
 {
+    private NamedHome? _home;
+
     private protected GenfenceSettings() { }
 
     /// <summary>The value of the tag <c>genfence.cache</c> of all metrics of this cache.</summary>
@@ -24,6 +26,21 @@ public abstract partial class GenfenceSettings
     /// How long <see cref="GenfenceCache.DisposeAsync"/> lets what is under way go on. Default: 2 s. Bounds: 0 to 1 h.
     /// </summary>
     public TimeSpan CloseTimeout { get; set; } = TimeSpan.FromSeconds(2);
+
+    /// <summary>
+    /// Where <c>fence</c> is <c>home</c>: a function of the program's says where keys are at home. Give it another name when it changes.
+    /// </summary>
+    /// <param name="name">What all programs call it: 1 to 32 of <c>a</c> to <c>z</c>, <c>0</c> to <c>9</c>, <c>_</c> and <c>-</c>.</param>
+    /// <param name="home">The function.</param>
+    public void UseHome(string name, HomeRegion home)
+    {
+        ArgumentNullException.ThrowIfNull(name);
+        ArgumentNullException.ThrowIfNull(home);
+        _home = new NamedHome(name, home);
+    }
+
+    // No property, as a configuration cannot hold it.
+    internal NamedHome? GetHome() => _home;
 
     /// <summary>The URL with the settings before its own options, which so come on top.</summary>
     internal string In(string url)
@@ -57,6 +74,7 @@ public abstract partial class GenfenceSettings
         Name = from.Name;
         WorkerThreads = from.WorkerThreads;
         CloseTimeout = from.CloseTimeout;
+        _home = from._home;
         Copy(from);
     }
 

@@ -12,7 +12,8 @@ internal static class Layout
     [
         .. BoundaryTests.Measure<NativeSlice>("Data", "Length"),
         .. BoundaryTests.Measure<NativeBytes>("Data", "Length", "Owner"),
-        .. BoundaryTests.Measure<NativeOptions>("StructSize", "AbiMajor", "AbiMinor", "WorkerThreads", "Prefix", "Driver", "Reserved"),
+        .. BoundaryTests.Measure<NativeOptions>("StructSize", "AbiMajor", "AbiMinor", "WorkerThreads", "Prefix", "Driver", "Home", "Reserved"),
+        .. BoundaryTests.Measure<NativeHome>("Name", "Of", "UserData"),
         .. BoundaryTests.Measure<NativeEntry>("Value", "Version", "TtlMs", "Flags", "Reserved"),
         .. BoundaryTests.Measure<NativeOp>("Op", "Flags", "UserData", "Key", "Value", "Version", "TtlMs", "Stamp", "Lease", "Reservation", "Reserved"),
         .. BoundaryTests.Measure<NativeResult>("UserData", "Status", "Detail", "Flags", "Reserved", "Value", "Version", "Stamp", "RemainingMs", "Lease", "Reservation", "Error"),

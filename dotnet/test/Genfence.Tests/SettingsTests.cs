@@ -108,6 +108,12 @@ public class SettingsTests
             case "Fence":
                 options.Fence = Fence.All;
                 return;
+            case "Homes":
+                options.Homes = "eu,us";
+                return;
+            case "HomesPhase":
+                options.HomesPhase = HomesPhase.Read;
+                return;
             case "Unreachable":
                 options.Unreachable = UnreachableRegion.Proceed;
                 return;

@@ -33,8 +33,13 @@ Until the last program was started anew, what is promised is the less of what bo
 own. Where one of them has unreachable=wait, or both have fence=all and other regions, or one has fence=home and the other has not, nothing is
 promised between them, so `--also` is refused: stop all programs instead, and say `set --stopped`.
 
-Where fence is home, another list of homes takes three such changes, and what is promised stays as it is: to the lists with the new one behind
-them and homes_phase=fence, then to homes_phase=read, then to no homes_phase.";
+Where fence is home, another list of homes takes three such changes, each ended in all regions before the next, and what is promised stays as it
+is: to the lists with the new one behind them and homes_phase=fence, then to homes_phase=read, then to no homes_phase. Before the
+second, `set --also` waits until a writer that was killed before the first has nothing under way any more. The first may be called off, with
+`set --also` and the lists of before; after that go on, and change the list once more.
+
+What was stored before a change to fence=all or fence=home may be older than they promise, until its time to live is over: where that
+matters, give programs another prefix with it.";
 
 #[derive(Subcommand)]
 enum Command {
@@ -70,7 +75,7 @@ impl Args {
 
 fn show(url: &str, json: bool) -> Result<ExitCode, Failure> {
     let contract = run(async {
-        let contract = interruptible(Box::pin(Cache::builder().contract(url))).await??;
+        let (contract, _) = interruptible(Box::pin(Cache::builder().contract(url))).await??;
         Ok(contract.said().await?)
     })?;
     if json {
@@ -86,34 +91,52 @@ fn show(url: &str, json: bool) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// What is to be written: the lines that are let in.
+///
+/// # Errors
+/// It is no step that running programs can take.
+fn step(own: &str, said: &[String], also: bool, stopped: bool) -> Result<Vec<String>, Failure> {
+    let others: Vec<&String> = said.iter().filter(|line| *line != own).collect();
+    if stopped || others.is_empty() {
+        return Ok(vec![own.to_owned()]);
+    }
+    if let Some(other) = others.iter().find(|other| !Contract::follows(other, own)) {
+        return Err(format!(
+            "between \"{other}\" and \"{own}\" nothing is promised: stop all programs, and say `set --stopped`"
+        )
+        .into());
+    }
+    if !also {
+        if others.len() < said.len() {
+            return Ok(vec![own.to_owned()]);
+        }
+        return Err(format!(
+            "programs that say \"{}\" may run: say `set --also` first, and start them anew; or `set --stopped` where none runs",
+            said.join("\" or \"")
+        )
+        .into());
+    }
+    if others.len() > 1 {
+        let told = "a change is under way already: end it first, with `set` and one of these";
+        return Err(format!("{told}: \"{}\"", said.join("\", \"")).into());
+    }
+    Ok(others.into_iter().cloned().chain([own.to_owned()]).collect())
+}
+
 fn set(url: &str, also: bool, stopped: bool) -> Result<ExitCode, Failure> {
     run(async {
-        let contract = interruptible(Box::pin(Cache::builder().contract(url))).await??;
+        let (contract, over) = interruptible(Box::pin(Cache::builder().contract(url))).await??;
         let own = contract.own();
         let said = contract.said().await?;
-        let others: Vec<&String> = said.iter().filter(|line| **line != own).collect();
-        let lines: Vec<String> = if also {
-            if let Some(other) = others.iter().find(|other| !Contract::meet(other, &own)) {
-                return Err(format!(
-                    "between \"{other}\" and \"{own}\" nothing is promised: stop all programs, and say `set --stopped`"
-                )
-                .into());
-            }
-            if others.len() > 1 {
-                let told =
-                    "a change is under way already: end it first, with `set` and one of these";
-                return Err(format!("{told}: \"{}\"", said.join("\", \"")).into());
-            }
-            others.into_iter().cloned().chain([own]).collect()
-        } else if said.len() == others.len() && !said.is_empty() && !stopped {
-            return Err(format!(
-                "programs that say \"{}\" may run: say `set --also` first, and start them anew; or `set --stopped` where none runs",
-                said.join("\" or \"")
-            )
-            .into());
-        } else {
-            vec![own]
-        };
+        let lines = step(&own, &said, also, stopped)?;
+        let waits = also && said.iter().any(|line| Contract::waits(line, &own));
+        if waits {
+            eprintln!(
+                "waiting {} until nothing is under way any more of a writer that was killed before homes_phase=fence",
+                humantime::format_duration(over)
+            );
+            interruptible(tokio::time::sleep(over)).await?;
+        }
         interruptible(contract.say(&lines)).await??;
         for line in lines {
             println!("let in: {line}");

@@ -20,7 +20,7 @@ use super::canary::answered;
 use super::contract::{AT_ONCE, COPIES};
 use crate::settings::ONE_REGION;
 #[cfg(feature = "cli")]
-use crate::settings::meet;
+use crate::settings::{begins_to_read, follows};
 use crate::store::{Finding, Level, StoreError};
 
 /// The bin. While it changes there are two texts, each in a line of its own.
@@ -132,9 +132,14 @@ impl Contract {
         self.0.regions.as_deref().unwrap_or(ONE_REGION).to_owned()
     }
 
-    /// Whether programs that say the one and the other may run at the same time, with the less of what both promise.
-    pub fn meet(one: &str, other: &str) -> bool {
-        meet(one, other)
+    /// Whether programs may go over from the one to the other while some of both run, with the less of what both promise.
+    pub fn follows(old: &str, new: &str) -> bool {
+        follows(old, new)
+    }
+
+    /// Whether a reservation's time must pass before the first program says the new one.
+    pub fn waits(old: &str, new: &str) -> bool {
+        begins_to_read(old, new)
     }
 
     /// What is written, a line for each that is let in.

@@ -95,7 +95,15 @@ internal unsafe struct NativeOptions
     public int WorkerThreads;
     public NativeSlice Prefix;
     public nint Driver;
-    public fixed ulong Reserved[5];
+    public nint Home;
+    public fixed ulong Reserved[4];
+}
+
+internal unsafe struct NativeHome
+{
+    public NativeSlice Name;
+    public nint Of;
+    public nint UserData;
 }
 
 internal unsafe struct NativeEntry

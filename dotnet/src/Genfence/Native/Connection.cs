@@ -2,6 +2,7 @@ using System.Buffers;
 using System.Diagnostics;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
+using System.Text;
 
 namespace Genfence.Native;
 
@@ -31,9 +32,9 @@ internal sealed unsafe class Connection
     private int _closing;
     private int _updates;
 
-    private Connection(nint cache, QueueHandle queue, bool isEmbedded)
+    private Connection(CacheHandle cache, QueueHandle queue, bool isEmbedded)
     {
-        _cache = new CacheHandle(cache);
+        _cache = cache;
         _isEmbedded = isEmbedded;
         _queue = queue;
         new Thread(TakeCompletions) { IsBackground = true, Name = "genfence completions" }.Start();
@@ -44,22 +45,25 @@ internal sealed unsafe class Connection
     public bool IsClosed => Volatile.Read(ref _closing) != 0;
 
     /// <summary>Blocks while it connects, unless that goes on in the background.</summary>
-    public static Connection Open(string url, int workerThreads, ReadOnlySpan<byte> prefix)
+    public static Connection Open(string url, int workerThreads, ReadOnlySpan<byte> prefix, NamedHome? home)
     {
         nint cache = 0;
         CheckLibrary();
+        var number = home is null ? 0 : Homes.Add(home.Of);
         // Without threads of the library's own the one that takes completions does all of its work.
         var queue = new QueueHandle(workerThreads == 0 ? NewDriving() : Methods.gf_queue_new());
         try
         {
-            With(url, workerThreads, prefix, workerThreads == 0 ? queue : null, Methods.gf_open, &cache);
+            var driver = workerThreads == 0 ? queue : null;
+            With(url, workerThreads, prefix, home?.Name, number, driver, Methods.gf_open, &cache);
         }
         catch
         {
             queue.Dispose();
+            Homes.Remove(number);
             throw;
         }
-        return new Connection(cache, queue, url.StartsWith("memory://", StringComparison.Ordinal));
+        return new Connection(new CacheHandle(cache, number), queue, url.StartsWith("memory://", StringComparison.Ordinal));
     }
 
     private static nint NewDriving()
@@ -71,13 +75,16 @@ internal sealed unsafe class Connection
     }
 
     /// <summary>Checks what can be checked without connecting.</summary>
-    public static void Check(string url, int workerThreads, ReadOnlySpan<byte> prefix) =>
-        With(url, workerThreads, prefix, null, (text, options, _, error) => Methods.gf_check_url(text, options, error), null);
+    public static void Check(string url, int workerThreads, ReadOnlySpan<byte> prefix, NamedHome? home) =>
+        With(
+            url, workerThreads, prefix, home?.Name, 0, null,
+            (text, options, _, error) => Methods.gf_check_url(text, options, error), null);
 
     private delegate int Call(byte* url, NativeOptions* options, nint* cache, NativeError** error);
 
     private static void With(
-        string url, int workerThreads, ReadOnlySpan<byte> prefix, QueueHandle? driver, Call call, nint* cache)
+        string url, int workerThreads, ReadOnlySpan<byte> prefix, string? homeName, nint home, QueueHandle? driver, Call call,
+        nint* cache)
     {
         CheckLibrary();
         if (url.Contains('\0', StringComparison.Ordinal))
@@ -95,9 +102,12 @@ internal sealed unsafe class Connection
         NativeError* error = null;
         try
         {
-            fixed (byte* bytes = prefix)
+            var named = Encoding.UTF8.GetBytes(homeName ?? "");
+            fixed (byte* bytes = prefix, name = named)
             {
                 options.Prefix = new NativeSlice { Data = bytes, Length = (nuint)prefix.Length };
+                var atHome = Homes.Native(new NativeSlice { Data = name, Length = (nuint)named.Length }, home);
+                options.Home = homeName is null ? 0 : (nint)(&atHome);
                 var status = call((byte*)text, &options, cache, &error);
                 if (status != Status.Done)
                 {

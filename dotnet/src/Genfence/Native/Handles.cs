@@ -8,13 +8,21 @@ namespace Genfence.Native;
 /// </summary>
 internal sealed class CacheHandle : SafeHandle
 {
-    public CacheHandle(nint handle) : base(0, ownsHandle: true) => SetHandle(handle);
+    private readonly nint _home;
+
+    /// <summary>Also of the function that the cache asks where keys are at home, or 0.</summary>
+    public CacheHandle(nint handle, nint home) : base(0, ownsHandle: true)
+    {
+        _home = home;
+        SetHandle(handle);
+    }
 
     public override bool IsInvalid => handle == 0;
 
     protected override bool ReleaseHandle()
     {
         Methods.gf_free(handle);
+        Homes.Remove(_home);
         return true;
     }
 }
