@@ -77,3 +77,8 @@ pub use settings::{Fence, HomesPhase, UnreachableRead, UnreachableRegion, Unreac
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 mod readme {}
+
+/// The examples of the page on regions.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/regions.md")]
+mod regions {}
