@@ -37,6 +37,7 @@ pub struct Builder {
     options: Options,
     peers: Vec<Peer>,
     home: Option<HomeFn>,
+    looks: bool,
 }
 
 /// Where a cache is, all checked.
@@ -128,7 +129,9 @@ impl Builder {
     /// that is not what it should be. [`Error::Store`] if the cluster cannot be reached within
     /// `connect_timeout`, does not let the user in, or is not fit.
     pub async fn connect(self, url: &str) -> Result<Cache, Error> {
+        let looks = self.looks;
         let Plan { place, others, options, mut beside } = self.plan(url, false)?;
+        beside.looks = looks;
         let own = async {
             let store = place.open(true).await?;
             store.must_be_fit().await.map(|()| store).map_err(Error::from)
@@ -138,6 +141,15 @@ impl Builder {
         let (store, others) = try_join(Box::pin(own), others).await?;
         beside.peers.extend(others);
         Cache::open(store, options, beside)
+    }
+
+    /// For a tool that asks and is gone: the cache takes no part in who may serve, and so serves nothing where regions do so under leases. The
+    /// tool's own, and no part of the interface.
+    #[cfg(feature = "cli")]
+    #[doc(hidden)]
+    pub fn looks(mut self) -> Self {
+        self.looks = true;
+        self
     }
 
     /// As [`Cache::diagnose`], of a cluster that [`connect`](Builder::connect) may refuse as unfit; and of those of the other
@@ -202,7 +214,7 @@ impl Builder {
     /// [`Error::Invalid`] names the option that is out of bounds, or says that there is no tokio
     /// runtime here.
     pub fn build(self, store: impl Store) -> Result<Cache, Error> {
-        let Builder { options, peers, home } = self;
+        let Builder { options, peers, home, .. } = self;
         options.check(Of::any)?;
         let others = options.regions(Of::any, &names(&peers), &[])?;
         let (beside, _) = beside(&options, peers, home.as_ref(), &others, false)?;
@@ -212,7 +224,7 @@ impl Builder {
     /// Where `url` says that the cache is, and where those of other regions are. All is checked. `looks`: nothing is done with
     /// keys, so a function that another program has is not needed.
     fn plan(self, url: &str, looks: bool) -> Result<Plan, Error> {
-        let Builder { mut options, peers, home } = self;
+        let Builder { mut options, peers, home, .. } = self;
         let target = settings::parse(url, &mut options)?;
         options.check(target.store())?;
         let (place, others, beside) = match target {
@@ -285,7 +297,7 @@ fn beside(
     }
     let homes = said.as_ref().map(|homes| Homes::new(homes, home, &regions));
     let gate = options.stream_bound.map(Gate::new).map(Arc::new);
-    Ok((Others { peers, homes, gate }, said))
+    Ok((Others { peers, homes, gate, looks: false }, said))
 }
 
 impl Place {

@@ -175,7 +175,7 @@ impl Cache {
         if let Backend::Memory(store) = &store {
             store.keep_floors(options.replica_lag);
         }
-        let Others { peers, homes, gate } = others;
+        let Others { peers, homes, gate, looks } = others;
         let watches = options.stream_bound.is_some();
         let regions = Regions::new(&mut options, peers, homes);
         let grantors: Vec<String> = options.grantors().into_iter().map(str::to_owned).collect();
@@ -205,7 +205,9 @@ impl Cache {
         if watches {
             cache.watch_gate();
         }
-        cache.keep_serving();
+        if !looks {
+            cache.keep_serving();
+        }
         Ok(cache)
     }
 

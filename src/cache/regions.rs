@@ -41,6 +41,8 @@ pub(super) struct Others {
     pub homes: Option<Homes>,
     /// Where the cache serves only while it is told of changes. What it reads at another home is served under the same.
     pub gate: Option<Arc<Gate>>,
+    /// Whether it takes no part in who may serve.
+    pub looks: bool,
 }
 
 /// A place where a key is fenced: a region, and an epoch of it where it has some.

@@ -74,12 +74,26 @@ async fn all_regions_are_shown_with_who_lets_them_serve_until_when() {
         eu.address(),
         us.address()
     );
-    let _program = Cache::connect(&url).await.unwrap();
+    let invalidate = async || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_genfence"));
+        assert!(command.args(["invalidate", &url, "k"]).status().await.unwrap().success());
+    };
     let shown = async |args: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_genfence"));
         let output = command.arg("regions").args(args).output().await.unwrap();
         (output.status.code(), text(&output.stdout).to_owned())
     };
+    // The tool takes no part in who serves: with no program there is no epoch.
+    for _ in 0..3 {
+        invalidate().await;
+    }
+    let (code, lines) = shown(&[&url, "--json"]).await;
+    assert_eq!((code, lines.matches("\"epoch\":0,").count()), (Some(0), 2), "{lines}");
+
+    let program = Cache::connect(&url).await.unwrap();
+    while program.regions().await.unwrap()[0].epoch == 0 {
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
     let (code, table) = shown(&[&url]).await;
     assert_eq!(code, Some(0), "{table}");
     for told in ["region", "grants", "eu (own)", "us ", "eu: "] {
@@ -91,6 +105,10 @@ async fn all_regions_are_shown_with_who_lets_them_serve_until_when() {
     let told: Vec<serde_json::Value> =
         lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!((&told[0]["region"], &told[1]["region"]), (&"eu".into(), &"us".into()));
+    assert!(told[0]["epoch"].as_u64().unwrap() > 0, "{lines}");
+    let grant = &told[0]["grants"][0];
+    let left = grant["left"].as_u64().unwrap();
+    assert!(grant["grantor"] == "eu" && (1..=5_000).contains(&left), "{lines}");
     assert!(told[0]["problem"].is_null() && told[1]["problem"].is_string(), "{lines}");
     let one = format!("aerospike://{}/test/other", eu.address());
     assert_eq!(shown(&[&one]).await.0, Some(2));

@@ -46,7 +46,8 @@ pub fn with<T>(
     job: impl AsyncFnOnce(&Cache) -> Result<T, genfence::Error>,
 ) -> Result<T, Failure> {
     run(async {
-        let opening = Cache::builder().unreachable_read(UnreachableRead::Error).connect(url);
+        let looks = Cache::builder().looks();
+        let opening = looks.unreachable_read(UnreachableRead::Error).connect(url);
         let cache = interruptible(opening).await??;
         let done = interruptible(job(&cache)).await??;
         cache.close(CLOSING).await;
