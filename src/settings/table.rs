@@ -203,8 +203,10 @@ macro_rules! choices {
                 /// Goes on without that region, which may serve the old value until it hears of the change: the
                 /// reservation says which regions these are.
                 Proceed = "proceed",
-                /// Waits until that region has stopped serving by itself, and goes on without it: it takes as long as finding out
-                /// that it does not answer, and at most `serving_lease`. Each region serves only while `grantors` let it.
+                /// Waits until that region has stopped serving by itself, and goes on without it. From when it was cut off that takes
+                /// `serving_lease`, or as long as finding out that it does not answer (`timeout` for each of `attempts`) if that is
+                /// longer; where it is not cut off and only does not answer, the sum; and `serving_lease` more where a grantor has lost
+                /// what it knew. All of it is taken from what is left of the reservation. Each region serves only while `grantors` let it.
                 Wait = "wait",
             }
             /// What counts while nodes of the cluster come and go.

@@ -269,9 +269,13 @@ async fn a_cluster_that_starts_again_empty_serves_under_a_new_epoch() {
     for cache in [&eu, &us] {
         serves(cache, "old").await;
     }
+    let epoch = async || us.regions().await.unwrap()[0].epoch;
+    let before = epoch().await;
+    assert!(before > 0);
     // Of transactions that are under way it has forgotten the reservations.
     world.clusters[1].starts_again_empty();
     assert_eq!(value(&us).await, None);
+    until("it has a new epoch", async || epoch().await > before).await;
     serves(&us, "v").await;
     let stood = writes(&us, "new").await;
     assert_eq!(stood, [RegionOutcome::Fenced, RegionOutcome::Fenced]);

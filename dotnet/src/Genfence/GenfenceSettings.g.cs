@@ -92,9 +92,12 @@ public enum UnreachableRegion
     /// </summary>
     Proceed,
     /// <summary>
-    /// Waits until that region has stopped serving by itself, and goes on without it: it takes as long as finding out
-    /// that it does not answer, and at most <see cref="GenfenceSettings.ServingLease"/>. Each region serves only while
-    /// <see cref="GenfenceSettings.Grantors"/> let it.
+    /// Waits until that region has stopped serving by itself, and goes on without it. From when it was cut off that
+    /// takes <see cref="GenfenceSettings.ServingLease"/>, or as long as finding out that it does not answer (<see
+    /// cref="GenfenceSettings.Timeout"/> for each of <see cref="GenfenceSettings.Attempts"/>) if that is longer; where
+    /// it is not cut off and only does not answer, the sum; and <see cref="GenfenceSettings.ServingLease"/> more where
+    /// a grantor has lost what it knew. All of it is taken from what is left of the reservation. Each region serves
+    /// only while <see cref="GenfenceSettings.Grantors"/> let it.
     /// </summary>
     Wait,
 }
