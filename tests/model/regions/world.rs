@@ -13,6 +13,7 @@ use super::clients::{Client, Move};
 use super::mends::Mend;
 use super::promises::Promise;
 use super::setup::{Befalls, Setup};
+use crate::client::normal;
 use crate::network::Command;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -180,13 +181,6 @@ impl Model for Setup {
     fn properties(&self) -> Vec<Property<Self>> {
         Promise::properties()
     }
-}
-
-/// The record without what this model does not look at: how long it lives, and how often it was written.
-fn normal(mut record: Record<u8>) -> Record<u8> {
-    record.expires = Time::from_nanos(u64::MAX);
-    record.generation = Generation::new(1);
-    record
 }
 
 impl World {
