@@ -24,8 +24,9 @@ pub enum Stage {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Client {
     pub stage: Stage,
-    /// Its program's.
+    /// Its program's, and the list whose home that reads.
     pub phase: usize,
+    reads: List,
     /// What it claims.
     targets: Vec<(List, Option<Grant>)>,
     /// What a reader has read, or who announces has changed.
@@ -36,8 +37,8 @@ pub struct Client {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Move {
-    /// Begins, in a program of this phase.
-    Start(usize),
+    /// Begins, in a program of this phase that reads the home of this list.
+    Start(usize, List),
     /// Stops waiting for answers.
     TimeOut,
     Change,
@@ -74,7 +75,12 @@ impl World {
     pub fn client_moves(&self, setup: &Setup, who: usize, moves: &mut Vec<Move>) {
         let client = &self.clients[who];
         match (client.stage, setup.roles[who]) {
-            (Stage::Idle, _) => moves.extend((self.oldest..=self.newest).map(Move::Start)),
+            (Stage::Idle, _) => {
+                for phase in self.oldest..=self.newest {
+                    let lists = setup.phases[phase].reads.iter();
+                    moves.extend(lists.map(|list| Move::Start(phase, *list)));
+                }
+            }
             (Stage::Asks, Role::Writer | Role::Reader) if self.faults > 0 => {
                 moves.push(Move::TimeOut);
             }
@@ -98,7 +104,7 @@ impl World {
 
     pub fn client_acts(&mut self, setup: &Setup, who: usize, act: Move) {
         match act {
-            Move::Start(phase) => self.start(setup, who, phase),
+            Move::Start(phase, list) => self.start(setup, who, phase, list),
             Move::TimeOut => {
                 self.faults -= 1;
                 self.give_up(who);
@@ -128,14 +134,13 @@ impl World {
         }
     }
 
-    fn start(&mut self, setup: &Setup, who: usize, phase: usize) {
+    fn start(&mut self, setup: &Setup, who: usize, phase: usize, reads: List) {
         let (token, previous, ttl) = (token(who), vec![], ttl());
-        let lists = setup.phases[phase];
-        let read = [lists.reads];
+        let (writes, read) = (setup.phases[phase].writes, [reads]);
         let (targets, command) = match setup.roles[who] {
             Role::Writer => {
                 let time = setup.reservation();
-                (lists.writes, Command::Claim(Claim::Reserve { token, previous, time, ttl }))
+                (writes, Command::Claim(Claim::Reserve { token, previous, time, ttl }))
             }
             Role::Reader => {
                 let time = Duration::from_nanos(setup.lease);
@@ -146,7 +151,7 @@ impl World {
                 self.source += 1;
                 self.clients[who].value = Some(self.source);
                 let everywhere = !setup.undoes(Mend::AnnouncedEverywhere);
-                let targets = if everywhere { lists.writes } else { &read };
+                let targets = if everywhere { writes } else { &read };
                 let version = setup.versioned.then(|| version(self.source));
                 (targets, Command::Change(Change::Invalidate { version, ttl }))
             }
@@ -154,6 +159,7 @@ impl World {
         let client = &mut self.clients[who];
         client.stage = Stage::Asks;
         client.phase = phase;
+        client.reads = reads;
         client.targets = targets.iter().map(|list| (*list, None)).collect();
         for list in targets {
             self.send(who, *list, false, command.clone());
@@ -161,7 +167,7 @@ impl World {
     }
 
     /// A claim was answered.
-    pub fn claimed(&mut self, _: &Setup, packet: &Packet, grant: Option<Grant>) {
+    pub fn claimed(&mut self, packet: &Packet, grant: Option<Grant>) {
         let client = &mut self.clients[packet.from];
         if grant.is_none() {
             *client = Client::done(None);
@@ -186,10 +192,9 @@ impl World {
     fn commit(&mut self, setup: &Setup, who: usize) {
         let client = std::mem::replace(&mut self.clients[who], Client::done(None));
         let (token, value, ttl, until) = (token(who), self.source, ttl(), None);
-        let reads = setup.phases[client.phase].reads;
         for (list, grant) in client.targets {
             let Some(Grant { deadline, generation, alone }) = grant else { continue };
-            let here = list == reads || setup.undoes(Mend::StoresWhereItReads);
+            let here = list == client.reads || setup.undoes(Mend::StoresWhereItReads);
             let change = if !here || !(alone || setup.versioned) {
                 let version = setup.versioned.then(|| version(value));
                 Change::Release { token, version, ttl }

@@ -65,9 +65,24 @@ const AGAIN_ANEW: &[Phase] = &[
     READ_NEW,
     READ_OLD,
     OLD,
-    Phase { reads: 0, writes: &[0, 3] },
-    Phase { reads: 3, writes: &[0, 3] },
-    Phase { reads: 3, writes: &[3] },
+    Phase { reads: &[0], writes: &[0, 3] },
+    Phase { reads: &[3], writes: &[0, 3] },
+    Phase { reads: &[3], writes: &[3] },
+];
+/// The list changes again before only the new one is fenced.
+const ON: &[Phase] = &[OLD, READ_OLD, READ_NEW, BACK_READ_OLD, BACK_READ_NEW, BACK];
+/// Every region had a cache of its own, and all were fenced; or will have.
+const FROM_ALL: &[Phase] = &[
+    Phase { reads: &[4, 5], writes: &[4, 5] },
+    Phase { reads: &[4, 5], writes: &[0, 4, 5] },
+    Phase { reads: &[0], writes: &[0, 4, 5] },
+    OLD,
+];
+const TO_ALL: &[Phase] = &[
+    OLD,
+    Phase { reads: &[0], writes: &[0, 4, 5] },
+    Phase { reads: &[4, 5], writes: &[0, 4, 5] },
+    Phase { reads: &[4, 5], writes: &[4, 5] },
 ];
 /// The first phase is gone back from, and begins again under the same number.
 const EARLY: &[Phase] = &[OLD, READ_OLD, OLD, READ_OLD, READ_NEW, NEW];
@@ -118,13 +133,9 @@ pub fn obligations() -> Vec<Fault<Setup>> {
 
 /// Every world, in which nothing may be found.
 pub fn worlds() -> Vec<Setup> {
-    let long = Setup { horizon: 7, ..PLAIN };
+    let long = Setup { horizon: 6, ..PLAIN };
     let back = Setup { phases: THERE_AND_BACK, ..long.clone() };
-    let purged = |at| Setup {
-        undone: Some(Mend::NumberInKey),
-        purged: Some(at),
-        ..back.clone()
-    };
+    let purged = |at| Setup { undone: Some(Mend::NumberInKey), purged: Some(at), ..back.clone() };
     let versioned = Setup { versioned: true, lag: 1, ..PLAIN };
     let worlds: Vec<(&'static str, &'static [Role], Setup)> = vec![
         ("a writer, readers", &[W, R, R], PLAIN),
@@ -132,11 +143,14 @@ pub fn worlds() -> Vec<Setup> {
         ("versions, a lagging replica", &[W, W, R], versioned.clone()),
         ("there and back", &[W, R], back.clone()),
         ("there and back, two writers", &[W, W, R], back.clone()),
-        ("there and back, purged once the old home is not read", &[W, R, R], purged(3)),
-        ("there and back, purged before the old home is fenced again", &[W, R, R], purged(4)),
-        ("called off", &[W, R, R], Setup { phases: CALLED_OFF, ..long.clone() }),
-        ("called off early, and again", &[W, R, R], Setup { phases: EARLY, ..long.clone() }),
-        ("called off, and anew", &[W, R, R], Setup { phases: AGAIN_ANEW, ..long.clone() }),
+        ("there and back, purged once the old home is not read", &[W, R], purged(3)),
+        ("there and back, purged before the old home is fenced again", &[W, R], purged(4)),
+        ("called off", &[W, R], Setup { phases: CALLED_OFF, ..long.clone() }),
+        ("called off early, and again", &[W, R], Setup { phases: EARLY, ..PLAIN }),
+        ("called off, and anew", &[W, R], Setup { phases: AGAIN_ANEW, horizon: 7, ..PLAIN }),
+        ("on from the second phase", &[W, R], Setup { phases: ON, ..long }),
+        ("from all regions to a home", &[W, R], Setup { phases: FROM_ALL, ..PLAIN }),
+        ("from a home to all regions", &[W, R], Setup { phases: TO_ALL, ..PLAIN }),
         ("who announces", &[N, R, R], versioned),
     ];
     worlds.into_iter().map(|(name, roles, setup)| Setup { name, roles, ..setup }).collect()

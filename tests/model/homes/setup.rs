@@ -19,26 +19,27 @@ pub enum Role {
 /// A list of regions, by its number. What counts of it here is which region is the home of the key.
 pub type List = usize;
 
-/// The home of the key in each list: A, then B, then A again, and B.
-pub const HOMES: [usize; 4] = [0, 1, 0, 1];
+/// The home of the key in each list: A, then B, then A again, and B. The last two are no lists, but what each region has
+/// where there are no homes.
+pub const HOMES: [usize; 6] = [0, 1, 0, 1, 0, 1];
 
 /// What a program that runs in a phase does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Phase {
-    /// The list whose home is read.
-    pub reads: List,
+    /// The list whose home is read. Where there are no homes each region reads its own.
+    pub reads: &'static [List],
     /// The lists whose homes writers reserve in.
     pub writes: &'static [List],
 }
 
 /// The old list; both, the old one is read; both, the new one is read; the new list. And the way back.
-pub const OLD: Phase = Phase { reads: 0, writes: &[0] };
-pub const READ_OLD: Phase = Phase { reads: 0, writes: &[0, 1] };
-pub const READ_NEW: Phase = Phase { reads: 1, writes: &[0, 1] };
-pub const NEW: Phase = Phase { reads: 1, writes: &[1] };
-pub const BACK_READ_OLD: Phase = Phase { reads: 1, writes: &[1, 2] };
-pub const BACK_READ_NEW: Phase = Phase { reads: 2, writes: &[1, 2] };
-pub const BACK: Phase = Phase { reads: 2, writes: &[2] };
+pub const OLD: Phase = Phase { reads: &[0], writes: &[0] };
+pub const READ_OLD: Phase = Phase { reads: &[0], writes: &[0, 1] };
+pub const READ_NEW: Phase = Phase { reads: &[1], writes: &[0, 1] };
+pub const NEW: Phase = Phase { reads: &[1], writes: &[1] };
+pub const BACK_READ_OLD: Phase = Phase { reads: &[1], writes: &[1, 2] };
+pub const BACK_READ_NEW: Phase = Phase { reads: &[2], writes: &[1, 2] };
+pub const BACK: Phase = Phase { reads: &[2], writes: &[2] };
 
 /// One run of the checker.
 #[derive(Clone, Debug)]

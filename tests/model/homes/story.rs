@@ -11,7 +11,12 @@ use crate::network::Command;
 /// A sentence for each step, and what is wrong at the end.
 pub fn tell(setup: &Setup, path: Path<World, Action>, broken: &str) -> Vec<String> {
     let steps = path.into_vec();
-    let mut story = Vec::new();
+    let phase = setup.phases[0];
+    let mut story =
+        vec![format!("phase 0: read {}, fence {}", homes(phase.reads), homes(phase.writes))];
+    if let Some((world, _)) = steps.first() {
+        story[0] += &begun(setup, 0, world);
+    }
     for pair in steps.windows(2) {
         let [(before, Some(action)), (after, _)] = pair else { continue };
         story.push(sentence(setup, before, *action, after));
@@ -19,22 +24,22 @@ pub fn tell(setup: &Setup, path: Path<World, Action>, broken: &str) -> Vec<Strin
     if let Some((world, _)) = steps.last() {
         let hits = world.hits(setup).map(|(list, value)| format!("{value} in {}", home(list)));
         let hits = hits.collect::<Vec<_>>().join(", ");
-        story.push(format!("BROKEN, {broken}: a hit now {hits}; the source is at {}", world.source));
+        story
+            .push(format!("BROKEN, {broken}: a hit now {hits}; the source is at {}", world.source));
     }
     story
 }
 
 fn sentence(setup: &Setup, before: &World, action: Action, after: &World) -> String {
     match action {
-        Action::Tick => format!("t={}", after.now.as_nanos()),
-        Action::Begin => {
-            let phase = setup.phases[after.newest];
-            let writes: Vec<_> = phase.writes.iter().map(|list| home(*list)).collect();
-            let (reads, writes) = (home(phase.reads), writes.join(" and "));
-            let purged = if setup.purged == Some(after.newest) { "; A was purged" } else { "" };
-            format!("phase {} begins: read in {reads}, fence {writes}{purged}", after.newest)
+        Action::Tick => format!("t={}{}", after.now.as_nanos(), begun(setup, before.newest, after)),
+        Action::Purge => {
+            format!("A: its records are removed{}", begun(setup, before.newest, after))
         }
-        Action::End => format!("the last program of phase {} has ended", before.oldest),
+        Action::End => {
+            let begun = begun(setup, before.newest, after);
+            format!("the last program of phase {} has ended{begun}", before.oldest)
+        }
         Action::Apply(index) => {
             let packet = &before.packets[index];
             let late = if packet.late { "late " } else { "" };
@@ -55,10 +60,12 @@ fn sentence(setup: &Setup, before: &World, action: Action, after: &World) -> Str
         Action::Client(who, step) => {
             let value = after.clients[who].value.unwrap_or_default();
             let said = match step {
-                Move::Start(phase) if setup.roles[who] == Role::Announcer => {
+                Move::Start(phase, _) if setup.roles[who] == Role::Announcer => {
                     format!("phase {phase}: changes the source: version {}", after.source)
                 }
-                Move::Start(phase) => format!("phase {phase}: sends its claims"),
+                Move::Start(phase, list) => {
+                    format!("phase {phase}, reading {}: sends its claims", home(list))
+                }
                 Move::TimeOut => "no answer in time".into(),
                 Move::Change => format!("its COMMIT lands in the source: version {}", after.source),
                 Move::Crash => "its program ends, with its COMMIT under way".into(),
@@ -70,6 +77,21 @@ fn sentence(setup: &Setup, before: &World, action: Action, after: &World) -> Str
             format!("{}: {said}", name(setup, who))
         }
     }
+}
+
+/// The phases that begin with a step.
+fn begun(setup: &Setup, newest: usize, after: &World) -> String {
+    let new = newest + 1..=after.newest;
+    new.map(|number| {
+        let phase = setup.phases[number];
+        let (reads, writes) = (homes(phase.reads), homes(phase.writes));
+        format!("; phase {number} begins: read {reads}, fence {writes}")
+    })
+    .collect()
+}
+
+fn homes(lists: &[List]) -> String {
+    lists.iter().map(|list| home(*list)).collect::<Vec<_>>().join(" and ")
 }
 
 /// A region, and the number of the list that makes it the home.

@@ -54,8 +54,8 @@ impl Packet {
 pub enum Action {
     Tick,
     Apply(usize),
-    /// The first program of the next phase starts.
-    Begin,
+    /// The old home loses all its records, and then the first program of the next phase starts.
+    Purge,
     /// The last program of the oldest phase has ended.
     End,
     Client(usize, Move),
@@ -67,8 +67,9 @@ impl Model for Setup {
 
     fn init_states(&self) -> Vec<World> {
         let stored = Stored { value: 0, token: Token::new(u64::MAX), version: None };
+        let read = self.phases[0].reads.iter();
         let record = normal(Record { stored: Some(stored), ..Record::default() });
-        vec![World {
+        let mut world = World {
             now: Time::from_nanos(1),
             source: 0,
             past: vec![],
@@ -77,10 +78,12 @@ impl Model for Setup {
             oldest: 0,
             newest: 0,
             retired: None,
-            slots: [(self.record(self.phases[0].reads), record)].into(),
+            slots: read.map(|list| (self.record(*list), record.clone())).collect(),
             clients: vec![Client::default(); self.roles.len()],
             packets: vec![],
-        }]
+        };
+        world.begin_early(self);
+        vec![world]
     }
 
     fn actions(&self, world: &World, actions: &mut Vec<Action>) {
@@ -95,7 +98,7 @@ impl Model for Setup {
             }
         }
         if world.may_begin(self) {
-            actions.push(Action::Begin);
+            actions.push(Action::Purge);
         }
         if world.may_end() {
             actions.push(Action::End);
@@ -115,11 +118,9 @@ impl Model for Setup {
                 world.now = Time::from_nanos(world.now.as_nanos() + 1);
             }
             Action::Apply(index) => world.apply(self, index),
-            Action::Begin => {
+            Action::Purge => {
                 world.newest += 1;
-                if self.purged == Some(world.newest) {
-                    world.slots.retain(|(cluster, _), _| *cluster != HOMES[0]);
-                }
+                world.slots.retain(|(cluster, _), _| *cluster != HOMES[0]);
             }
             Action::End => {
                 world.oldest += 1;
@@ -127,6 +128,7 @@ impl Model for Setup {
             }
             Action::Client(who, step) => world.client_acts(self, who, step),
         }
+        world.begin_early(self);
         world.forget_old(self);
         Some(world)
     }
@@ -144,8 +146,8 @@ impl World {
 
     /// What programs may be given now, in any of the phases that they may be in.
     pub fn hits(&self, setup: &Setup) -> impl Iterator<Item = (List, u8)> {
-        let lists = setup.phases[self.oldest..=self.newest].iter().map(|phase| phase.reads);
-        lists.filter_map(|list| Some((list, self.value(setup, list)?)))
+        let lists = setup.phases[self.oldest..=self.newest].iter().flat_map(|phase| phase.reads);
+        lists.filter_map(|list| Some((*list, self.value(setup, *list)?)))
     }
 
     pub fn replica(&self, setup: &Setup) -> u8 {
@@ -159,9 +161,17 @@ impl World {
     fn may_begin(&self, setup: &Setup) -> bool {
         let most = if setup.undoes(Mend::NeighboursOnly) { 2 } else { 1 };
         let next = setup.phases.get(self.newest + 1);
-        let another = next.is_some_and(|next| next.reads != setup.phases[self.newest].reads);
+        let read = |list| setup.phases[self.newest].reads.contains(list);
+        let another = next.is_some_and(|next| !next.reads.iter().all(read));
         let waits = another && self.retired.is_some_and(|then| self.now < then.after(setup.wait()));
         next.is_some() && self.newest - self.oldest < most && !waits
+    }
+
+    /// The next phase begins as soon as it may: where programs may be in it, there is no step less.
+    fn begin_early(&mut self, setup: &Setup) {
+        while self.may_begin(setup) && setup.purged != Some(self.newest + 1) {
+            self.newest += 1;
+        }
     }
 
     fn may_end(&self) -> bool {
@@ -204,7 +214,7 @@ impl World {
             self.announced(packet.from);
         } else {
             let answer = answer.map(|grant| Grant { generation: Generation::new(1), ..grant });
-            self.claimed(setup, &packet, answer);
+            self.claimed(&packet, answer);
         }
     }
 
