@@ -14,6 +14,7 @@
 //! | `properties` | what must hold in every state |
 //! | `mends` | what can be undone, and where that does harm |
 //! | `regions`, `stream`, `homes` | the same for several regions: fenced together, told of changes, each the home of its keys |
+//! | `shipped` | two regions without any of it, and a link between their clusters |
 //! | `story`, `run`, `options` | a trace told; a case run; the command line |
 
 mod client;
@@ -30,6 +31,7 @@ mod run;
 mod server;
 mod setup;
 mod setups;
+mod shipped;
 mod story;
 mod stream;
 mod world;
@@ -66,6 +68,7 @@ fn main() -> ExitCode {
     cases.extend(self::cases(regions::worlds(), regions::obligations()));
     cases.extend(self::cases(stream::worlds(), stream::obligations()));
     cases.extend(self::cases(homes::worlds(), homes::obligations()));
+    cases.extend(self::cases(vec![], shipped::obligations()));
     cases.retain(|(title, _)| options.wants(title));
     if cases.is_empty() {
         eprintln!("no case has such a name; --list names them all");
