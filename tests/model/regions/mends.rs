@@ -221,6 +221,17 @@ pub fn worlds() -> Vec<Setup> {
                 ..waiting.clone()
             },
         ),
+        (
+            "wait, in two steps, a clock jumps",
+            &[B_IN_A, RB],
+            Setup {
+                leases: Some(in_steps(one(&[1]))),
+                befalls: Befalls::Jump(2, 1),
+                margin: 1,
+                span: 3,
+                ..waiting.clone()
+            },
+        ),
         ("wait, lagging replica", &[B_IN_A_V, LB], Setup { lags: true, ..waiting }),
     ];
     worlds.into_iter().map(|(name, roles, setup)| Setup { name, roles, ..setup }).collect()
