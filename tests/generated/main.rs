@@ -5,42 +5,12 @@
 
 mod boundary;
 mod csharp;
+mod fresh;
 mod rows;
 mod settings;
 mod stats;
 
-use std::fs;
-use std::path::Path;
-
-/// The files are as their contents say, to the byte.
-#[track_caller]
-fn are_fresh<const N: usize>(files: [(&str, String); N]) {
-    let mut written = Vec::new();
-    for (file, content) in files {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
-        // A checkout may have other line ends.
-        let found = fs::read_to_string(&path).unwrap_or_default().replace("\r\n", "\n");
-        if found != content {
-            fs::write(&path, content).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-            written.push(file);
-        }
-    }
-    assert!(
-        written.is_empty(),
-        "{written:?}: not as the tables say, and written anew: look at the change, and commit it"
-    );
-}
-
-/// The part of a file between two marks, which are comments, is as `content` says.
-#[track_caller]
-fn part_is_fresh(file: &str, name: &str, content: &str) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
-    let text = fs::read_to_string(path).expect("the file is there").replace("\r\n", "\n");
-    let (start, end) = (format!("<!-- generated: {name} -->\n"), format!("<!-- end: {name} -->"));
-    let (before, rest) = text.split_once(&start).unwrap_or_else(|| panic!("{file} has no {start}"));
-    let (_, after) = rest.split_once(&end).unwrap_or_else(|| panic!("{file} has no {end}"));
-    are_fresh([(file, format!("{before}{start}\n{content}\n{end}{after}"))]);
-}
+use fresh::{are_fresh, part_is_fresh};
 
 #[test]
 fn the_header() {

@@ -1,6 +1,8 @@
 //! What all clients have in common: tokens, asking, time-outs, retries, doubt.
 
-use genfence::protocol::{Change, Claim, Grant, Refusal, Time, Token, Ttl, Version, get};
+use genfence::protocol::{
+    Change, Claim, Generation, Grant, Record, Refusal, Time, Token, Ttl, Version, get,
+};
 
 use crate::cluster::{SIDES, Side, Sight};
 use crate::mends::Mend;
@@ -132,6 +134,13 @@ pub fn ttl() -> Ttl {
 
 pub fn version(number: u8) -> Version {
     Version::new(u64::from(number)).expect("small numbers are versions")
+}
+
+/// The record without what only this module's world looks at: how long it lives, and how often it was written.
+pub fn normal(mut record: Record<u8>) -> Record<u8> {
+    record.expires = Time::from_nanos(u64::MAX);
+    record.generation = Generation::new(1);
+    record
 }
 
 const TOKENS: u64 = 16;

@@ -13,11 +13,13 @@
 //! | `client`, `writer`, `reader`, `others` | the rules that clients keep |
 //! | `properties` | what must hold in every state |
 //! | `mends` | what can be undone, and where that does harm |
-//! | `regions`, `stream` | the same for several regions: fenced together, or told of changes |
+//! | `regions`, `stream`, `homes` | the same for several regions: fenced together, told of changes, each the home of its keys |
+//! | `shipped` | two regions without any of it, and a link between their clusters |
 //! | `story`, `run`, `options` | a trace told; a case run; the command line |
 
 mod client;
 mod cluster;
+mod homes;
 mod mends;
 mod network;
 mod options;
@@ -29,6 +31,7 @@ mod run;
 mod server;
 mod setup;
 mod setups;
+mod shipped;
 mod story;
 mod stream;
 mod world;
@@ -64,6 +67,8 @@ fn main() -> ExitCode {
     let mut cases = cases(setups::setups(options.extent == Extent::Farther), mends::obligations());
     cases.extend(self::cases(regions::worlds(), regions::obligations()));
     cases.extend(self::cases(stream::worlds(), stream::obligations()));
+    cases.extend(self::cases(homes::worlds(), homes::obligations()));
+    cases.extend(self::cases(vec![], shipped::obligations()));
     cases.retain(|(title, _)| options.wants(title));
     if cases.is_empty() {
         eprintln!("no case has such a name; --list names them all");

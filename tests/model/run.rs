@@ -143,23 +143,22 @@ fn watch<C: Case>(mut checker: impl Checker<C>, bound: usize, until: &HasDiscove
     }
 }
 
-/// Looks for a shorter path to the same harm, until there is none.
+/// Looks for a path as short, in one thread, so that the same is told each time; and for shorter ones, until there is none.
 fn shortened<C: Case>(case: &C, promise: &'static str, mut path: Trace<C>) -> Trace<C> {
     const EFFORT: usize = 2_000_000;
+    let mut below = path.clone().into_vec().len() + 1;
     loop {
-        let length = path.clone().into_vec().len();
         let checker = case
             .clone()
             .checker()
-            .target_max_depth(length)
+            .target_max_depth(below)
             .target_state_count(EFFORT)
             .finish_when(only(promise))
             .spawn_bfs()
             .join();
-        match checker.discovery(promise) {
-            Some(shorter) => path = shorter,
-            None => return path,
-        }
+        let Some(shorter) = checker.discovery(promise) else { return path };
+        path = shorter;
+        below = path.clone().into_vec().len();
     }
 }
 

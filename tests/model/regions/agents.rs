@@ -4,6 +4,7 @@
 use genfence::protocol::{Epoch, Refusal, Serving, Standing, Time, serving};
 
 use super::mends::Mend;
+use super::replaces::Asker;
 use super::setup::{Leases, Setup};
 use super::world::World;
 
@@ -28,6 +29,8 @@ pub struct Agent {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ask {
     Renew(usize),
+    /// Waits for that cluster's answer no more.
+    GiveUp(usize),
     Hear(usize),
     /// Takes a new epoch, as the lease is lost.
     Rejoin,
@@ -129,6 +132,12 @@ impl World {
         let late = setup.undoes(Mend::FoundedOnce);
         let renews = agent.founded && setup.leases.is_some_and(|leases| leases.renews);
         for place in asked(setup, agent.region).filter(|place| self.is_up(*place)) {
+            if self.is_asking(Asker::Agent(who), place) {
+                if self.faults > 0 {
+                    moves.push(Ask::GiveUp(place));
+                }
+                continue;
+            }
             if agent.on_the_way[place] {
                 moves.push(Ask::Hear(place));
             } else if renews && agent.founders[place] && agent.leases[place] < lasts {
@@ -156,7 +165,18 @@ impl World {
     pub fn agent_acts(&mut self, setup: &Setup, who: usize, act: Ask) {
         let lasts = self.lasts(setup);
         let Agent { region, epoch, .. } = self.agents[who];
+        let (asker, in_steps) = (Asker::Agent(who), setup.asks_in_steps());
         match act {
+            Ask::GiveUp(place) => {
+                self.faults -= 1;
+                self.asks_no_more(asker, Some(place));
+            }
+            Ask::Renew(place) if in_steps => {
+                self.look_and_ask(setup, asker, place, region, Serving::Renew { epoch });
+            }
+            Ask::Join(place) if in_steps => {
+                self.look_and_ask(setup, asker, place, region, Serving::Join { epoch });
+            }
             Ask::Renew(place) => {
                 if self.ask(setup, place, region, Serving::Renew { epoch }).is_ok() {
                     self.granted(setup, who, place, lasts);
@@ -168,6 +188,7 @@ impl World {
                 agent.leases[place] = lasts;
             }
             Ask::Rejoin => {
+                self.asks_no_more(asker, None);
                 // By its cluster's clock, so that it is new even if everybody has forgotten the one before.
                 let number = self.now.as_nanos() * 2 + who as u64;
                 let next = if setup.undoes(Mend::NewEpoch) { epoch } else { Epoch::new(number) };

@@ -4,6 +4,7 @@ use genfence::protocol::{Change, Claim, Epoch, Grant, Serving, Time, Token};
 
 use super::agents::PLACES;
 use super::mends::Mend;
+use super::replaces::Asker;
 use super::setup::{Role, Setup};
 use super::world::{Packet, World};
 use crate::client::{ttl, version};
@@ -113,7 +114,7 @@ impl World {
                 let fresh = grantors.filter(|place| client.seen[**place].is_none());
                 moves.extend(fresh.map(|place| Move::Look(*place)));
             }
-            (Stage::Asks, Role::Writer { .. }) => self.writer_moves(setup, client, moves),
+            (Stage::Asks, Role::Writer { .. }) => self.writer_moves(setup, who, moves),
             (Stage::Holds, Role::Reader { versioned, .. }) => {
                 if client.value.is_some() {
                     moves.push(Move::Fill);
@@ -128,14 +129,16 @@ impl World {
         }
     }
 
-    fn writer_moves(&self, setup: &Setup, client: &Client, moves: &mut Vec<Move>) {
+    fn writer_moves(&self, setup: &Setup, who: usize, moves: &mut Vec<Move>) {
+        let client = &self.clients[who];
         for (index, target) in client.targets.iter().enumerate() {
             match &target.state {
                 State::Asked if self.faults > 0 => moves.push(Move::TimeOut(index)),
                 State::Silent { barred, out, .. } => {
                     for place in setup.grantors() {
                         let told = barred[*place] && self.is_barred(*place, target);
-                        let news = !told || self.is_out(setup, *place, target);
+                        let asks = self.is_asking(Asker::Writer(who, index), *place);
+                        let news = !asks && (!told || self.is_out(setup, *place, target));
                         if self.is_up(*place) && !out[*place] && news {
                             moves.push(Move::Bar(index, *place));
                         }
@@ -317,11 +320,20 @@ impl World {
 
     fn bar(&mut self, setup: &Setup, who: usize, index: usize, place: usize) {
         let target = self.clients[who].targets[index].clone();
+        if setup.asks_in_steps() {
+            let (asker, bar) = (Asker::Writer(who, index), Serving::Bar { epoch: target.epoch });
+            return self.look_and_ask(setup, asker, place, target.region, bar);
+        }
         if !setup.undoes(Mend::Bars) {
             let bar = Serving::Bar { epoch: target.epoch };
             self.ask(setup, place, target.region, bar).expect("a bar is always granted");
         }
         let is_out = self.is_out(setup, place, &target);
+        self.barred(setup, who, index, place, is_out);
+    }
+
+    /// A grantor was told that a target's region is to serve no more; and whether it says that it does not.
+    pub fn barred(&mut self, setup: &Setup, who: usize, index: usize, place: usize, is_out: bool) {
         let (now, majority) = (self.now, setup.majority());
         let target = &mut self.clients[who].targets[index];
         let State::Silent { barred, out, since } = &mut target.state else { return };
@@ -343,6 +355,9 @@ impl World {
         self.source += 1;
         let value = self.source;
         let of_value = version(value);
+        for index in 0..self.clients[who].targets.len() {
+            self.asks_no_more(Asker::Writer(who, index), None);
+        }
         for target in std::mem::take(&mut self.clients[who].targets) {
             let State::Held(Grant { deadline, generation, alone }) = target.state else { continue };
             let stores =

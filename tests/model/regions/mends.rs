@@ -26,6 +26,9 @@ pub enum Mend {
     LapseIsWaitedFor,
     ClockBeforeTable,
     Bars,
+    RenewIsInTime,
+    SeenIsReplaced,
+    LeaseFromLook,
 }
 
 /// Writers in A and in B that fence both regions; that fence one alone; with versions. Readers.
@@ -43,16 +46,26 @@ const LB: Role = Role::Reader { at: 1, versioned: true };
 
 /// One grantor, apart from both regions; or three.
 const fn one(agents: &'static [usize]) -> Leases {
-    Leases { grantors: &[2], agents, founders: &[2], left: 2, renews: true }
+    Leases { grantors: &[2], agents, founders: &[2], left: 2, renews: true, in_steps: false }
 }
 const fn three(agents: &'static [usize], founders: &'static [usize]) -> Leases {
-    Leases { grantors: &[0, 1, 2], agents, founders, left: 2, renews: true }
+    Leases { grantors: &[0, 1, 2], agents, founders, left: 2, renews: true, in_steps: false }
 }
 const ALL: &[usize] = &[0, 1, 2];
+/// The same, in two steps.
+const fn in_steps(leases: Leases) -> Leases {
+    Leases { in_steps: true, ..leases }
+}
 
 /// A lease that is over soon, and is not renewed.
-const LAPSING: Leases =
-    Leases { grantors: &[2], agents: &[1], founders: &[2], left: 1, renews: false };
+const LAPSING: Leases = Leases {
+    grantors: &[2],
+    agents: &[1],
+    founders: &[2],
+    left: 1,
+    renews: false,
+    in_steps: false,
+};
 
 #[rustfmt::skip]
 pub fn obligations() -> Vec<Fault<Setup>> {
@@ -112,6 +125,12 @@ pub fn obligations() -> Vec<Fault<Setup>> {
             Fresh, lapsing(ClockBeforeTable, &[B_IN_A, RB])),
         ("g27", "a region that does not answer a writer is not barred",
             Unheld, leased(Bars, one(&[1]), &[B_IN_A])),
+        ("g29", "a renew that comes late finds the lease lapsed, and is done",
+            Fresh, leased(RenewIsInTime, in_steps(one(&[1])), &[B_IN_A])),
+        ("g30", "what a cluster keeps of a region is replaced, whatever stands there now",
+            Unheld, leased(SeenIsReplaced, in_steps(one(&[1])), &[B_IN_A])),
+        ("g31", "a serving lease counts from the replace, and not from the look",
+            Fresh, Setup { span: 3, ..leased(LeaseFromLook, in_steps(Leases { left: 3, ..one(&[1]) }), &[B_IN_A]) }),
         // An assumption, about clocks.
         ("g28", "a grantor's clock jumps further than clocks may differ by",
             Fresh, Setup { undone: None, befalls: Befalls::Jump(2, 1), ..leased(Bars, one(&[1]), &[B_IN_A]) }),
@@ -177,6 +196,41 @@ pub fn worlds() -> Vec<Setup> {
             "wait, a clock jumps",
             &[B_IN_A, RB],
             Setup { befalls: Befalls::Jump(2, 1), margin: 1, span: 3, ..waiting.clone() },
+        ),
+        (
+            "wait, in two steps",
+            &[UA, RB],
+            Setup { leases: Some(in_steps(one(&[1]))), ..waiting.clone() },
+        ),
+        (
+            "wait, in two steps, two processes",
+            &[B_IN_A],
+            Setup { leases: Some(in_steps(one(&[1, 1]))), horizon: 6, ..waiting.clone() },
+        ),
+        (
+            "wait, in two steps, three grantors",
+            &[B_IN_A],
+            Setup { leases: Some(in_steps(three(&[1], ALL))), horizon: 6, ..waiting.clone() },
+        ),
+        (
+            "wait, in two steps, a grantor forgets",
+            &[B_IN_A, RB],
+            Setup {
+                leases: Some(in_steps(one(&[1]))),
+                befalls: Befalls::Forget(2),
+                ..waiting.clone()
+            },
+        ),
+        (
+            "wait, in two steps, a clock jumps",
+            &[B_IN_A, RB],
+            Setup {
+                leases: Some(in_steps(one(&[1]))),
+                befalls: Befalls::Jump(2, 1),
+                margin: 1,
+                span: 3,
+                ..waiting.clone()
+            },
         ),
         ("wait, lagging replica", &[B_IN_A_V, LB], Setup { lags: true, ..waiting }),
     ];

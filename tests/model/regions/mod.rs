@@ -6,6 +6,7 @@
 //! | `setup` | what a world is made of |
 //! | `world` | the state, and every step it can take |
 //! | `agents`, `clients` | the rules of who keeps a region's serving leases; of writers and readers |
+//! | `replaces` | what they ask grantors, in two steps |
 //! | `promises` | what must hold in every state |
 //! | `mends` | the worlds; what can be undone, and where that does harm |
 //! | `story` | a trace told |
@@ -14,6 +15,7 @@ mod agents;
 mod clients;
 mod mends;
 mod promises;
+mod replaces;
 mod setup;
 mod story;
 mod world;

@@ -40,6 +40,8 @@ pub struct Leases {
     pub left: u64,
     /// Whether leases are renewed.
     pub renews: bool,
+    /// Whether what is asked of a cluster is a look and a replace, as in the library, or one step.
+    pub in_steps: bool,
 }
 
 /// One run of the checker. Cluster 0 is that of the region A, 1 that of B, 2 a grantor's and nobody's else.
@@ -111,6 +113,10 @@ impl Setup {
     pub fn majority(&self) -> usize {
         let grantors = self.leases.map_or(0, |leases| leases.grantors.len());
         if self.undoes(Mend::MajorityOfGrantors) { 1 } else { grantors / 2 + 1 }
+    }
+
+    pub fn asks_in_steps(&self) -> bool {
+        self.leases.is_some_and(|leases| leases.in_steps)
     }
 
     pub fn grantors(&self) -> &'static [usize] {

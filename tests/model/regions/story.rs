@@ -1,11 +1,12 @@
 //! Tells a trace as a story that can be read without knowing the model.
 
-use genfence::protocol::{Change, Claim};
+use genfence::protocol::{Change, Claim, Serving};
 use stateright::Path;
 
 use super::agents::Ask;
 use super::clients::Move;
 use super::promises::Promise;
+use super::replaces::Asker;
 use super::setup::{Befalls, Role, Setup};
 use super::world::{Action, Packet, World};
 use crate::network::Command;
@@ -34,6 +35,23 @@ fn sentence(setup: &Setup, before: &World, action: Action, after: &World) -> Str
             let packet = &before.packets[index];
             format!("{}: {}", region(packet.place), applied(setup, packet))
         }
+        Action::Replace(index) => {
+            let replace = &before.replaces[index];
+            let who = match replace.asker {
+                Asker::Agent(who) => format!("process {}", who + 1),
+                Asker::Writer(who, _) => name(setup, who),
+            };
+            let what = match replace.command {
+                Serving::Renew { epoch } => format!("renew of epoch {epoch}"),
+                Serving::Join { epoch } => format!("join of epoch {epoch}"),
+                Serving::Bar { epoch } => format!("bar of epoch {epoch}"),
+            };
+            let same =
+                before.places[replace.place].standings == after.places[replace.place].standings;
+            let done = if same { "refused" } else { "done" };
+            let late = if replace.late { "; nobody hears the answer" } else { "" };
+            format!("{}: the {what} by {who} arrives: {done}{late}", region(replace.place))
+        }
         Action::Befall => match setup.befalls {
             Befalls::Nothing => "nothing".into(),
             Befalls::Restart(place) => format!("{}: its cluster goes down", region(place)),
@@ -49,6 +67,13 @@ fn sentence(setup: &Setup, before: &World, action: Action, after: &World) -> Str
                 if until > after.now.as_nanos() { format!("until {until}") } else { "no".into() }
             };
             match ask {
+                Ask::GiveUp(place) => format!("{name} waits for {} no more", region(place)),
+                Ask::Renew(place) if setup.asks_in_steps() => {
+                    format!("{name} looks at {} to renew: {}", region(place), leased(place))
+                }
+                Ask::Join(place) if setup.asks_in_steps() => {
+                    format!("{name} looks at {} to join: {}", region(place), leased(place))
+                }
                 Ask::Renew(place) => {
                     format!("{name} renews at {}: {}", region(place), leased(place))
                 }
@@ -108,6 +133,9 @@ fn moved(before: &World, after: &World, who: usize, step: Move) -> String {
             format!("asks {} who serves; reserves in: {}", region(place), named.join(", "))
         }
         Move::TimeOut(index) => format!("no answer of {}", target(index)),
+        Move::Bar(index, place) if after.replaces.len() > before.replaces.len() => {
+            format!("looks at {} to bar {}", region(place), target(index))
+        }
         Move::Bar(index, place) => format!("bars {} at {}", target(index), region(place)),
         Move::Change => format!("its COMMIT lands in the source: version {}", after.source),
         Move::Read => format!("reads the source: version {read}"),

@@ -12,7 +12,9 @@ use super::agents::{Agent, Ask, PLACES};
 use super::clients::{Client, Move};
 use super::mends::Mend;
 use super::promises::Promise;
+use super::replaces::Replace;
 use super::setup::{Befalls, Setup};
+use crate::client::normal;
 use crate::network::Command;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -27,6 +29,7 @@ pub struct World {
     pub agents: Vec<Agent>,
     pub clients: Vec<Client>,
     pub packets: Vec<Packet>,
+    pub replaces: Vec<Replace>,
 }
 
 /// A cluster.
@@ -75,6 +78,8 @@ impl Ord for Packet {
 pub enum Action {
     Tick,
     Apply(usize),
+    /// A replace arrives where it goes.
+    Replace(usize),
     /// What may befall a cluster does.
     Befall,
     /// A cluster that was down is there again.
@@ -124,6 +129,7 @@ impl Model for Setup {
             agents,
             clients: vec![Client::default(); self.roles.len()],
             packets: vec![],
+            replaces: vec![],
         }]
     }
 
@@ -140,6 +146,11 @@ impl Model for Setup {
         for (index, packet) in world.packets.iter().enumerate() {
             if world.is_up(packet.place) && !world.packets[..index].contains(packet) {
                 actions.push(Action::Apply(index));
+            }
+        }
+        for (index, replace) in world.replaces.iter().enumerate() {
+            if world.is_up(replace.place) && !world.replaces[..index].contains(replace) {
+                actions.push(Action::Replace(index));
             }
         }
         if self.befalls != Befalls::Nothing && !world.befallen {
@@ -165,6 +176,7 @@ impl Model for Setup {
                 }
             }
             Action::Apply(index) => world.apply(self, index),
+            Action::Replace(index) => world.replace(self, index),
             Action::Befall => world.befall(self),
             Action::Return(place) => world.places[place].down_until = None,
             Action::Agent(who, ask) => world.agent_acts(self, who, ask),
@@ -180,13 +192,6 @@ impl Model for Setup {
     fn properties(&self) -> Vec<Property<Self>> {
         Promise::properties()
     }
-}
-
-/// The record without what this model does not look at: how long it lives, and how often it was written.
-fn normal(mut record: Record<u8>) -> Record<u8> {
-    record.expires = Time::from_nanos(u64::MAX);
-    record.generation = Generation::new(1);
-    record
 }
 
 impl World {
@@ -267,6 +272,7 @@ impl World {
                 agent.quiet_until = Time::ZERO;
             }
         }
+        self.forget_old_replaces();
         for place in &mut self.places {
             let clock = Time::from_nanos(now.as_nanos() + place.ahead);
             for standing in place.standings.iter_mut().flatten() {
