@@ -249,6 +249,23 @@ async fn a_region_that_never_reached_a_grantor_serves_nothing_and_says_why() {
     assert!(error.contains("region eu: ") && error.contains("the way is cut"), "{error}");
 }
 
+/// Writers may be held up by each new epoch, so there is a pause before the next; one that is there is kept alive meanwhile.
+#[tokio::test]
+async fn a_region_whose_new_epoch_was_lost_before_it_served_serves_in_the_next() {
+    let world = World::new(2, "eu");
+    let (eu, us) = (world.opens(0), world.opens(1));
+    until("it is new", async || us.stats().regions_founded == 1).await;
+    world.cut(1, true);
+    until("it is over", async || {
+        let told = eu.regions().await.unwrap();
+        told[1].grants.iter().all(|grant| grant.left.is_zero())
+    })
+    .await;
+    world.cut(1, false);
+    serves(&us, "v").await;
+    assert_eq!(us.stats().regions_founded, 2);
+}
+
 /// What a grantor does not know is waited out once, and not by every writer.
 #[tokio::test]
 async fn a_region_without_programs_is_noted_so_that_it_is_waited_out_once() {

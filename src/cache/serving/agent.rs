@@ -18,6 +18,34 @@ const TIMES: u32 = 8;
 /// Each epoch that comes to nothing doubles the pause before the next, up to 2⁴ times a reservation's time.
 const MOST_FRUITLESS: u32 = 4;
 
+/// Epochs that were founded, and lost before they served: writers that do not reach this region are held up by each. So the next is
+/// founded after a pause; one that is there is kept alive all the time.
+#[derive(Default)]
+struct Fruitless {
+    count: u32,
+    /// On the clock that goes on.
+    until: Duration,
+}
+
+impl Fruitless {
+    fn another(&mut self, reservation_time: Duration) {
+        self.count = (self.count + 1).min(MOST_FRUITLESS);
+        self.until = going_on() + jittered(reservation_time * (1 << self.count));
+    }
+
+    /// Whether another one may be founded.
+    fn is_over(&self) -> Result<(), String> {
+        let left = self.until.saturating_sub(going_on());
+        if left.is_zero() {
+            return Ok(());
+        }
+        let count = self.count;
+        Err(format!(
+            "its last epochs ({count}) were lost before it served, so the next is in {left:.1?}"
+        ))
+    }
+}
+
 /// What this process knows of the epoch that it serves in.
 struct Served {
     epoch: Epoch,
@@ -38,22 +66,12 @@ impl Cache {
         let Some(serves) = &self.0.serves else { return };
         let (pause, inner) = (serves.span / TIMES, std::sync::Arc::downgrade(&self.0));
         self.0.runtime.spawn(async move {
-            let (mut served, mut fruitless) = (None, 0);
+            let (mut served, mut fruitless) = (None, Fruitless::default());
             while let Some(cache) = Cache::still_open(&inner) {
-                let mut pause = pause;
                 if let Some(serves) = &cache.0.serves {
-                    let epoch = served.as_ref().map(|served: &Served| served.epoch);
-                    match Box::pin(cache.keep(serves, &mut served)).await {
-                        Ok(()) => fruitless = 0,
+                    match Box::pin(cache.keep(serves, &mut served, &mut fruitless)).await {
+                        Ok(()) => fruitless = Fruitless::default(),
                         Err(why) => serves.lapse(&why),
-                    }
-                    // Founded, and lost before it served: writers that do not reach this region are held up by each new epoch.
-                    if epoch.is_some_and(|epoch| {
-                        served.as_ref().is_none_or(|now| now.epoch != epoch)
-                            && serves.epoch() != epoch
-                    }) {
-                        fruitless = (fruitless + 1).min(MOST_FRUITLESS);
-                        pause += cache.0.options.reservation_time * (1 << fruitless);
                     }
                 }
                 drop(cache);
@@ -63,7 +81,12 @@ impl Cache {
     }
 
     /// One round. Why there is no lease, where there is none.
-    async fn keep(&self, serves: &Serves, served: &mut Option<Served>) -> Result<(), String> {
+    async fn keep(
+        &self,
+        serves: &Serves,
+        served: &mut Option<Served>,
+        fruitless: &mut Fruitless,
+    ) -> Result<(), String> {
         let name = &*self.0.regions.as_ref().ok_or("there are no regions")?.own;
         let own =
             self.look_at_region(name).await.map_err(|error| format!("its own cluster: {error}"))?;
@@ -71,10 +94,16 @@ impl Cache {
         let is_live =
             standing.is_some_and(|standing| !standing.epoch.is_none() && standing.until > own.now);
         let kept = own.kept.as_ref().and_then(|kept| kept.founded.clone());
+        let epoch = standing.filter(|_| is_live).map(|standing| standing.epoch);
+        if let Some(lost) = served.take_if(|served| Some(served.epoch) != epoch)
+            && serves.epoch() != lost.epoch
+        {
+            fruitless.another(self.0.options.reservation_time);
+        }
         match (standing, kept) {
             // Another process has founded it, or this one.
             (Some(standing), Some(founded)) if is_live => {
-                if served.as_ref().is_none_or(|served| served.epoch != standing.epoch) {
+                if served.is_none() {
                     *served = Some(self.learn(standing.epoch, founded, &own));
                 }
             }
@@ -82,7 +111,7 @@ impl Cache {
                 return Err("another process is about to found an epoch".to_owned());
             }
             _ => {
-                *served = None;
+                fruitless.is_over()?;
                 *served = Some(self.found(serves, name, &own).await?);
             }
         }
