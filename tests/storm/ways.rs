@@ -56,6 +56,13 @@ pub const ALL: &[Way] = &[
         promise: Promise::NeverStale,
         options: "fence=all&unreachable=wait&serving_lease=600ms&grantors={grantors}",
     },
+    Way {
+        name: "home",
+        kind: Kind::Fences,
+        promise: Promise::NeverStale,
+        // Here it alone knows that a cluster of one node has come back empty, and has forgotten who reserved.
+        options: "fence=home&cluster_guard=members",
+    },
 ];
 
 impl Way {
