@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use genfence::{Cache, ChangeBatch, ChangeStream, Changed, Fresh, Heartbeat, HeartbeatWriter};
@@ -28,6 +28,21 @@ const SLOW: f64 = 0.1;
 const CRASHES: f64 = 0.02;
 const READERS: u64 = 2;
 
+/// What is not there within so long is not there.
+const OPENING: Duration = Duration::from_secs(30);
+
+/// On a busy machine a command takes longer than it may at first.
+async fn connect(url: &str) -> Cache {
+    let begun = Instant::now();
+    loop {
+        match Cache::connect(url).await {
+            Ok(cache) => return cache,
+            Err(error) if begun.elapsed() < OPENING => eprintln!("tried again: {error}"),
+            Err(error) => panic!("a cache of a region: {error}"),
+        }
+    }
+}
+
 /// Runs until the source is gone.
 pub async fn run(task: Task) {
     let mut callers = JoinSet::new();
@@ -35,7 +50,7 @@ pub async fn run(task: Task) {
         let cache = match entry.kind {
             Kind::Plain => None,
             Kind::Follows | Kind::Fences => {
-                Some(Cache::connect(&task.urls[way]).await.expect("a cache of a region"))
+                Some(connect(&task.urls[way]).await)
             }
         };
         if let (Some(cache), Kind::Follows) = (&cache, entry.kind) {
