@@ -10,6 +10,7 @@ mod follow;
 mod footing;
 mod found;
 mod fresh;
+mod invalidate;
 mod lease;
 mod load;
 mod lookup;
