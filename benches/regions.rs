@@ -1,5 +1,6 @@
 //! What it costs to fence other regions: reserve and commit, hits, and changes of a stream. On two wire test servers, of which the
-//! other region's answers come 40 ms later. Rounds of all ways are interleaved, so compare within a run.
+//! other region's answers come 40 ms later. Rounds of all ways are interleaved, so compare within a run. `-- stream`: changes of a stream
+//! alone.
 
 use std::convert::Infallible;
 use std::hint::black_box;
@@ -12,7 +13,9 @@ use genfence_wire::{Action, Kind, Rule, Server};
 const WAN: Duration = Duration::from_millis(40);
 const ROUNDS: u32 = 15;
 const HITS: u32 = 20_000;
-const CHANGES: u32 = 100_000;
+const KEYS: u32 = 20_000;
+const ONE_BY_ONE: u32 = 2_000;
+const CHANGES: u32 = 40_000;
 const BATCH: u32 = 5_000;
 
 /// A way to fence, and its own pair of servers.
@@ -78,19 +81,25 @@ fn median<T: PartialOrd + Copy>(mut of: Vec<T>) -> T {
     of[of.len() / 2]
 }
 
-struct Batches(u32);
+/// Changes as an outbox has them: of many keys, each to a version of its own.
+struct Batches {
+    from: u32,
+    until: u32,
+}
 
 impl ChangeStream for Batches {
     type Position = ();
     type Error = Infallible;
 
     async fn next(&mut self) -> Result<Option<ChangeBatch<()>>, Infallible> {
-        if self.0 == CHANGES {
+        if self.from == self.until {
             return Ok(None);
         }
-        let changes = (self.0..self.0 + BATCH).map(|key| Changed::new(key.to_string()).version(7));
-        self.0 += BATCH;
-        Ok(Some(ChangeBatch { changes: changes.collect(), heartbeats: vec![], position: () }))
+        let end = (self.from + BATCH).min(self.until);
+        let change = |change: u32| Changed::new(key(change)).version(change.into());
+        let changes = (self.from..end).map(change).collect();
+        self.from = end;
+        Ok(Some(ChangeBatch { changes, heartbeats: vec![], position: () }))
     }
 
     async fn confirm(&mut self, (): ()) -> Result<(), Infallible> {
@@ -98,27 +107,40 @@ impl ChangeStream for Batches {
     }
 }
 
+/// The key of a change.
+fn key(change: u32) -> String {
+    (change % KEYS).to_string()
+}
+
+/// The rates of one caller that awaits each, and of a follower, in turns.
 async fn stream() {
     let server = Server::start().await.unwrap();
     let url = format!("aerospike://{}/test/bench?cluster_guard=off", server.address());
     let cache = Cache::connect(&url).await.unwrap();
-    let (mut one, mut many) = (vec![], vec![]);
-    for _ in 0..3 {
+    let (mut one, mut many, mut next) = (vec![], vec![], 1);
+    for _ in 0..ROUNDS {
         let start = Instant::now();
-        for key in 0..5_000 {
-            cache.invalidate(key.to_string(), Some(7)).await.unwrap();
+        for change in next..next + ONE_BY_ONE {
+            cache.invalidate(key(change), Some(change.into())).await.unwrap();
         }
-        one.push(5_000.0 / start.elapsed().as_secs_f64());
+        one.push(f64::from(ONE_BY_ONE) / start.elapsed().as_secs_f64());
+        next += ONE_BY_ONE;
         let start = Instant::now();
-        cache.follow(Batches(0)).run().await.unwrap();
+        cache.follow(Batches { from: next, until: next + CHANGES }).run().await.unwrap();
         many.push(f64::from(CHANGES) / start.elapsed().as_secs_f64());
+        next += CHANGES;
     }
+    let ratio = median(many.iter().zip(&one).map(|(many, one)| many / one).collect());
     let (one, many) = (median(one), median(many));
-    println!("changes a second: one by one {one:.0}, by a follower {many:.0}: {:.1} x", many / one);
+    println!("changes a second: one by one {one:.0}, by a follower {many:.0}: {ratio:.1} x");
 }
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() {
+    stream().await;
+    if std::env::args().any(|arg| arg == "stream") {
+        return;
+    }
     let wait =
         "fence=all&unreachable=wait&grantors=eu&serving_lease=4s&reservation_time=7s&timeout=5s";
     let mut ways = vec![
@@ -154,5 +176,4 @@ async fn main() {
             base / hits
         );
     }
-    stream().await;
 }
