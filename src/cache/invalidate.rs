@@ -130,7 +130,11 @@ impl Cache {
             let known = newest.entry((key, version.is_some())).or_default();
             *known = version.max(*known);
         }
-        Ok(newest.into_iter().map(|((key, _), version)| (key, version)).collect())
+        let mut newest: Vec<Heard> =
+            newest.into_iter().map(|((key, _), version)| (key, version)).collect();
+        // What is alike but for its key is said once, where it stands together.
+        newest.sort_unstable_by_key(|(_, version)| *version);
+        Ok(newest)
     }
 
     /// In every region, with nothing in between.
