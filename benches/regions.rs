@@ -6,7 +6,7 @@ use std::convert::Infallible;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use cpu_time::ThreadTime;
+use cpu_time::{ProcessTime, ThreadTime};
 use genfence::{Cache, ChangeBatch, ChangeStream, Changed};
 use genfence_wire::{Action, Kind, Rule, Server};
 
@@ -81,10 +81,11 @@ fn median<T: PartialOrd + Copy>(mut of: Vec<T>) -> T {
     of[of.len() / 2]
 }
 
-/// Changes as an outbox has them: of many keys, each to a version of its own.
+/// Changes as an outbox has them, of many keys.
 struct Batches {
     from: u32,
     until: u32,
+    is_versioned: bool,
 }
 
 impl ChangeStream for Batches {
@@ -96,7 +97,8 @@ impl ChangeStream for Batches {
             return Ok(None);
         }
         let end = (self.from + BATCH).min(self.until);
-        let change = |change: u32| Changed::new(key(change)).version(change.into());
+        let version = |change: u32| self.is_versioned.then_some(change.into());
+        let change = |change| Changed { key: key(change).into(), version: version(change) };
         let changes = (self.from..end).map(change).collect();
         self.from = end;
         Ok(Some(ChangeBatch { changes, heartbeats: vec![], position: () }))
@@ -112,32 +114,57 @@ fn key(change: u32) -> String {
     (change % KEYS).to_string()
 }
 
-/// The rates of one caller that awaits each, and of a follower, in turns.
-async fn stream() {
+/// The rate, and the CPU time that each takes of this process, which client and server share.
+struct Rates {
+    rates: Vec<f64>,
+    micros: Vec<f64>,
+}
+
+impl Rates {
+    async fn time<T>(&mut self, count: u32, changes: impl Future<Output = T>) {
+        let (start, cpu) = (Instant::now(), ProcessTime::now());
+        black_box(changes.await);
+        self.rates.push(f64::from(count) / start.elapsed().as_secs_f64());
+        self.micros.push(cpu.elapsed().as_secs_f64() / f64::from(count) * 1e6);
+    }
+}
+
+/// One caller that awaits each, and a follower, in turns: of changes that have a version each, and of changes that have none.
+async fn stream(is_versioned: bool) {
     let server = Server::start().await.unwrap();
     let url = format!("aerospike://{}/test/bench?cluster_guard=off", server.address());
     let cache = Cache::connect(&url).await.unwrap();
-    let (mut one, mut many, mut next) = (vec![], vec![], 1);
+    let version = |change: u32| is_versioned.then_some(u64::from(change));
+    let [mut one, mut many] = [(); 2].map(|()| Rates { rates: vec![], micros: vec![] });
+    let mut next = 1;
     for _ in 0..ROUNDS {
-        let start = Instant::now();
-        for change in next..next + ONE_BY_ONE {
-            cache.invalidate(key(change), Some(change.into())).await.unwrap();
-        }
-        one.push(f64::from(ONE_BY_ONE) / start.elapsed().as_secs_f64());
+        one.time(ONE_BY_ONE, async {
+            for change in next..next + ONE_BY_ONE {
+                cache.invalidate(key(change), version(change)).await.unwrap();
+            }
+        })
+        .await;
         next += ONE_BY_ONE;
-        let start = Instant::now();
-        cache.follow(Batches { from: next, until: next + CHANGES }).run().await.unwrap();
-        many.push(f64::from(CHANGES) / start.elapsed().as_secs_f64());
+        let batches = Batches { from: next, until: next + CHANGES, is_versioned };
+        many.time(CHANGES, async { cache.follow(batches).run().await.unwrap() }).await;
         next += CHANGES;
     }
-    let ratio = median(many.iter().zip(&one).map(|(many, one)| many / one).collect());
-    let (one, many) = (median(one), median(many));
-    println!("changes a second: one by one {one:.0}, by a follower {many:.0}: {ratio:.1} x");
+    let ratios = many.rates.iter().zip(&one.rates).map(|(many, one)| many / one);
+    println!(
+        "changes a second{}: one by one {:.0} (CPU {:.1} µs each), by a follower {:.0} ({:.1} µs): {:.1} x",
+        if is_versioned { "" } else { ", without versions" },
+        median(one.rates.clone()),
+        median(one.micros),
+        median(many.rates.clone()),
+        median(many.micros),
+        median(ratios.collect())
+    );
 }
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() {
-    stream().await;
+    stream(true).await;
+    stream(false).await;
     if std::env::args().any(|arg| arg == "stream") {
         return;
     }

@@ -243,7 +243,25 @@ pub trait Store: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Answer<()>, StoreError>> + Send;
 
     /// Runs several changes, in no order; what came of each, in theirs. Each runs in a step of its own, and has an outcome
-    /// of its own: what goes wrong with one costs no other. Of a store that does not say how, some at a time.
+    /// of its own: what goes wrong with one costs no other. Of a store that does not say how, 64 at a time.
+    ///
+    /// # Example
+    /// ```
+    /// use genfence::protocol::{Ttl, Version};
+    /// use genfence::store::{Change, MemoryStore, Store};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let store = MemoryStore::new(8 << 20);
+    /// let (version, ttl) = (Version::new(7), Ttl::from_secs(60).unwrap());
+    /// let told = [
+    ///     ("k".into(), Change::Invalidate { version, ttl }),
+    ///     ("unknown".into(), Change::Invalidate { version: None, ttl }),
+    /// ];
+    /// let answers = store.change_many(&told).await;
+    /// assert!(answers[0].as_ref().unwrap().is_ok());
+    /// assert!(answers[1].as_ref().unwrap().is_err(), "there was nothing to remove");
+    /// # }
+    /// ```
     fn change_many(
         &self,
         changes: &[(Bytes, Change)],

@@ -261,9 +261,10 @@ async fn an_invalidate_that_another_cluster_may_have_answered_is_told_again() {
         let telling = {
             let cache = cache.clone();
             tokio::spawn(async move {
-                match many {
-                    false => cache.invalidate("k", None).await,
-                    true => cache.invalidate_many([("k", None), ("l", None)]).await,
+                if many {
+                    cache.invalidate_many([("k", None), ("l", None)]).await
+                } else {
+                    cache.invalidate("k", None).await
                 }
             })
         };
@@ -272,14 +273,14 @@ async fn an_invalidate_that_another_cluster_may_have_answered_is_told_again() {
         says(&server, UNSTABLE);
         lost(&cache, 1).await;
         says(&server, "1");
-        within(async {
+        let refill = async {
             while cache.get("k").await.unwrap().is_none() {
                 let load = async || Ok::<_, Infallible>("v");
                 cache.get_or_fill("k", load).await.unwrap();
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
-        })
-        .await;
+        };
+        within(Box::pin(refill)).await;
         gate.open();
         within(telling).await.unwrap().unwrap();
         assert!(cache.get("k").await.unwrap().is_none(), "it was told to nobody; many: {many}");
