@@ -1,18 +1,21 @@
 //! What it costs to fence other regions: reserve and commit, hits, and changes of a stream. On two wire test servers, of which the
-//! other region's answers come 40 ms later. Rounds of all ways are interleaved, so compare within a run.
+//! other region's answers come 40 ms later. Rounds of all ways are interleaved, so compare within a run. `-- stream`: changes of a stream
+//! alone.
 
 use std::convert::Infallible;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use cpu_time::ThreadTime;
+use cpu_time::{ProcessTime, ThreadTime};
 use genfence::{Cache, ChangeBatch, ChangeStream, Changed};
 use genfence_wire::{Action, Kind, Rule, Server};
 
 const WAN: Duration = Duration::from_millis(40);
 const ROUNDS: u32 = 15;
 const HITS: u32 = 20_000;
-const CHANGES: u32 = 100_000;
+const KEYS: u32 = 20_000;
+const ONE_BY_ONE: u32 = 2_000;
+const CHANGES: u32 = 40_000;
 const BATCH: u32 = 5_000;
 
 /// A way to fence, and its own pair of servers.
@@ -78,19 +81,27 @@ fn median<T: PartialOrd + Copy>(mut of: Vec<T>) -> T {
     of[of.len() / 2]
 }
 
-struct Batches(u32);
+/// Changes as an outbox has them, of many keys.
+struct Batches {
+    from: u32,
+    until: u32,
+    is_versioned: bool,
+}
 
 impl ChangeStream for Batches {
     type Position = ();
     type Error = Infallible;
 
     async fn next(&mut self) -> Result<Option<ChangeBatch<()>>, Infallible> {
-        if self.0 == CHANGES {
+        if self.from == self.until {
             return Ok(None);
         }
-        let changes = (self.0..self.0 + BATCH).map(|key| Changed::new(key.to_string()).version(7));
-        self.0 += BATCH;
-        Ok(Some(ChangeBatch { changes: changes.collect(), heartbeats: vec![], position: () }))
+        let end = (self.from + BATCH).min(self.until);
+        let version = |change: u32| self.is_versioned.then_some(change.into());
+        let change = |change| Changed { key: key(change).into(), version: version(change) };
+        let changes = (self.from..end).map(change).collect();
+        self.from = end;
+        Ok(Some(ChangeBatch { changes, heartbeats: vec![], position: () }))
     }
 
     async fn confirm(&mut self, (): ()) -> Result<(), Infallible> {
@@ -98,27 +109,65 @@ impl ChangeStream for Batches {
     }
 }
 
-async fn stream() {
+/// The key of a change.
+fn key(change: u32) -> String {
+    (change % KEYS).to_string()
+}
+
+/// The rate, and the CPU time that each takes of this process, which client and server share.
+struct Rates {
+    rates: Vec<f64>,
+    micros: Vec<f64>,
+}
+
+impl Rates {
+    async fn time<T>(&mut self, count: u32, changes: impl Future<Output = T>) {
+        let (start, cpu) = (Instant::now(), ProcessTime::now());
+        black_box(changes.await);
+        self.rates.push(f64::from(count) / start.elapsed().as_secs_f64());
+        self.micros.push(cpu.elapsed().as_secs_f64() / f64::from(count) * 1e6);
+    }
+}
+
+/// One caller that awaits each, and a follower, in turns: of changes that have a version each, and of changes that have none.
+async fn stream(is_versioned: bool) {
     let server = Server::start().await.unwrap();
     let url = format!("aerospike://{}/test/bench?cluster_guard=off", server.address());
     let cache = Cache::connect(&url).await.unwrap();
-    let (mut one, mut many) = (vec![], vec![]);
-    for _ in 0..3 {
-        let start = Instant::now();
-        for key in 0..5_000 {
-            cache.invalidate(key.to_string(), Some(7)).await.unwrap();
-        }
-        one.push(5_000.0 / start.elapsed().as_secs_f64());
-        let start = Instant::now();
-        cache.follow(Batches(0)).run().await.unwrap();
-        many.push(f64::from(CHANGES) / start.elapsed().as_secs_f64());
+    let version = |change: u32| is_versioned.then_some(u64::from(change));
+    let [mut one, mut many] = [(); 2].map(|()| Rates { rates: vec![], micros: vec![] });
+    let mut next = 1;
+    for _ in 0..ROUNDS {
+        one.time(ONE_BY_ONE, async {
+            for change in next..next + ONE_BY_ONE {
+                cache.invalidate(key(change), version(change)).await.unwrap();
+            }
+        })
+        .await;
+        next += ONE_BY_ONE;
+        let batches = Batches { from: next, until: next + CHANGES, is_versioned };
+        many.time(CHANGES, async { cache.follow(batches).run().await.unwrap() }).await;
+        next += CHANGES;
     }
-    let (one, many) = (median(one), median(many));
-    println!("changes a second: one by one {one:.0}, by a follower {many:.0}: {:.1} x", many / one);
+    let ratios = many.rates.iter().zip(&one.rates).map(|(many, one)| many / one);
+    println!(
+        "changes a second{}: one by one {:.0} (CPU {:.1} µs each), by a follower {:.0} ({:.1} µs): {:.1} x",
+        if is_versioned { "" } else { ", without versions" },
+        median(one.rates.clone()),
+        median(one.micros),
+        median(many.rates.clone()),
+        median(many.micros),
+        median(ratios.collect())
+    );
 }
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() {
+    stream(true).await;
+    stream(false).await;
+    if std::env::args().any(|arg| arg == "stream") {
+        return;
+    }
     let wait =
         "fence=all&unreachable=wait&grantors=eu&serving_lease=4s&reservation_time=7s&timeout=5s";
     let mut ways = vec![
@@ -154,5 +203,4 @@ async fn main() {
             base / hits
         );
     }
-    stream().await;
 }

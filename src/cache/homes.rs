@@ -61,7 +61,7 @@ enum List {
 }
 
 /// A region that a key is at home in.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Home {
     pub region: Arc<str>,
     /// The number of the first list since which it is the key's home, counted from one: what this region knows of the key from

@@ -11,6 +11,7 @@ mod footing;
 mod found;
 mod fresh;
 mod homes;
+mod invalidate;
 mod lease;
 mod load;
 mod lookup;

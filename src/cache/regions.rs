@@ -185,17 +185,18 @@ impl Cache {
     /// # Errors
     /// It is not known where the key is at home.
     pub(super) fn targets(&self, regions: &Regions, key: &[u8]) -> Result<Vec<Target>, Error> {
-        let target = |region: &Arc<str>, epoch| {
-            let cache = self.of_region(region)?;
-            Some(Target { region: Arc::clone(region), cache, epoch })
-        };
         Ok(match regions.homes() {
-            None => regions.names().filter_map(|name| target(name, Epoch::NONE)).collect(),
+            None => regions.names().filter_map(|name| self.target(name, Epoch::NONE)).collect(),
             Some(homes) => {
                 let homes = homes.fenced(key)?;
-                homes.iter().filter_map(|home| target(&home.region, home.epoch)).collect()
+                homes.iter().filter_map(|home| self.target(&home.region, home.epoch)).collect()
             }
         })
+    }
+
+    pub(super) fn target(&self, region: &Arc<str>, epoch: Epoch) -> Option<Target> {
+        let cache = self.of_region(region)?;
+        Some(Target { region: Arc::clone(region), cache, epoch })
     }
 
     /// The cache that a key is read and filled in, and its name there.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use rand::RngExt;
 
 use super::Cache;
@@ -17,6 +18,15 @@ pub(super) enum Settled {
     Refused(Refusal),
     /// The store did not answer, and why. It may have been applied, or may still be.
     InDoubt(StoreError),
+}
+
+/// A change of several that was not answered, or that the store will not do.
+pub(super) struct Unsettled {
+    /// Where it stands among them.
+    pub place: usize,
+    /// Whether it may have been applied, or may still be.
+    pub doubted: bool,
+    pub error: StoreError,
 }
 
 /// A random token: never used twice, as two equal ones in 2⁶⁴ would have to meet on one key.
@@ -134,6 +144,34 @@ impl Cache {
                     Err(error) => return Err(error),
                 },
             }
+        }
+    }
+
+    /// Sends changes that store nothing, as they are, each until it is answered; only those that were not are sent again.
+    /// What is left.
+    pub(super) async fn settle_many(&self, changes: &[(Bytes, Change)]) -> Vec<Unsettled> {
+        let mut tries = self.tries();
+        let answers = self.0.store.change_many(changes).await.into_iter().enumerate();
+        let failed = |(place, answer): (usize, Result<_, StoreError>)| {
+            let error = answer.err()?;
+            Some(Unsettled { place, doubted: error.in_doubt(), error })
+        };
+        let mut failed: Vec<Unsettled> = answers.filter_map(failed).collect();
+        let mut hopeless = Vec::new();
+        loop {
+            hopeless.extend(failed.extract_if(.., |failed| !failed.error.may_retry()));
+            let Some(first) = failed.first() else { return hopeless };
+            if tries.again(first.error.clone()).await.is_err() {
+                hopeless.append(&mut failed);
+                return hopeless;
+            }
+            let again: Vec<_> = failed.iter().map(|failed| changes[failed.place].clone()).collect();
+            let answers = self.0.store.change_many(&again).await.into_iter();
+            let fails_again = |(failed, answer): (Unsettled, Result<_, StoreError>)| {
+                let error = answer.err()?;
+                Some(Unsettled { doubted: failed.doubted || error.in_doubt(), error, ..failed })
+            };
+            failed = failed.into_iter().zip(answers).filter_map(fails_again).collect();
         }
     }
 

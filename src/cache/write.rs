@@ -1,23 +1,12 @@
-//! Commands outside reserve and fill: invalidate, set, replace, touch.
+//! Commands outside reserve and fill: set, replace, touch.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
-use bytes::Bytes;
-use futures_util::future::{join, join_all};
-use futures_util::stream::iter;
-use futures_util::{StreamExt, TryStreamExt};
-
-use super::fresh::{Checked, Fresh, check_version};
-use super::regions::{Regions, Target, in_region};
+use super::fresh::{Checked, Fresh};
 use super::retry::{Settled, token};
-use super::serving::Table;
 use super::{Cache, Error};
 use crate::protocol::{Epoch, Time, Token};
 use crate::store::{Change, Snapshot, Store, StoreError};
-
-/// How many invalidates of a batch are under way at once: enough for whole messages to a few nodes.
-const TOGETHER: usize = 1024;
 
 /// What became of a [`Cache::set`].
 ///
@@ -96,139 +85,6 @@ pub enum TouchOutcome {
 }
 
 impl Cache {
-    /// Says that the source of `key` was changed by somebody who did not reserve it: removes the
-    /// value, and ends any fill under way.
-    ///
-    /// With the version that the source gave the change, older fills are refused from now on too,
-    /// and a value that is at least that new stays.
-    ///
-    /// Where the option `fence` is `all`, in every region: whoever changed the source behind the cache's back told none. Where it is `home`,
-    /// at the key's home.
-    ///
-    /// # Errors
-    /// [`Error::Invalid`] for a key or a version out of bounds; [`Error::Store`] if the store did not answer:
-    /// say it again; [`Error::ShutDown`].
-    pub async fn invalidate(
-        &self,
-        key: impl AsRef<[u8]>,
-        version: Option<u64>,
-    ) -> Result<(), Error> {
-        let key = key.as_ref();
-        let Some(regions) = self.fenced() else {
-            return self.invalidate_here(key, version, Epoch::NONE).await;
-        };
-        Box::pin(self.invalidate_everywhere(regions, key, version)).await
-    }
-
-    async fn invalidate_everywhere(
-        &self,
-        regions: &Regions,
-        key: &[u8],
-        version: Option<u64>,
-    ) -> Result<(), Error> {
-        let Some(serves) = &self.0.serves else {
-            self.check_key(key)?;
-            let targets = self.targets(regions, key)?;
-            let telling = targets.iter().map(async |Target { region, cache, epoch }| {
-                let told = cache.invalidate_here(key, version, *epoch).await;
-                told.map_err(|error| regions.told_of(region, error))
-            });
-            return join_all(telling).await.into_iter().collect();
-        };
-        let Table { targets, waits } = self.table(regions, serves).await?;
-        let telling = targets.iter().map(async |target| {
-            match target.cache.invalidate_here(key, version, target.epoch).await {
-                Err(Error::Store(_)) => self.wait_out(serves, target).await,
-                told => told.map_err(|error| in_region(&target.region, error)),
-            }
-        });
-        let (told, ()) = join(join_all(telling), tokio::time::sleep(waits)).await;
-        told.into_iter().collect()
-    }
-
-    async fn invalidate_here(
-        &self,
-        key: &[u8],
-        version: Option<u64>,
-        epoch: Epoch,
-    ) -> Result<(), Error> {
-        self.check_key(key)?;
-        let key = self.key_in(key, epoch);
-        let version = version.map(check_version).transpose()?;
-        let ttl = self.0.options.claim_ttl();
-        // Refused means that there is no record, or a value that is new enough.
-        match self.settle(&key, &Change::Invalidate { version, ttl }, None).await? {
-            Settled::Applied | Settled::Refused(_) => Ok(()),
-            Settled::InDoubt(error) => Err(self.unanswered("an invalidate", error)),
-        }
-    }
-
-    /// The same for many changes, as a stream of the source's changes brings them: sent together, and each key once, with the
-    /// newest of its versions. Their order does not matter, and to say them again does no harm.
-    ///
-    /// Once this has returned without an error every one was applied, and never before: so then the stream's position may be
-    /// confirmed. After an error, or where this is dropped, some were, and all are to be said again.
-    ///
-    /// # Errors
-    /// As [`invalidate`](Cache::invalidate); of keys and versions before anything is sent.
-    ///
-    /// # Example
-    /// ```
-    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), genfence::Error> {
-    /// # let cache = genfence::Cache::connect("memory://").await?;
-    /// # let mut stream = std::iter::once((vec![("user:1", 7), ("user:2", 8), ("user:1", 9)], 9_u64));
-    /// # fn confirm(_position: u64) {}
-    /// while let Some((changes, position)) = stream.next() {
-    ///     cache.invalidate_many(changes.into_iter().map(|(key, version)| (key, Some(version)))).await?;
-    ///     confirm(position);
-    /// }
-    /// # Ok(()) }
-    /// ```
-    pub async fn invalidate_many<K: AsRef<[u8]>>(
-        &self,
-        changes: impl IntoIterator<Item = (K, Option<u64>)>,
-    ) -> Result<(), Error> {
-        let invalidate =
-            |cache: Cache, key: Bytes, version| async move { cache.invalidate(key, version).await };
-        self.for_newest(changes, invalidate).await
-    }
-
-    /// The same, in the own region alone.
-    pub(crate) async fn invalidate_many_here<K: AsRef<[u8]>>(
-        &self,
-        changes: impl IntoIterator<Item = (K, Option<u64>)>,
-    ) -> Result<(), Error> {
-        let invalidate = |cache: Cache, key: Bytes, version| async move {
-            // Another process may serve in an epoch that this one does not know: all that there are. A key is known at its home alone.
-            if cache.0.serves.is_some() || cache.has_homes() {
-                cache.invalidate(&key, version).await
-            } else {
-                cache.invalidate_here(&key, version, Epoch::NONE).await
-            }
-        };
-        self.for_newest(changes, invalidate).await
-    }
-
-    /// Does it for each key once, with the newest of its versions.
-    async fn for_newest<K: AsRef<[u8]>, F: Future<Output = Result<(), Error>>>(
-        &self,
-        changes: impl IntoIterator<Item = (K, Option<u64>)>,
-        invalidate: impl Fn(Cache, Bytes, Option<u64>) -> F,
-    ) -> Result<(), Error> {
-        // What has no version is something else than what has one: it removes whatever there is.
-        let mut newest: HashMap<(Bytes, bool), Option<u64>> = HashMap::new();
-        for (key, version) in changes {
-            self.check_key(key.as_ref())?;
-            version.map(check_version).transpose()?;
-            let key = Bytes::copy_from_slice(key.as_ref());
-            let known = newest.entry((key, version.is_some())).or_default();
-            *known = version.max(*known);
-        }
-        let invalidates =
-            newest.into_iter().map(|((key, _), version)| invalidate(self.clone(), key, version));
-        iter(invalidates).buffer_unordered(TOGETHER).try_collect().await
-    }
-
     /// Stores a value without asking the source; the last one wins. **Outside the guarantee**: a
     /// value that was read before another's change can be stored after it. Where the source is at
     /// hand, [`get_or_fill`](Cache::get_or_fill) and [`update`](Cache::update) are the ways to
@@ -349,7 +205,7 @@ impl Cache {
         self.fit(fresh)
     }
 
-    fn unanswered(&self, what: &str, error: StoreError) -> Error {
+    pub(super) fn unanswered(&self, what: &str, error: StoreError) -> Error {
         self.0.counters.in_doubt.add();
         let told = format!("no answer to {what}; it may have been applied: {error}");
         StoreError::doubtful(told).because(error).into()

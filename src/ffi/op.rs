@@ -232,7 +232,7 @@ async fn invalidate(
     if flags & GF_FLAG_OWN_REGION == 0 {
         cache.invalidate(key, version).await
     } else {
-        cache.invalidate_many_here([(key, version)]).await
+        cache.invalidate_in_own_region(key.clone(), version).await
     }
 }
 

@@ -95,6 +95,7 @@ pub(crate) trait BoxedStore: Send + Sync {
     fn inspect<'a>(&'a self, key: &'a [u8]) -> Reply<'a, Option<Snapshot>>;
     fn claim<'a>(&'a self, key: &'a [u8], claim: &'a Claim) -> Reply<'a, Answer<Grant>>;
     fn change<'a>(&'a self, key: &'a [u8], change: &'a Change) -> Reply<'a, Answer<()>>;
+    fn change_many<'a>(&'a self, changes: &'a [(Bytes, Change)]) -> Replies<'a, Answer<()>>;
     fn diagnose<'a>(&'a self, needs: &'a Needs) -> Reply<'a, Diagnosis>;
     fn traffic(&self) -> Traffic;
 }
@@ -121,6 +122,10 @@ impl<S: Store> BoxedStore for S {
 
     fn change<'a>(&'a self, key: &'a [u8], change: &'a Change) -> Reply<'a, Answer<()>> {
         Box::pin(Store::change(self, key, change))
+    }
+
+    fn change_many<'a>(&'a self, changes: &'a [(Bytes, Change)]) -> Replies<'a, Answer<()>> {
+        Box::pin(Store::change_many(self, changes))
     }
 
     fn diagnose<'a>(&'a self, needs: &'a Needs) -> Reply<'a, Diagnosis> {
@@ -176,6 +181,18 @@ impl Store for Backend {
             #[cfg(feature = "aerospike")]
             Backend::Aerospike(store) => Store::change(&**store, key, change).await,
             Backend::Custom(store) => store.change(key, change).await,
+        }
+    }
+
+    async fn change_many(
+        &self,
+        changes: &[(Bytes, Change)],
+    ) -> Vec<Result<Answer<()>, StoreError>> {
+        match self {
+            Backend::Memory(store) => Store::change_many(&**store, changes).await,
+            #[cfg(feature = "aerospike")]
+            Backend::Aerospike(store) => Store::change_many(&**store, changes).await,
+            Backend::Custom(store) => store.change_many(changes).await,
         }
     }
 

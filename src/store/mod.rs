@@ -19,6 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::join_all;
 
 use crate::protocol;
 
@@ -51,6 +52,9 @@ pub type Change = protocol::Change<Value>;
 pub type Record = protocol::Record<Value>;
 /// What a store says to a command that reached it: done, or refused and nothing changed.
 pub type Answer<T> = Result<T, protocol::Refusal>;
+
+/// How many changes a store is asked for at once that does not say how it runs several.
+const AT_A_TIME: usize = 64;
 
 /// What a plain read finds.
 ///
@@ -238,6 +242,41 @@ pub trait Store: Send + Sync + 'static {
         change: &Change,
     ) -> impl Future<Output = Result<Answer<()>, StoreError>> + Send;
 
+    /// Runs several changes, in no order; what came of each, in theirs. Each runs in a step of its own, and has an outcome
+    /// of its own: what goes wrong with one costs no other. Of a store that does not say how, 64 at a time.
+    ///
+    /// # Example
+    /// ```
+    /// use genfence::protocol::{Ttl, Version};
+    /// use genfence::store::{Change, MemoryStore, Store};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let store = MemoryStore::new(8 << 20);
+    /// let (version, ttl) = (Version::new(7), Ttl::from_secs(60).unwrap());
+    /// let told = [
+    ///     ("k".into(), Change::Invalidate { version, ttl }),
+    ///     ("unknown".into(), Change::Invalidate { version: None, ttl }),
+    /// ];
+    /// let answers = store.change_many(&told).await;
+    /// assert!(answers[0].as_ref().unwrap().is_ok());
+    /// assert!(answers[1].as_ref().unwrap().is_err(), "there was nothing to remove");
+    /// # }
+    /// ```
+    fn change_many(
+        &self,
+        changes: &[(Bytes, Change)],
+    ) -> impl Future<Output = Vec<Result<Answer<()>, StoreError>>> + Send {
+        async move {
+            let mut answers = Vec::with_capacity(changes.len());
+            for some in changes.chunks(AT_A_TIME) {
+                answers.extend(
+                    join_all(some.iter().map(|(key, change)| self.change(key, change))).await,
+                );
+            }
+            answers
+        }
+    }
+
     /// What was sent together, since the store was opened. A store that merges nothing has nothing to say.
     fn traffic(&self) -> Traffic {
         Traffic::default()
@@ -277,6 +316,13 @@ impl<S: Store> Store for Arc<S> {
 
     async fn change(&self, key: &[u8], change: &Change) -> Result<Answer<()>, StoreError> {
         S::change(self, key, change).await
+    }
+
+    async fn change_many(
+        &self,
+        changes: &[(Bytes, Change)],
+    ) -> Vec<Result<Answer<()>, StoreError>> {
+        S::change_many(self, changes).await
     }
 
     fn traffic(&self) -> Traffic {

@@ -68,3 +68,25 @@ async fn it_returns_when_every_one_is_applied_and_an_error_says_that_one_is_not(
     let result = cache.invalidate_many([("a", Some(2)), ("b", Some(2))]).await;
     assert!(matches!(result, Err(Error::Store(_))), "{result:?}");
 }
+
+#[tokio::test]
+async fn a_hot_key_is_sent_once_however_often_it_changed() {
+    let (cache, store, _) = faulty();
+    let changes = (1..=10_000_u64).map(|version| ("hot", Some(version ^ 0x55)));
+    let newest = changes.clone().filter_map(|(_, version)| version).max();
+    cache.invalidate_many(changes).await.unwrap();
+    assert_eq!((store.sent().len(), floor(&cache, "hot").await), (1, newest));
+}
+
+#[tokio::test]
+async fn a_change_that_failed_is_sent_again_and_no_other() {
+    let (cache, store, _) = faulty();
+    store.next(Kind::Other, Fault::Lost);
+    store.next(Kind::Other, Fault::ReplyLost);
+    let changes: Vec<_> = (1..=100_u64).map(|number| (number.to_string(), Some(number))).collect();
+    cache.invalidate_many(changes.clone()).await.unwrap();
+    assert_eq!(store.sent().len(), 102);
+    for (key, version) in changes {
+        assert_eq!(floor(&cache, &key).await, version);
+    }
+}

@@ -249,3 +249,58 @@ async fn a_node_that_is_gone_is_not_waited_for() {
     .await;
     assert!(within(cache.reserve("k")).await.is_err());
 }
+
+/// What was told to a node that had been cut off is lost: it is told again.
+#[tokio::test]
+async fn an_invalidate_that_another_cluster_may_have_answered_is_told_again() {
+    for many in [false, true] {
+        let (server, cache) = stored("cluster_guard_time=100ms").await;
+        let gate = Gate::new();
+        let kind = if many { Kind::Batch } else { Kind::Operate };
+        server.faults().add(Rule::new(Action::HoldAfter(gate.clone())).on(kind));
+        let telling = {
+            let cache = cache.clone();
+            tokio::spawn(async move {
+                if many {
+                    cache.invalidate_many([("k", None), ("l", None)]).await
+                } else {
+                    cache.invalidate("k", None).await
+                }
+            })
+        };
+        within(gate.reached(1)).await;
+        // The node that has applied it was cut off, and the others have the value still.
+        says(&server, UNSTABLE);
+        lost(&cache, 1).await;
+        says(&server, "1");
+        let refill = async {
+            while cache.get("k").await.unwrap().is_none() {
+                let load = async || Ok::<_, Infallible>("v");
+                cache.get_or_fill("k", load).await.unwrap();
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        within(Box::pin(refill)).await;
+        gate.open();
+        within(telling).await.unwrap().unwrap();
+        assert!(cache.get("k").await.unwrap().is_none(), "it was told to nobody; many: {many}");
+    }
+}
+
+#[tokio::test]
+async fn an_invalidate_without_a_cluster_that_agrees_is_an_error_and_a_new_cluster_is_waited_for() {
+    let (server, cache) = stored("cluster_guard_time=100ms").await;
+    says(&server, "1");
+    // Others may still serve under the key before.
+    within(cache.invalidate("k", None)).await.unwrap();
+    assert!(cache.get("k").await.unwrap().is_none());
+    says(&server, UNSTABLE);
+    lost(&cache, 1).await;
+    for told in [
+        within(cache.invalidate("k", None)).await,
+        within(cache.invalidate_many([("k", None), ("l", None)])).await,
+    ] {
+        let Err(Error::Store(error)) = told else { panic!("there is no lease") };
+        assert!(error.to_string().contains("unstable cluster") && !error.in_doubt(), "{error}");
+    }
+}

@@ -12,6 +12,8 @@ mod background;
 mod bad_input;
 mod batches_of_changes;
 #[cfg(feature = "aerospike")]
+mod changes_on_wire;
+#[cfg(feature = "aerospike")]
 mod cluster_guard;
 mod coalescing;
 #[cfg(all(feature = "cli", feature = "aerospike"))]

@@ -49,9 +49,7 @@ pub async fn run(task: Task) {
     for (way, entry) in ways::ALL.iter().enumerate() {
         let cache = match entry.kind {
             Kind::Plain => None,
-            Kind::Follows | Kind::Fences => {
-                Some(connect(&task.urls[way]).await)
-            }
+            Kind::Follows | Kind::Fences => Some(connect(&task.urls[way]).await),
         };
         if let (Some(cache), Kind::Follows) = (&cache, entry.kind) {
             callers.spawn(follow(cache.clone(), task.clone()));

@@ -280,22 +280,19 @@ where
 
 /// Tells the cache until it answers: a change that was missed would never be heard of again.
 async fn apply<E>(cache: &Cache, changes: Vec<Changed>) -> Result<(), FollowError<E>> {
+    let count = changes.len();
+    let mut left = cache.newest(changes.into_iter().map(|change| (change.key, change.version)))?;
     let mut pause = PAUSES.0;
-    loop {
-        let told = changes.iter().map(|Changed { key, version }| (key, *version));
-        match cache.invalidate_many_here(told).await {
-            Ok(()) => {
-                cache.0.counters.changes_heard.add_many(changes.len());
-                return Ok(());
-            }
-            Err(Error::Store(error)) => {
-                tracing::warn!(%error, "the cache cannot be told of changes; it is tried again");
-                sleep(jittered(pause)).await;
-                pause = (pause * 2).min(PAUSES.1);
-            }
-            Err(error) => return Err(error.into()),
-        }
+    while let Err(untold) = cache.tell_here(left).await {
+        let Error::Store(error) = untold.error else { return Err(untold.error.into()) };
+        left = untold.left;
+        let changes = left.len();
+        tracing::warn!(%error, changes, "the cache cannot be told of changes; it is tried again");
+        sleep(jittered(pause)).await;
+        pause = (pause * 2).min(PAUSES.1);
     }
+    cache.0.counters.changes_heard.add_many(count);
+    Ok(())
 }
 
 /// Notes until when the cache may serve. If that does not succeed, the next heartbeat does.

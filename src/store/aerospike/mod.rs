@@ -52,7 +52,7 @@ pub use connect::AerospikeSettings;
 pub(crate) use connect::Seeds;
 use home::Home;
 use link::Link;
-use merge::{Get, Lanes, Merger, Nodes, Run, gone};
+use merge::{Asked, Get, Lanes, Merger, Nodes, Run, gone};
 use owned::Owned;
 #[cfg(feature = "undone")]
 #[doc(hidden)]
@@ -372,6 +372,47 @@ impl Store for AerospikeStore {
 
     async fn change(&self, key: &[u8], change: &Change) -> Result<Answer<()>, StoreError> {
         Ok(self.run(key, |policy| commands::change(change, policy)).await?.map(drop))
+    }
+
+    async fn change_many(
+        &self,
+        changes: &[(Bytes, Change)],
+    ) -> Vec<Result<Answer<()>, StoreError>> {
+        let on = match self.cluster_now().await {
+            Ok(on) => on,
+            Err(error) => return vec![Err(error); changes.len()],
+        };
+        let mut told: Vec<Option<Result<Answer<()>, StoreError>>> = vec![None; changes.len()];
+        let mut asked: Vec<(Arc<Lanes>, Vec<Asked>)> = Vec::new();
+        for (place, (key, change)) in changes.iter().enumerate() {
+            let key = match on.key(key) {
+                Ok(key) => key,
+                Err(error) => {
+                    told[place] = Some(Err(error));
+                    continue;
+                }
+            };
+            let lanes = on.nodes.of(&key);
+            let one = Asked { place, key, change: change.clone() };
+            match asked.iter_mut().find(|(known, _)| Arc::ptr_eq(known, &lanes)) {
+                Some((_, of_node)) => of_node.push(one),
+                None => asked.push((lanes, vec![one])),
+            }
+        }
+        let nodes = asked.into_iter().map(move |(lanes, changes)| {
+            let on = Arc::clone(&on);
+            async move { on.run_many(lanes, changes).await }
+        });
+        match self.home.run(true, Box::pin(join_all(nodes))).await {
+            Ok(answers) => {
+                for (place, answer) in answers.into_iter().flatten() {
+                    told[place] = Some(answer.map(|answer| answer.map(drop)));
+                }
+            }
+            Err(error) => return vec![Err(error); changes.len()],
+        }
+        let unsaid = || Err(StoreError::doubtful("the server gave this command no answer"));
+        told.into_iter().map(|answer| answer.unwrap_or_else(unsaid)).collect()
     }
 
     fn traffic(&self) -> Traffic {

@@ -9,6 +9,7 @@ use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use bytes::Bytes;
 use foldhash::fast::RandomState;
 use parking_lot::RwLock;
 
@@ -123,6 +124,11 @@ impl MemoryStore {
         &self.shards[high as usize & (self.shards.len() - 1)]
     }
 
+    fn changed(&self, key: &[u8], change: &Change) -> Result<Answer<()>, StoreError> {
+        let pins = matches!(change, Change::Invalidate { version: Some(_), .. });
+        self.transition(key, pins, |slot, now| protocol::change(slot, now, change))
+    }
+
     /// Runs one transition on the record of `key`, in place where there is one. `pins`: whether the record
     /// must not be evicted after it, for which there must be room.
     fn transition<T>(
@@ -169,8 +175,14 @@ impl Store for MemoryStore {
     }
 
     async fn change(&self, key: &[u8], change: &Change) -> Result<Answer<()>, StoreError> {
-        let pins = matches!(change, Change::Invalidate { version: Some(_), .. });
-        self.transition(key, pins, |slot, now| protocol::change(slot, now, change))
+        self.changed(key, change)
+    }
+
+    async fn change_many(
+        &self,
+        changes: &[(Bytes, Change)],
+    ) -> Vec<Result<Answer<()>, StoreError>> {
+        changes.iter().map(|(key, change)| self.changed(key, change)).collect()
     }
 
     async fn diagnose(&self, _needs: &Needs) -> Result<Diagnosis, StoreError> {

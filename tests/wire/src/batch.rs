@@ -1,6 +1,8 @@
 //! Batches: one message that carries many rows, each a command of its own, answered by one message
 //! of as many rows (`Buffer::set_batch_operate` and `commands/batch_operate_command.rs`).
 
+use std::sync::Arc;
+
 use bytes::{Buf, Bytes};
 
 use crate::code::Code;
@@ -25,7 +27,8 @@ pub(crate) struct Batch {
 pub(crate) struct Row {
     index: u32,
     pub digest: Digest,
-    pub message: Message,
+    /// One for all that repeat it.
+    pub message: Arc<Message>,
 }
 
 impl Batch {
@@ -69,7 +72,7 @@ impl Row {
         let has = body.try_get_u8()?;
         if has & REPEAT != 0 {
             let before = before.ok_or_else(|| Code::refuse("a first row that repeats"))?;
-            return Ok(Row { index, digest, message: before.message.clone() });
+            return Ok(Row { index, digest, message: Arc::clone(&before.message) });
         }
         let mut message = Message { info1: body.try_get_u8()?, ..Message::default() };
         if has & HAS_INFO != 0 {
@@ -91,6 +94,6 @@ impl Row {
         if message.fields.filter.is_none() {
             message.fields.filter.clone_from(&parent.fields.filter);
         }
-        Ok(Row { index, digest, message })
+        Ok(Row { index, digest, message: Arc::new(message) })
     }
 }

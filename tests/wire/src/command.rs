@@ -240,7 +240,7 @@ fn apply(
             }
         };
         if all || answer != Value::Nil {
-            results.push(Answer { kind: op.kind, name: op.name.clone(), value: answer });
+            results.push(Answer { kind: op.kind, name: op.name.to_string(), value: answer });
         }
     }
     Ok(results)
@@ -256,7 +256,7 @@ fn set(record: &mut Record, name: &str, value: Value) {
 
 fn add(record: &mut Record, op: &Op) -> Result<(), Code> {
     let by = Value::from_particle(op.particle_type, &op.value)?;
-    let sum = match (record.bins.get(&op.name), by) {
+    let sum = match (record.bins.get(&*op.name), by) {
         (None, by @ (Value::Int(_) | Value::Float(_))) => by,
         (Some(Value::Int(int)), Value::Int(by)) => Value::Int(int.wrapping_add(by)),
         (Some(Value::Float(float)), Value::Float(by)) => Value::Float(float + by),
@@ -268,7 +268,7 @@ fn add(record: &mut Record, op: &Op) -> Result<(), Code> {
 
 fn modify_map(record: &mut Record, op: &Op) -> Result<Value, Code> {
     let (number, args) = map_operation(op)?;
-    let before = match record.bins.get(&op.name) {
+    let before = match record.bins.get(&*op.name) {
         None => None,
         Some(Value::Map(map)) => Some(map.clone()),
         Some(_) => return Err(Code::INCOMPATIBLE_TYPE),
@@ -290,7 +290,7 @@ fn map_operation(op: &Op) -> Result<(i64, Vec<Value>), Code> {
 
 /// One reading operation's answer; a bin that is not there answers only where all operations do.
 fn read_op(op: &Op, scene: &Scene, all: bool) -> Result<Option<Answer>, Code> {
-    let bin = scene.record.bins.get(&op.name);
+    let bin = scene.record.bins.get(&*op.name);
     let value = match (op.kind, bin) {
         (op::EXP_READ, _) => {
             let (expression, flags) = expression::operation(&op.value)?;
@@ -310,7 +310,7 @@ fn read_op(op: &Op, scene: &Scene, all: bool) -> Result<Option<Answer>, Code> {
         (op::MAP_READ, Some(_)) => return Err(Code::INCOMPATIBLE_TYPE),
         (other, _) => return Err(Code::refuse(format_args!("operation {other}"))),
     };
-    Ok(Some(Answer { kind: op.kind, name: op.name.clone(), value }))
+    Ok(Some(Answer { kind: op.kind, name: op.name.to_string(), value }))
 }
 
 // The flags of expression operations (`operations/exp.rs`).
@@ -322,7 +322,7 @@ const EVAL_NO_FAIL: i64 = 1 << 4;
 
 fn write_expression(record: &mut Record, digest: &Digest, op: &Op, now: u64) -> Result<(), Code> {
     let (expression, flags) = expression::operation(&op.value)?;
-    let existed = record.bins.contains_key(&op.name);
+    let existed = record.bins.contains_key(&*op.name);
     let denied = match existed {
         true if flags & CREATE_ONLY != 0 => Some(Code::BIN_EXISTS),
         false if flags & UPDATE_ONLY != 0 => Some(Code::BIN_NOT_FOUND),

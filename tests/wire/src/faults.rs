@@ -198,10 +198,14 @@ impl Faults {
         self.0.lock().clear();
     }
 
-    /// What befalls this request.
-    pub(crate) fn take(&self, request: &Request) -> Option<Action> {
+    /// What befalls a request. It is looked at only where there are rules.
+    pub(crate) fn befall(&self, request: impl FnOnce() -> Request) -> Option<Action> {
         let mut rules = self.0.lock();
-        let at = rules.iter().position(|(rule, _)| rule.means(request))?;
+        if rules.is_empty() {
+            return None;
+        }
+        let request = request();
+        let at = rules.iter().position(|(rule, _)| rule.means(&request))?;
         let (rule, fault) = &mut rules[at];
         fault.0.fetch_add(1, Ordering::SeqCst);
         let action = rule.action.clone();

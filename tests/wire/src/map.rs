@@ -3,7 +3,7 @@
 
 use std::cmp::Ordering;
 
-use rmpv::Value as Raw;
+use rmpv::ValueRef as Raw;
 
 use crate::code::Code;
 use crate::value::Value;
@@ -53,9 +53,9 @@ impl Map {
     }
 
     /// An ordered map begins with a pair of an empty extension, whose type is the order, and nil.
-    pub(crate) fn from_raw(pairs: &[(Raw, Raw)]) -> Result<Map, Code> {
+    pub(crate) fn from_raw(pairs: &[(Raw<'_>, Raw<'_>)]) -> Result<Map, Code> {
         let (flags, pairs) = match pairs {
-            [(Raw::Ext(flags, data), Raw::Nil), rest @ ..] if data.is_empty() => {
+            [(Raw::Ext(flags, []), Raw::Nil), rest @ ..] => {
                 (flags.cast_unsigned() & KEY_ORDERED, rest)
             }
             all => (0, all),

@@ -1,6 +1,8 @@
 //! The messages of the record protocol: a header of 22 bytes, fields, operations
 //! (`commands/buffer.rs` and `commands/field_type.rs` of the client).
 
+use std::ops::Deref;
+
 use bytes::{Buf, BufMut, Bytes, TryGetError};
 
 use crate::code::Code;
@@ -78,9 +80,30 @@ pub(crate) struct Fields {
 #[derive(Clone, Debug)]
 pub(crate) struct Op {
     pub kind: u8,
-    pub name: String,
+    pub name: Name,
     pub particle_type: u8,
     pub value: Bytes,
+}
+
+/// A name, where it stands in its message: there are many, and none is kept.
+#[derive(Clone, Debug)]
+pub(crate) struct Name(Bytes);
+
+impl Name {
+    fn new(bytes: Bytes) -> Result<Name, Code> {
+        if std::str::from_utf8(&bytes).is_err() {
+            return Err(Code::refuse("a name that is not UTF-8"));
+        }
+        Ok(Name(bytes))
+    }
+}
+
+impl Deref for Name {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        std::str::from_utf8(&self.0).expect("it was looked at when it came")
+    }
 }
 
 impl Op {
@@ -165,7 +188,7 @@ impl Op {
         let particle_type = data.try_get_u8()?;
         let _version = data.try_get_u8()?;
         let len = usize::from(data.try_get_u8()?);
-        let name = utf8(&take(&mut data, len)?)?;
+        let name = Name::new(take(&mut data, len)?)?;
         if name.len() > MAX_BIN_NAME {
             return Err(Code::BIN_NAME);
         }

@@ -272,9 +272,8 @@ async fn serve(
                 return Ok(());
             }
         };
-        let request = Request::of(connection, &command);
-        *shared.counts.lock().requests.entry(request.kind).or_default() += 1;
-        let fault = shared.faults.take(&request);
+        *shared.counts.lock().requests.entry(command.kind()).or_default() += 1;
+        let fault = shared.faults.befall(|| Request::of(connection, &command));
         let answer = match before(fault.as_ref()).await {
             Fate::Apply => answer(command, &mut visitor, shared).await,
             Fate::Refuse(code) => command.refuse(code),
@@ -361,9 +360,19 @@ impl Command {
         }
     }
 
+    fn kind(&self) -> Kind {
+        match self {
+            Command::Single(_, message) => kind(message),
+            Command::Info(_) => Kind::Info,
+            Command::Admin(_) => Kind::Admin,
+            Command::Batch(_) => Kind::Batch,
+            Command::Refused(_) => Kind::Operate,
+        }
+    }
+
     /// How far its rows are before it runs: nowhere, but for those that are refused.
     fn begin(&self, shared: &Shared) -> Vec<Progress> {
-        let refused = |row: &Row| match shared.faults.take(&Request::of_row(row)) {
+        let refused = |row: &Row| match shared.faults.befall(|| Request::of_row(row)) {
             Some(Action::Fail(code)) => Progress::Done(code.into()),
             _ => Progress::Begun,
         };
@@ -402,7 +411,7 @@ impl Command {
             }
             Command::Single(digest, message) => vec![(digest, message)],
             Command::Batch(batch) => {
-                batch.rows.iter().map(|row| (&row.digest, &row.message)).collect()
+                batch.rows.iter().map(|row| (&row.digest, &*row.message)).collect()
             }
             Command::Admin(_) => unreachable!("it was answered above"),
             Command::Refused(code) => return Some(self.refuse(*code)),
@@ -459,7 +468,7 @@ impl Request {
             set: row.message.fields.set.clone(),
             digests: vec![row.digest],
             keys: row.message.fields.key.iter().cloned().collect(),
-            bins: row.message.ops.iter().map(|op| op.name.clone()).collect(),
+            bins: row.message.ops.iter().map(|op| op.name.to_string()).collect(),
         }
     }
 
@@ -467,7 +476,7 @@ impl Request {
         let messages: Vec<(Digest, &Message)> = match command {
             Command::Single(digest, message) => vec![(*digest, message)],
             Command::Batch(batch) => {
-                batch.rows.iter().map(|row| (row.digest, &row.message)).collect()
+                batch.rows.iter().map(|row| (row.digest, &*row.message)).collect()
             }
             Command::Info(_) | Command::Admin(_) | Command::Refused(_) => Vec::new(),
         };
@@ -476,20 +485,14 @@ impl Request {
         let one_set = messages.iter().all(|(_, message)| message.fields.set == first.set);
         Request {
             connection,
-            kind: match command {
-                Command::Single(_, message) => kind(message),
-                Command::Info(_) => Kind::Info,
-                Command::Admin(_) => Kind::Admin,
-                Command::Batch(_) => Kind::Batch,
-                Command::Refused(_) => Kind::Operate,
-            },
+            kind: command.kind(),
             namespace: first.namespace,
             set: if one_set { first.set } else { String::new() },
             digests: messages.iter().map(|(digest, _)| *digest).collect(),
             keys: messages.iter().filter_map(|(_, message)| message.fields.key.clone()).collect(),
             bins: messages
                 .iter()
-                .flat_map(|(_, message)| message.ops.iter().map(|op| op.name.clone()))
+                .flat_map(|(_, message)| message.ops.iter().map(|op| op.name.to_string()))
                 .collect(),
         }
     }

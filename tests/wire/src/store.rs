@@ -43,7 +43,7 @@ impl Record {
 
     /// About what it takes to store the record; what counts is that it grows with the bins.
     pub(crate) fn size(&self) -> usize {
-        let bin = |(name, value): (&String, &Value)| 2 + name.len() + value.to_particle().len();
+        let bin = |(name, value): (&String, &Value)| 2 + name.len() + value.particle_len();
         64 + self.set.len() + self.bins.iter().map(bin).sum::<usize>()
     }
 

@@ -4,7 +4,7 @@
 use std::cmp::Ordering;
 
 use rmp::encode as pack;
-use rmpv::Value as Raw;
+use rmpv::ValueRef as Raw;
 
 use crate::code::Code;
 use crate::map::Map;
@@ -80,6 +80,18 @@ impl Value {
         }
     }
 
+    /// How many those are.
+    pub(crate) fn particle_len(&self) -> usize {
+        match self {
+            Value::Nil | Value::Infinity | Value::Wildcard => 0,
+            Value::Int(_) | Value::Float(_) => 8,
+            Value::Str(string) => string.len(),
+            Value::Blob(bytes) => bytes.len(),
+            Value::Bool(_) => 1,
+            Value::Map(_) | Value::List(_) => self.to_particle().len(),
+        }
+    }
+
     fn pack(&self, out: &mut Vec<u8>) -> Result<(), pack::ValueWriteError> {
         match self {
             Value::Nil => {
@@ -115,7 +127,7 @@ impl Value {
     }
 
     /// A value within MessagePack, decoded from its wire form.
-    pub(crate) fn from_raw(raw: &Raw) -> Result<Value, Code> {
+    pub(crate) fn from_raw(raw: &Raw<'_>) -> Result<Value, Code> {
         Ok(match raw {
             Raw::Nil => Value::Nil,
             Raw::Boolean(bool) => Value::Bool(*bool),
@@ -130,8 +142,8 @@ impl Value {
                 Value::List(items.iter().map(Value::from_raw).collect::<Result<_, _>>()?)
             }
             Raw::Map(pairs) => Value::Map(Map::from_raw(pairs)?),
-            Raw::Ext(-1, bytes) if bytes == &[1] => Value::Infinity,
-            Raw::Ext(-1, bytes) if bytes == &[0] => Value::Wildcard,
+            Raw::Ext(-1, [1]) => Value::Infinity,
+            Raw::Ext(-1, [0]) => Value::Wildcard,
             Raw::Ext(kind, _) => return Err(Code::refuse(format_args!("extension {kind}"))),
         })
     }
@@ -173,8 +185,8 @@ impl Value {
 }
 
 /// The MessagePack value that fills `bytes`.
-pub(crate) fn raw(mut bytes: &[u8]) -> Result<Raw, Code> {
-    let raw = rmpv::decode::read_value(&mut bytes)
+pub(crate) fn raw(mut bytes: &[u8]) -> Result<Raw<'_>, Code> {
+    let raw = rmpv::decode::read_value_ref(&mut bytes)
         .map_err(|error| Code::refuse(format_args!("MessagePack that does not parse: {error}")))?;
     if bytes.is_empty() { Ok(raw) } else { Err(Code::refuse("bytes after a MessagePack value")) }
 }

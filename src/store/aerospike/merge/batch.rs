@@ -20,62 +20,60 @@ use crate::store::aerospike::{Connected, outcome};
 /// Sends a batch, and tells each caller what came of it.
 pub(super) async fn travel<W: Work>(mut turn: Turn<W>, jobs: Vec<Job<W>>) {
     let on = Arc::clone(&turn.on);
-    let client = turn.lanes.client.clone();
     let (now, counts) = (Instant::now(), &on.merger.counts);
     let mut rows = Vec::with_capacity(jobs.len());
     let mut callers = Vec::with_capacity(jobs.len());
     let told = jobs.iter().map(|job| job.waiters.len()).sum();
-    if told > 1 {
-        counts.batches.fetch_add(1, Relaxed);
-        counts.merged.fetch_add(told as u64, Relaxed);
-    }
+    counts.sent(told);
     for job in jobs {
         counts.queued_micros.fetch_add(job.waited_micros(now), Relaxed);
         callers.push((job.key.digest(), job.waiters));
         rows.push(job.work.row(&on, job.key));
     }
-    let lanes = Arc::clone(&turn.lanes);
-    let batch = Box::pin(client.batch(W::policy(&on), &mut rows));
-    let sent = lanes.presence.unless_gone(batch);
-    let sent = AssertUnwindSafe(sent).catch_unwind().await;
+    let answers = send::<W>(&on, &turn.lanes, rows).await;
     turn.done(told);
-    match sent {
-        Ok(Err(problem)) => {
-            for callers in callers {
-                tell(&on, callers, Some(Err(gone(problem, W::WRITES))));
-            }
-        }
-        Ok(Ok(whole)) => {
-            let whole = whole.err();
-            match &whole {
-                Some(error) => on.forgive(&client, error),
-                None => lanes.presence.answered(),
-            }
-            W::lane(&turn.lanes).learn(share(&on, &lanes, rows, callers, whole.as_ref()));
-        }
-        // At an answer that is malformed.
-        Err(panic) => {
-            let told = panics::told(&*panic).unwrap_or("a panic");
-            let failed =
-                StoreError::doubtful(format!("the client failed at the server's answer: {told}"));
-            for callers in callers {
-                tell(&on, callers, W::WRITES.then(|| Err(failed.clone())));
-            }
-        }
+    for (callers, answer) in callers.into_iter().zip(answers) {
+        tell(&on, callers, answer);
     }
     // Those who were told come again before it is looked who waits.
     yield_now().await;
     drop(turn);
 }
 
-/// Tells each row's callers, and what they were told weighs on average, where that is known.
-fn share<W: Work>(
+/// Sends rows to a node in one message. What came of each; without an answer it is to go by itself, which no write does.
+pub(super) async fn send<W: Work>(
     on: &Connected,
     lanes: &Lanes,
+    mut rows: Vec<BatchOperation>,
+) -> Vec<Option<Answer<W>>> {
+    let batch = Box::pin(lanes.client.batch(W::policy(on), &mut rows));
+    let sent = lanes.presence.unless_gone(batch);
+    match AssertUnwindSafe(sent).catch_unwind().await {
+        Ok(Err(problem)) => vec![Some(Err(gone(problem, W::WRITES))); rows.len()],
+        Ok(Ok(whole)) => {
+            let whole = whole.err();
+            match &whole {
+                Some(error) => on.forgive(&lanes.client, error),
+                None => lanes.presence.answered(),
+            }
+            answers::<W>(lanes, rows, whole.as_ref())
+        }
+        // At an answer that is malformed.
+        Err(panic) => {
+            let told = panics::told(&*panic).unwrap_or("a panic");
+            let failed =
+                StoreError::doubtful(format!("the client failed at the server's answer: {told}"));
+            vec![W::WRITES.then(|| Err(failed)); rows.len()]
+        }
+    }
+}
+
+/// What came of each row. Notes what they weigh on average, where that is known.
+fn answers<W: Work>(
+    lanes: &Lanes,
     rows: Vec<BatchOperation>,
-    callers: Vec<([u8; 20], Callers<W>)>,
     whole: Option<&Error>,
-) -> Option<usize> {
+) -> Vec<Option<Answer<W>>> {
     let (mut weight, mut weighed) = (0, 0);
     // A server that refuses a batch tells it of one row, and of the others nothing.
     let refusal =
@@ -86,7 +84,7 @@ fn share<W: Work>(
         lanes.writes.refused();
     }
     let whole = whole.or(refusal.as_ref());
-    for (row, callers) in rows.into_iter().zip(callers) {
+    let answer = |row| {
         let answer = match outcome(row, whole) {
             Some(outcome) => W::answer(outcome),
             None => W::WRITES.then(|| Err(StoreError::doubtful("the batch left no answer"))),
@@ -95,9 +93,11 @@ fn share<W: Work>(
             weight += bytes;
             weighed += 1;
         }
-        tell(on, callers, answer);
-    }
-    weight.checked_div(weighed)
+        answer
+    };
+    let answers = rows.into_iter().map(answer).collect();
+    W::lane(lanes).learn(weight.checked_div(weighed));
+    answers
 }
 
 /// Each hears the same; without an answer it goes by itself.

@@ -16,9 +16,9 @@ use crate::store::StoreError;
 use crate::sync::Mutex;
 
 /// The most commands in a batch.
-const MOST: usize = 64;
+pub(super) const MOST: usize = 64;
 /// About the most bytes in a batch, and in its answer.
-const MOST_BYTES: usize = 256 << 10;
+pub(super) const MOST_BYTES: usize = 256 << 10;
 /// What is larger goes by itself: there is nothing to be won.
 const LARGE: usize = 16 << 10;
 /// For so long all go by themselves after the server took no batch.
@@ -197,6 +197,11 @@ impl<W: Work> Lane<W> {
         self.state.lock().alone_until = Some(Instant::now() + ALONE);
     }
 
+    /// Whether the server takes batches, as far as is known.
+    pub fn takes_batches(&self) -> bool {
+        self.state.lock().alone_until.is_none_or(|until| Instant::now() >= until)
+    }
+
     /// What the answers of a batch weighed, on average.
     pub fn learn(&self, weight: Option<usize>) {
         if let Some(weight) = weight {
@@ -313,11 +318,15 @@ impl<W: Work> State<W> {
     }
 }
 
+/// The error of a command whose turn did not come.
+pub(super) fn late() -> StoreError {
+    StoreError::unavailable("the key's node took no more commands within the time-out")
+}
+
 impl<W: Work> Job<W> {
     /// Nothing was sent of it.
     fn give_up(self) {
-        let late =
-            StoreError::unavailable("the key's node took no more commands within the time-out");
+        let late = late();
         for waiter in self.waiters {
             let _gone = waiter.send(Way::Back(Err(late.clone())));
         }

@@ -11,6 +11,7 @@
 
 mod batch;
 mod lane;
+mod many;
 mod nodes;
 mod pace;
 mod presence;
@@ -31,6 +32,7 @@ use super::owned::Owned;
 use crate::settings::Access;
 use crate::store::{StoreError, Traffic};
 use lane::{Job, Lane, Step};
+pub(super) use many::Asked;
 pub(super) use nodes::{Heard, Nodes};
 use presence::Presence;
 pub(super) use presence::gone;
@@ -97,6 +99,14 @@ pub(super) struct Counts {
 }
 
 impl Counts {
+    /// A message leaves, with so many commands.
+    fn sent(&self, commands: usize) {
+        if commands > 1 {
+            self.batches.fetch_add(1, Relaxed);
+            self.merged.fetch_add(commands as u64, Relaxed);
+        }
+    }
+
     pub fn traffic(&self) -> Traffic {
         Traffic {
             merged: self.merged.load(Relaxed),

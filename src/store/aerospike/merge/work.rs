@@ -74,26 +74,8 @@ impl Work for Run {
         self.0.bytes
     }
 
-    /// In a batch a server refuses to write and to read all bins, so those that are wanted are named.
     fn row(self, _: &Connected, key: Key) -> BatchOperation {
-        let Plan { work, policy, answer, .. } = *self.0;
-        let mut operations = match work {
-            Does::Put(bins) => bins.iter().map(put).collect(),
-            Does::Operate(operations) => operations,
-            Does::Touch => vec![touch()],
-        };
-        operations.extend(answer.iter().map(|bin| get_bin(*bin)));
-        let policy = BatchWritePolicy {
-            record_exists_action: policy.record_exists_action,
-            generation_policy: policy.generation_policy,
-            commit_level: policy.commit_level,
-            generation: policy.generation,
-            expiration: policy.expiration,
-            durable_delete: policy.durable_delete,
-            filter_expression: policy.base_policy.filter_expression,
-            ..BatchWritePolicy::default()
-        };
-        BatchOperation::write(&policy, key, operations)
+        self.0.row(key)
     }
 
     fn policy(on: &Connected) -> &BatchPolicy {
@@ -122,6 +104,28 @@ impl Work for Run {
 }
 
 impl Plan {
+    /// In a batch a server refuses to write and to read all bins, so those that are wanted are named.
+    pub(super) fn row(self, key: Key) -> BatchOperation {
+        let Plan { work, policy, answer, .. } = self;
+        let mut operations = match work {
+            Does::Put(bins) => bins.iter().map(put).collect(),
+            Does::Operate(operations) => operations,
+            Does::Touch => vec![touch()],
+        };
+        operations.extend(answer.iter().map(|bin| get_bin(*bin)));
+        let policy = BatchWritePolicy {
+            record_exists_action: policy.record_exists_action,
+            generation_policy: policy.generation_policy,
+            commit_level: policy.commit_level,
+            generation: policy.generation,
+            expiration: policy.expiration,
+            durable_delete: policy.durable_delete,
+            filter_expression: policy.base_policy.filter_expression,
+            ..BatchWritePolicy::default()
+        };
+        BatchOperation::write(&policy, key, operations)
+    }
+
     async fn send(
         self: Box<Self>,
         on: &Connected,

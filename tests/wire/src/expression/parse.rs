@@ -1,5 +1,6 @@
 use bytes::Bytes;
-use rmpv::Value as Raw;
+use rmpv::ValueRef as Raw;
+use smallvec::SmallVec;
 
 use super::{Expression, Metadata, Operator, Type};
 use crate::code::Code;
@@ -34,7 +35,7 @@ struct Parser {
 
 impl Parser {
     /// An array is an operation, everything else a literal (`Expression::pack` of the client).
-    fn parse(&mut self, raw: &Raw) -> Result<Typed, Code> {
+    fn parse(&mut self, raw: &Raw<'_>) -> Result<Typed, Code> {
         let Some(parts) = raw.as_array() else {
             let value = Value::from_raw(raw)?;
             let literal_type = Type::of(&value);
@@ -69,12 +70,12 @@ impl Parser {
         }
     }
 
-    fn operator(&mut self, code: i64, args: &[Raw]) -> Result<Typed, Code> {
+    fn operator(&mut self, code: i64, args: &[Raw<'_>]) -> Result<Typed, Code> {
         let operator = operator(code).ok_or_else(|| {
             Code::refuse(format_args!("expression {code} of {} arguments", args.len()))
         })?;
-        let mut parsed = Vec::new();
-        let mut types = Vec::new();
+        let mut parsed = Vec::with_capacity(args.len());
+        let mut types = SmallVec::<[Type; 4]>::new();
         for arg in args {
             let (expression, arg_type) = self.parse(arg)?;
             parsed.push(expression);
@@ -85,7 +86,7 @@ impl Parser {
         Ok((Expression::Operator(operator, parsed), result))
     }
 
-    fn cond(&mut self, args: &[Raw]) -> Result<Typed, Code> {
+    fn cond(&mut self, args: &[Raw<'_>]) -> Result<Typed, Code> {
         let (pairs, [default]) = args.as_chunks::<2>() else {
             return Err(Code::refuse("a cond without a default"));
         };
@@ -115,7 +116,7 @@ impl Parser {
     }
 
     /// `let`: names and their definitions in turn, then the expression they are for.
-    fn define(&mut self, args: &[Raw]) -> Result<Typed, Code> {
+    fn define(&mut self, args: &[Raw<'_>]) -> Result<Typed, Code> {
         let (pairs, [scope]) = args.as_chunks::<2>() else {
             return Err(Code::refuse("a let without an expression"));
         };
@@ -143,7 +144,13 @@ impl Parser {
     }
 
     /// A call into the map operations; those on lists, bits and HLLs are not known here.
-    fn call(&mut self, result: &Raw, module: &Raw, call: &Raw, map: &Raw) -> Result<Typed, Code> {
+    fn call(
+        &mut self,
+        result: &Raw<'_>,
+        module: &Raw<'_>,
+        call: &Raw<'_>,
+        map: &Raw<'_>,
+    ) -> Result<Typed, Code> {
         const MAPS: i64 = 0;
         const MODIFY: i64 = 0x40;
         let result = type_of(result)?;
@@ -246,7 +253,7 @@ fn operator(code: i64) -> Option<Operator> {
     })
 }
 
-fn type_of(raw: &Raw) -> Result<Type, Code> {
+fn type_of(raw: &Raw<'_>) -> Result<Type, Code> {
     Ok(match int(raw)? {
         0 => Type::Nil,
         1 => Type::Bool,
@@ -260,11 +267,12 @@ fn type_of(raw: &Raw) -> Result<Type, Code> {
     })
 }
 
-fn int(raw: &Raw) -> Result<i64, Code> {
-    raw.as_i64().ok_or_else(|| Code::refuse(format_args!("{raw} for an integer")))
+fn int(raw: &Raw<'_>) -> Result<i64, Code> {
+    let int = if let Raw::Integer(int) = raw { int.as_i64() } else { None };
+    int.ok_or_else(|| Code::refuse(format_args!("{raw} for an integer")))
 }
 
-fn nonzero(raw: &Raw) -> Result<i64, Code> {
+fn nonzero(raw: &Raw<'_>) -> Result<i64, Code> {
     match int(raw)? {
         0 => Err(Code::refuse("a digest modulo zero")),
         modulo => Ok(modulo),
@@ -272,11 +280,12 @@ fn nonzero(raw: &Raw) -> Result<i64, Code> {
 }
 
 /// Names of bins and variables come without a particle type.
-fn name(raw: &Raw) -> Result<String, Code> {
-    raw.as_str().map(str::to_owned).ok_or_else(|| Code::refuse(format_args!("{raw} for a name")))
+fn name(raw: &Raw<'_>) -> Result<String, Code> {
+    let name = if let Raw::String(name) = raw { name.as_str() } else { None };
+    name.map(str::to_owned).ok_or_else(|| Code::refuse(format_args!("{raw} for a name")))
 }
 
-fn bin_name(raw: &Raw) -> Result<String, Code> {
+fn bin_name(raw: &Raw<'_>) -> Result<String, Code> {
     name(raw).and_then(|name| match name.len() {
         ..=MAX_BIN_NAME => Ok(name),
         _ => Err(Code::refuse(format_args!("the bin name {name:?}"))),
