@@ -141,20 +141,22 @@ async fn who_starts_on_a_part_of_the_cluster_knows_that_it_is_one() {
 }
 
 #[tokio::test]
-async fn what_a_lone_node_grants_while_the_others_are_silent_does_not_count() {
+async fn what_a_lone_node_answers_while_the_others_are_silent_does_not_count() {
     let options = "cluster_guard_time=4s&unreachable_read=error&timeout=200ms&attempts=1";
     let (nodes, cache) = three_nodes(1, options).await;
     let at = |node| {
-        let mut keys = (0..1000).map(|key| format!("key {key}"));
-        keys.find(|key| nodes.master(&digest(key), 0) == node).unwrap()
+        let keys = (0..1000).map(|key| format!("key {key}"));
+        let of_node = keys.filter(|key| nodes.master(&digest(key), 0) == node);
+        of_node.take(20).collect::<Vec<_>>()
     };
-    let (there, here) = (at(0), at(2));
+    let (there, here) = (&at(0)[0], at(2));
+    let several = here.iter().map(|key| (key, None));
     // The others are silent, and known to be, while the lease lasts; then the one that is left is a cluster of its own.
     nodes.pause(0);
     nodes.pause(1);
     let gone = async {
         loop {
-            let error = cache.get(&there).await.unwrap_err().to_string();
+            let error = cache.get(there).await.unwrap_err().to_string();
             if error.contains("does not answer") {
                 return;
             }
@@ -162,7 +164,14 @@ async fn what_a_lone_node_grants_while_the_others_are_silent_does_not_count() {
     };
     tokio::time::timeout(Duration::from_secs(20), gone).await.expect("it is found out");
     nodes.notice();
-    assert!(cache.reserve(&here).await.is_err(), "it knows one of three nodes");
+    // It knows one of three nodes.
+    let (reserved, told, told_many) = tokio::join!(
+        cache.reserve(&here[0]),
+        cache.invalidate(&here[0], None),
+        Box::pin(cache.invalidate_many(several)),
+    );
+    assert!(reserved.is_err());
+    assert!(told.is_err() && told_many.is_err(), "{told:?}, {told_many:?}");
 }
 
 #[tokio::test]
