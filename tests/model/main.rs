@@ -44,7 +44,7 @@ use options::Options;
 use run::{Case, Extent, Fault, Outcome, grouped, prove, refute};
 
 /// What a whole run visits at least: near, and beyond.
-const LEAST_STATES: [usize; 2] = [18_000_000, 90_000_000];
+const LEAST_STATES: [usize; 2] = [23_000_000, 100_000_000];
 
 /// A case's title, and what runs it.
 type Named = (String, Box<dyn FnOnce(Extent) -> Outcome>);

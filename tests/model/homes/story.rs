@@ -81,13 +81,12 @@ fn sentence(setup: &Setup, before: &World, action: Action, after: &World) -> Str
 
 /// The phases that begin with a step.
 fn begun(setup: &Setup, newest: usize, after: &World) -> String {
-    let new = newest + 1..=after.newest;
-    new.map(|number| {
+    let begins = |number: usize| {
         let phase = setup.phases[number];
         let (reads, writes) = (homes(phase.reads), homes(phase.writes));
         format!("; phase {number} begins: read {reads}, fence {writes}")
-    })
-    .collect()
+    };
+    (newest + 1..=after.newest).map(begins).collect::<Vec<_>>().concat()
 }
 
 fn homes(lists: &[List]) -> String {

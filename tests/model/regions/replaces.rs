@@ -34,10 +34,10 @@ pub struct Replace {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Comes {
     /// It is refused all the same.
-    ToNothing,
-    ToLease(Time),
+    Nothing,
+    Lease(Time),
     /// Whether the region serves no more.
-    ToBar(bool),
+    Bar(bool),
 }
 
 impl Replace {
@@ -73,16 +73,16 @@ impl World {
         let mut slot = seen;
         let answer = serving(&mut slot, now, setup.span(), command);
         let lease = |of: &Standing| {
-            let left = of.until.remaining(now).as_nanos() as u64;
-            Time::from_nanos((self.now.as_nanos() + left).saturating_sub(setup.margin))
+            let end = self.now.after(of.until.remaining(now));
+            Time::from_nanos(end.as_nanos().saturating_sub(setup.margin))
         };
         let comes = match (command, answer) {
-            (Serving::Bar { epoch }, Ok(standing)) => Comes::ToBar(standing.is_out(epoch, now)),
+            (Serving::Bar { epoch }, Ok(standing)) => Comes::Bar(standing.is_out(epoch, now)),
             (Serving::Renew { epoch } | Serving::Join { epoch }, _) => {
                 let own = answer.ok().or(seen.filter(|seen| seen.may_serve(epoch, now)));
-                own.map_or(Comes::ToNothing, |standing| Comes::ToLease(lease(&standing)))
+                own.map_or(Comes::Nothing, |standing| Comes::Lease(lease(&standing)))
             }
-            (Serving::Bar { .. }, Err(_)) => Comes::ToNothing,
+            (Serving::Bar { .. }, Err(_)) => Comes::Nothing,
         };
         if slot == seen {
             return self.heard(setup, asker, place, comes);
@@ -117,9 +117,9 @@ impl World {
             return;
         }
         *slot = Some(put);
-        if let (true, Comes::ToLease(_)) = (setup.undoes(Mend::LeaseFromLook), comes) {
+        if let (true, Comes::Lease(_)) = (setup.undoes(Mend::LeaseFromLook), comes) {
             let end = self.now.as_nanos() + setup.span - setup.margin;
-            comes = Comes::ToLease(Time::from_nanos(end));
+            comes = Comes::Lease(Time::from_nanos(end));
         }
         if !replace.late {
             self.heard(setup, asker, place, comes);
@@ -128,12 +128,12 @@ impl World {
 
     fn heard(&mut self, setup: &Setup, asker: Asker, place: usize, comes: Comes) {
         match (asker, comes) {
-            (Asker::Agent(who), Comes::ToLease(until)) => {
+            (Asker::Agent(who), Comes::Lease(until)) => {
                 let agent = &mut self.agents[who];
                 agent.leases[place] = until;
                 agent.founders[place] |= !agent.founded;
             }
-            (Asker::Writer(who, index), Comes::ToBar(is_out)) => {
+            (Asker::Writer(who, index), Comes::Bar(is_out)) => {
                 self.barred(setup, who, index, place, is_out);
             }
             _ => {}
@@ -153,7 +153,7 @@ impl World {
             }
             replace.until =
                 replace.until.map(|until| if until <= clock { Time::ZERO } else { until });
-            if let Comes::ToLease(until) = &mut replace.comes
+            if let Comes::Lease(until) = &mut replace.comes
                 && *until <= now
             {
                 *until = Time::ZERO;

@@ -105,7 +105,7 @@ impl Model for Setup {
             Action::Ship(region) => {
                 world.shipping[region] -= 1;
                 let other = 1 - region;
-                let Some(shipped) = world.records[region] else { return None };
+                let shipped = world.records[region]?;
                 if takes(self.rule, world.records[other], shipped) {
                     world.write(other, shipped.version, shipped.updated);
                 }
