@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use super::super::Args;
-use super::sites::{Each, RESERVATION, Region};
+use super::sites::{Each, Region};
 use super::ways::{Change, Loader, Way};
 use super::world::World;
 use super::{Failure, Key, Version};
@@ -92,7 +92,7 @@ impl Load {
     /// Neither region has a record of any key, and both write it at the same time: every write asks for generation 0.
     pub async fn write_from_nothing(&self) -> Result<(), Failure> {
         // Whoever is gone holds nothing any more.
-        sleep(RESERVATION).await;
+        sleep(self.world.reservation).await;
         self.world.records.remove().await?;
         self.world.story.begin();
         let both = |key| async move {

@@ -87,7 +87,8 @@ async fn run_all(args: &Args, interrupted: &CancellationToken) -> Result<Option<
         if interrupted.is_cancelled() {
             break;
         }
-        let world = World::new(args, &entry, &sites);
+        let opening = interrupted.run_until_cancelled(World::new(args, &entry, &sites));
+        let Some(world) = opening.await.transpose()? else { break };
         let load = Load { way: (entry.open)(&world), world };
         let ran = course_of(args, &entry, &load, interrupted).await;
         load.world.background.stop().await;

@@ -30,8 +30,16 @@ const REMOVING: Duration = Duration::from_secs(60);
 /// How many are removed at a time.
 const AT_ONCE: usize = 64;
 
+/// Where the records are.
+pub struct Places {
+    pub below: Each<store::Cluster>,
+    /// Of the regions, which are part of what the cache calls a key; 0 for none. A region that takes another meanwhile leaves
+    /// the records of this one to expire.
+    pub epochs: Each<u64>,
+}
+
 pub struct Records {
-    below: Each<store::Cluster>,
+    places: Places,
     prefix: String,
     /// Whether a key has the same name in both regions.
     shared: bool,
@@ -46,8 +54,8 @@ pub struct Shipped {
 }
 
 impl Records {
-    pub fn new(below: &Each<store::Cluster>, prefix: String, shared: bool, keys: usize) -> Self {
-        Records { below: below.clone(), prefix, shared, keys }
+    pub fn new(places: Places, prefix: String, shared: bool, keys: usize) -> Self {
+        Records { places, prefix, shared, keys }
     }
 
     /// What the cache calls a key. Regions that are on one cluster do not meet there, unless they must.
@@ -57,8 +65,13 @@ impl Records {
     }
 
     fn at(&self, region: Region, key: Key) -> Result<(&store::Cluster, Name), Failure> {
-        let below = &self.below[region as usize];
-        Ok((below, below.key(self.name(region, key).as_bytes())?))
+        let Places { below, epochs } = &self.places;
+        let (below, name) = (&below[region as usize], self.name(region, key));
+        let epoch = match epochs[region as usize] {
+            0 => Vec::new(),
+            epoch => epoch.to_be_bytes().to_vec(),
+        };
+        Ok((below, below.key(&[&epoch, name.as_bytes()].concat())?))
     }
 
     pub async fn get(&self, region: Region, key: Key) -> Result<Option<Version>, Failure> {

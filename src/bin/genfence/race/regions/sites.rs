@@ -9,6 +9,7 @@ use genfence::{Cache, store};
 use genfence_wire::Server;
 use serde::Serialize;
 use tokio::runtime::{Builder, Runtime};
+use tokio::time::{sleep, timeout};
 
 use super::super::ours;
 use super::Failure;
@@ -49,22 +50,46 @@ pub struct Sites {
     pub apart: Caches,
     /// For caches whose writers reserve in both regions. Programs of one set do so alike, so theirs is another.
     pub fenced: Caches,
+    /// For those that serve under leases as well.
+    pub leased: Caches,
     /// What reports call them.
     pub names: Each<String>,
     _servers: Option<Servers>,
 }
 
+/// Which of them a way runs on.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Set {
+    Apart,
+    Fenced,
+    Leased,
+}
+
 /// A cache of genfence's on each, and what is below it.
 #[derive(Clone)]
 pub struct Caches {
-    pub caches: Each<Cache>,
+    pub each: Each<Cache>,
     pub below: Each<store::Cluster>,
+    pub times: Times,
 }
 
 /// How long a reservation lasts, and what of that is kept back: far longer than a busy machine keeps a writer waiting
 /// between its last look at the clock and its COMMIT.
-pub const RESERVATION: Duration = Duration::from_secs(1);
-const MARGIN: Duration = Duration::from_millis(900);
+#[derive(Clone, Copy)]
+pub struct Times {
+    pub reservation: Duration,
+    margin: Duration,
+}
+
+const TIMES: Times =
+    Times { reservation: Duration::from_secs(1), margin: Duration::from_millis(900) };
+/// A lease on serving is four margins, and a reservation lasts longer than that.
+const LEASED: Times =
+    Times { reservation: Duration::from_millis(2500), margin: Duration::from_millis(300) };
+const SERVING: &str = "unreachable=wait&grantors=eu&serving_lease=1200ms";
+/// How long it may take until a region serves: a reservation's time and a lease, on a busy machine.
+const STARTING: Duration = Duration::from_secs(30);
+const PAUSE: Duration = Duration::from_millis(20);
 /// How long closing may take.
 const CLOSING: Duration = Duration::from_secs(2);
 
@@ -82,22 +107,52 @@ impl Sites {
             format!("{region}@{}", hosts[region as usize].replace(',', "|"))
         });
         let peers = peers.join(",");
-        let apart = connect(&hosts, |_| "regions?".to_owned()).await?;
-        let fenced =
-            connect(&hosts, |region| format!("fenced?region={region}&peers={peers}&fence=all"));
-        let fenced = fenced.await?;
+        let everywhere = |set: &str, region: Region, more: &str| {
+            format!("{set}?region={region}&peers={peers}&fence=all&{more}")
+        };
+        let apart = connect(&hosts, TIMES, |_| "regions?".to_owned()).await?;
+        let fenced = connect(&hosts, TIMES, |region| everywhere("fenced", region, "")).await?;
+        let leased =
+            connect(&hosts, LEASED, |region| everywhere("leased", region, SERVING)).await?;
         let names = match servers {
             Some(_) => hosts.map(|_| "wire test server".into()),
             None => hosts,
         };
-        Ok(Arc::new(Sites { apart, fenced, names, _servers: servers }))
+        Ok(Arc::new(Sites { apart, fenced, leased, names, _servers: servers }))
+    }
+
+    pub fn of(&self, set: Set) -> &Caches {
+        match set {
+            Set::Apart => &self.apart,
+            Set::Fenced => &self.fenced,
+            Set::Leased => &self.leased,
+        }
     }
 
     pub async fn close(&self) {
-        for cache in self.fenced.caches.iter().chain(&self.apart.caches) {
+        for cache in [&self.fenced, &self.apart, &self.leased].iter().flat_map(|of| &of.each) {
             cache.close(CLOSING).await;
         }
     }
+}
+
+impl Caches {
+    /// Waits until both regions serve. In which epochs: 0 where there are none.
+    pub async fn serve(&self) -> Result<Each<u64>, Failure> {
+        let [eu, us] = self.each.each_ref().map(|cache| timeout(STARTING, serves(cache)));
+        let (eu, us) = tokio::try_join!(eu, us).map_err(|_| "a region does not begin to serve")?;
+        Ok([eu?, us?])
+    }
+}
+
+async fn serves(cache: &Cache) -> Result<u64, Failure> {
+    // Which key it is does not matter.
+    while let Err(error) = cache.get("any").await {
+        let genfence::Error::Store(_) = error else { return Err(error.into()) };
+        sleep(PAUSE).await;
+    }
+    let regions = cache.regions().await?;
+    Ok(regions.iter().find(|region| region.is_own).map_or(0, |own| own.epoch))
 }
 
 const FIRST: &str = "AEROSPIKE_HOSTS";
@@ -116,16 +171,21 @@ fn named() -> Result<Option<Each<String>>, Failure> {
 }
 
 /// `set`: what stands after the namespace in the URL of a region.
-async fn connect(hosts: &Each<String>, set: impl Fn(Region) -> String) -> Result<Caches, Failure> {
+async fn connect(
+    hosts: &Each<String>,
+    times: Times,
+    set: impl Fn(Region) -> String,
+) -> Result<Caches, Failure> {
+    let Times { reservation, margin } = times;
     let connect = async |region: Region| {
         let url = format!("aerospike://{}/test/{}", hosts[region as usize], set(region));
-        let options = ours::options().reservation_time(RESERVATION).reservation_margin(MARGIN);
+        let options = ours::options().reservation_time(reservation).reservation_margin(margin);
         let cache = options.connect(&url).await?;
         let below = cache.cluster().ok_or("this is no cluster")?;
         Ok::<_, Failure>((cache, below))
     };
     let (eu, us) = tokio::try_join!(connect(Region::Eu), connect(Region::Us))?;
-    Ok(Caches { caches: [eu.0, us.0], below: [eu.1, us.1] })
+    Ok(Caches { each: [eu.0, us.0], below: [eu.1, us.1], times })
 }
 
 /// In a runtime of their own, as they would have machines of their own.

@@ -9,17 +9,19 @@ use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
 use super::super::Args;
-use super::Conflict;
 use super::background::Background;
 use super::measure::Measure;
-use super::records::Records;
-use super::sites::{Caches, Each, Sites};
+use super::records::{Places, Records};
+use super::sites::{Caches, Each, Set, Sites};
 use super::source::Source;
 use super::story::Story;
 use super::ways::Entry;
+use super::{Conflict, Failure};
 
 pub struct World {
     pub caches: Each<Cache>,
+    /// How long a writer that is gone holds a key.
+    pub reservation: Duration,
     pub records: Records,
     pub source: Source,
     pub measure: Measure,
@@ -33,13 +35,17 @@ pub struct World {
 }
 
 impl World {
-    pub fn new(args: &Args, entry: &Entry, sites: &Sites) -> Arc<Self> {
+    /// As soon as both regions serve.
+    pub async fn new(args: &Args, entry: &Entry, sites: &Sites) -> Result<Arc<Self>, Failure> {
         let (keys, name) = (args.keys() as usize, entry.name);
-        let Caches { caches, below } = if entry.fenced { &sites.fenced } else { &sites.apart };
+        let set = sites.of(entry.set);
+        let Caches { each, below, times } = set;
+        let places = Places { below: below.clone(), epochs: set.serve().await? };
         let prefix = format!("regions-{:016x}-{}", rand::random::<u64>(), name.replace(' ', "-"));
-        Arc::new(World {
-            caches: caches.clone(),
-            records: Records::new(below, prefix, entry.fenced, keys),
+        Ok(Arc::new(World {
+            caches: each.clone(),
+            reservation: times.reservation,
+            records: Records::new(places, prefix, entry.set != Set::Apart, keys),
             source: Source::new(keys),
             measure: Measure::new(keys),
             background: Background::default(),
@@ -48,7 +54,7 @@ impl World {
             conflict: args.conflict,
             lag: Duration::from_millis(args.lag),
             dice: Mutex::new(SmallRng::seed_from_u64(args.seed)),
-        })
+        }))
     }
 
     /// How late it hears of one change.

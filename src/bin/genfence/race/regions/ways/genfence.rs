@@ -15,7 +15,7 @@ impl Genfence {
         Genfence { world: Arc::clone(world), follows: true }
     }
 
-    /// With the option `fence=all`.
+    /// With the option `fence=all`, whatever is to happen where a region does not answer.
     pub fn all(world: &Arc<World>) -> Self {
         Genfence { world: Arc::clone(world), follows: false }
     }

@@ -15,7 +15,7 @@ use self::genfence::Genfence;
 use super::super::records::Expect;
 use super::background::until_done;
 use super::link::{Link, Logged};
-use super::sites::Region;
+use super::sites::{Region, Set};
 use super::world::World;
 use super::{Failure, Key, Version};
 use delete_after_commit::DeleteAfterCommit;
@@ -114,8 +114,7 @@ impl Change<'_> {
 pub struct Entry {
     pub name: &'static str,
     pub promise: Promise,
-    /// Whether its writers reserve in both regions.
-    pub fenced: bool,
+    pub set: Set,
     pub open: fn(&Arc<World>) -> Arc<dyn Way>,
 }
 
@@ -130,29 +129,35 @@ pub enum Promise {
 }
 
 /// All of them, in the order of the table.
-pub const ALL: [Entry; 4] = [
+pub const ALL: [Entry; 5] = [
     Entry {
         name: "plain generation",
         promise: Promise::Nothing,
-        fenced: false,
+        set: Set::Apart,
         open: |world| Arc::new(PlainGeneration::new(world)),
     },
     Entry {
         name: "delete-after-commit",
         promise: Promise::Nothing,
-        fenced: false,
+        set: Set::Apart,
         open: |world| Arc::new(DeleteAfterCommit::new(world)),
     },
     Entry {
         name: "genfence own",
         promise: Promise::NoOlderThanTold,
-        fenced: false,
+        set: Set::Apart,
         open: |world| Arc::new(Genfence::own(world)),
     },
     Entry {
         name: "genfence all",
         promise: Promise::NeverStale,
-        fenced: true,
+        set: Set::Fenced,
+        open: |world| Arc::new(Genfence::all(world)),
+    },
+    Entry {
+        name: "genfence wait",
+        promise: Promise::NeverStale,
+        set: Set::Leased,
         open: |world| Arc::new(Genfence::all(world)),
     },
 ];
