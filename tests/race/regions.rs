@@ -8,8 +8,14 @@ use serde_json::Value;
 
 use super::{outcomes, text, texts_within};
 
-const WAYS: [&str; 5] =
-    ["plain generation", "delete-after-commit", "genfence own", "genfence all", "genfence wait"];
+const WAYS: [&str; 6] = [
+    "plain generation",
+    "delete-after-commit",
+    "genfence own",
+    "genfence all",
+    "genfence wait",
+    "genfence home",
+];
 const HOSTS: [&str; 2] = ["AEROSPIKE_HOSTS", "AEROSPIKE_HOSTS_2"];
 
 /// On servers of its own, wherever else the tests run.
@@ -37,12 +43,12 @@ fn assert_ours_hold(outcomes: &[Value]) {
         let [reads, hits] = ["reads", "hits"].map(|field| count(outcome, field));
         assert!(hits > 0 && reads > hits, "it did not cache: {outcome}");
     }
-    let [.., own, all, wait] = outcomes else { panic!("{outcomes:?}") };
+    let [.., own, all, wait, home] = outcomes else { panic!("{outcomes:?}") };
     assert_eq!(count(own, "older_than_told"), 0, "{own}");
-    for fenced in [all, wait] {
+    for fenced in [all, wait, home] {
         assert_eq!(count(fenced, "stale_hits"), 0, "{fenced}");
     }
-    for ours in [own, all, wait] {
+    for ours in [own, all, wait, home] {
         assert_eq!(
             (count(ours, "left_wrong"), count(ours, "wrong_from_nothing")),
             (0, 0),

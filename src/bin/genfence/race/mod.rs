@@ -146,7 +146,8 @@ case, as XDR is in no Community Edition: what was changed in one region is writt
 any more, the keys are counted whose cached value is not the newest: nothing would mend them. Then all records go, and both
 regions write each key at the same time, from nothing. What is called genfence own fences the writer's own region and hears of the
 other by the source's stream of changes, as late as the link; genfence all reserves in both regions,
-and genfence wait as well, where regions serve under leases that eu grants.
+and genfence wait as well, where regions serve under leases that eu grants;
+with genfence home each key is at home in one of them.
 
 Exit codes: 0, or 1 if genfence served a stale hit with a lease on the cluster (with --regions also if it served one older than
 its region was told, or left a key wrong), 2 if the race could not be run, 130 if it was

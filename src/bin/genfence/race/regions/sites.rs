@@ -52,6 +52,8 @@ pub struct Sites {
     pub fenced: Caches,
     /// For those that serve under leases as well.
     pub leased: Caches,
+    /// For those whose keys are at home in one region each.
+    pub homed: Caches,
     /// What reports call them.
     pub names: Each<String>,
     _servers: Option<Servers>,
@@ -63,6 +65,7 @@ pub enum Set {
     Apart,
     Fenced,
     Leased,
+    Homed,
 }
 
 /// A cache of genfence's on each, and what is below it.
@@ -71,6 +74,8 @@ pub struct Caches {
     pub each: Each<Cache>,
     pub below: Each<store::Cluster>,
     pub times: Times,
+    /// Of the list of homes, which is part of what the cache calls a key; 0 where keys have none.
+    list: u64,
 }
 
 /// How long a reservation lasts, and what of that is kept back: far longer than a busy machine keeps a writer waiting
@@ -86,7 +91,6 @@ const TIMES: Times =
 /// A lease on serving is four margins, and a reservation lasts longer than that.
 const LEASED: Times =
     Times { reservation: Duration::from_millis(2500), margin: Duration::from_millis(300) };
-const SERVING: &str = "unreachable=wait&grantors=eu&serving_lease=1200ms";
 /// How long it may take until a region serves: a reservation's time and a lease, on a busy machine.
 const STARTING: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(20);
@@ -107,18 +111,21 @@ impl Sites {
             format!("{region}@{}", hosts[region as usize].replace(',', "|"))
         });
         let peers = peers.join(",");
-        let everywhere = |set: &str, region: Region, more: &str| {
-            format!("{set}?region={region}&peers={peers}&fence=all&{more}")
+        let set = |set: &'static str, fence: &'static str| {
+            let peers = &peers;
+            move |region: Region| format!("{set}?region={region}&peers={peers}&{fence}")
         };
+        let serving = "fence=all&unreachable=wait&grantors=eu&serving_lease=1200ms";
         let apart = connect(&hosts, TIMES, |_| "regions?".to_owned()).await?;
-        let fenced = connect(&hosts, TIMES, |region| everywhere("fenced", region, "")).await?;
-        let leased =
-            connect(&hosts, LEASED, |region| everywhere("leased", region, SERVING)).await?;
+        let fenced = connect(&hosts, TIMES, set("fenced", "fence=all")).await?;
+        let leased = connect(&hosts, LEASED, set("leased", serving)).await?;
+        let homed = connect(&hosts, TIMES, set("homed", "fence=home")).await?;
+        let homed = Caches { list: 1, ..homed };
         let names = match servers {
             Some(_) => hosts.map(|_| "wire test server".into()),
             None => hosts,
         };
-        Ok(Arc::new(Sites { apart, fenced, leased, names, _servers: servers }))
+        Ok(Arc::new(Sites { apart, fenced, leased, homed, names, _servers: servers }))
     }
 
     pub fn of(&self, set: Set) -> &Caches {
@@ -126,22 +133,25 @@ impl Sites {
             Set::Apart => &self.apart,
             Set::Fenced => &self.fenced,
             Set::Leased => &self.leased,
+            Set::Homed => &self.homed,
         }
     }
 
     pub async fn close(&self) {
-        for cache in [&self.fenced, &self.apart, &self.leased].iter().flat_map(|of| &of.each) {
+        let all = [&self.fenced, &self.apart, &self.leased, &self.homed];
+        for cache in all.iter().flat_map(|of| &of.each) {
             cache.close(CLOSING).await;
         }
     }
 }
 
 impl Caches {
-    /// Waits until both regions serve. In which epochs: 0 where there are none.
+    /// Waits until both regions serve. What of that stands before a key: their epochs, or the number of the list of homes; 0 where there are
+    /// none.
     pub async fn serve(&self) -> Result<Each<u64>, Failure> {
         let [eu, us] = self.each.each_ref().map(|cache| timeout(STARTING, serves(cache)));
         let (eu, us) = tokio::try_join!(eu, us).map_err(|_| "a region does not begin to serve")?;
-        Ok([eu?, us?])
+        Ok([eu?, us?].map(|epoch| epoch.max(self.list)))
     }
 }
 
@@ -185,7 +195,7 @@ async fn connect(
         Ok::<_, Failure>((cache, below))
     };
     let (eu, us) = tokio::try_join!(connect(Region::Eu), connect(Region::Us))?;
-    Ok(Caches { each: [eu.0, us.0], below: [eu.1, us.1], times })
+    Ok(Caches { each: [eu.0, us.0], below: [eu.1, us.1], times, list: 0 })
 }
 
 /// In a runtime of their own, as they would have machines of their own.

@@ -39,7 +39,7 @@ impl World {
     pub async fn new(args: &Args, entry: &Entry, sites: &Sites) -> Result<Arc<Self>, Failure> {
         let (keys, name) = (args.keys() as usize, entry.name);
         let set = sites.of(entry.set);
-        let Caches { each, below, times } = set;
+        let Caches { each, below, times, .. } = set;
         let places = Places { below: below.clone(), epochs: set.serve().await? };
         let prefix = format!("regions-{:016x}-{}", rand::random::<u64>(), name.replace(' ', "-"));
         Ok(Arc::new(World {

@@ -15,7 +15,7 @@ impl Genfence {
         Genfence { world: Arc::clone(world), follows: true }
     }
 
-    /// With the option `fence=all`, whatever is to happen where a region does not answer.
+    /// With the option `fence=all`, whatever is to happen where a region does not answer, or `fence=home`.
     pub fn all(world: &Arc<World>) -> Self {
         Genfence { world: Arc::clone(world), follows: false }
     }

@@ -129,7 +129,7 @@ pub enum Promise {
 }
 
 /// All of them, in the order of the table.
-pub const ALL: [Entry; 5] = [
+pub const ALL: [Entry; 6] = [
     Entry {
         name: "plain generation",
         promise: Promise::Nothing,
@@ -158,6 +158,12 @@ pub const ALL: [Entry; 5] = [
         name: "genfence wait",
         promise: Promise::NeverStale,
         set: Set::Leased,
+        open: |world| Arc::new(Genfence::all(world)),
+    },
+    Entry {
+        name: "genfence home",
+        promise: Promise::NeverStale,
+        set: Set::Homed,
         open: |world| Arc::new(Genfence::all(world)),
     },
 ];
