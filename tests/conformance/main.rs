@@ -8,7 +8,7 @@ use std::panic::AssertUnwindSafe;
 
 use cases::Key;
 use futures_util::FutureExt;
-use target::{Embedded, Target};
+use target::{Embedded, Many, Target};
 
 /// Runs every case, and says all that failed.
 async fn conforms<T: Target>(name: &str, target: &T) {
@@ -26,6 +26,18 @@ async fn conforms<T: Target>(name: &str, target: &T) {
 #[tokio::test]
 async fn the_embedded_store_conforms() {
     conforms("memory://", &Embedded::new()).await;
+}
+
+#[tokio::test]
+async fn many_changes_at_once_conform() {
+    conforms("many at once in memory://", &Many(Embedded::new())).await;
+}
+
+#[cfg(feature = "aerospike")]
+#[tokio::test]
+async fn many_changes_at_once_conform_on_the_wire() {
+    let nodes = target::Wire::start(3, |settings| settings).await;
+    conforms("many at once on the wire test server", &Many(nodes)).await;
 }
 
 #[cfg(feature = "aerospike")]
@@ -69,4 +81,11 @@ async fn commands_that_travel_together_conform_on_a_real_server() {
     let rows = target::Rows(server);
     conforms("rows on the real server", &rows).await;
     rows.went_together();
+}
+
+#[cfg(feature = "aerospike")]
+#[tokio::test]
+async fn many_changes_at_once_conform_on_a_real_server() {
+    let Some(server) = target::real("conformance-many", |settings| settings).await else { return };
+    conforms("many at once on the real server", &Many(server)).await;
 }

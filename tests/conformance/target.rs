@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use genfence::protocol::{Claim, Grant, Refusal, Ttl};
 use genfence::store::{Change, Clock, Hit, MemoryStore, Read, Snapshot, Store};
 
@@ -147,6 +148,31 @@ impl<T: Target> Target for Rows<T> {
 
     async fn change(&self, key: &[u8], change: &Change) -> Result<(), Refusal> {
         self.among_writes(Box::pin(self.store().change(key, change))).await.unwrap()
+    }
+}
+
+/// Another target, on which each change is one of many that are told at once.
+pub struct Many<T>(pub T);
+
+impl<T: Target> Target for Many<T> {
+    fn store(&self) -> &impl Store {
+        self.0.store()
+    }
+
+    async fn pass(&self, span: Duration) {
+        self.0.pass(span).await;
+    }
+
+    async fn change(&self, key: &[u8], change: &Change) -> Result<(), Refusal> {
+        let touch = Change::Touch { ttl: Ttl::from_secs(60).unwrap(), until: None };
+        let beside = |key: &'static [u8]| (Bytes::from_static(key), touch.clone());
+        let changes =
+            [beside(b"before"), (Bytes::copy_from_slice(key), change.clone()), beside(b"behind")];
+        let answers = self.store().change_many(&changes).await;
+        let answers = answers.into_iter().collect::<Result<Vec<_>, _>>().unwrap();
+        let [before, answer, behind] = answers[..] else { panic!("{answers:?}") };
+        assert_eq!((before, behind), (Err(Refusal::Missing), Err(Refusal::Missing)));
+        answer
     }
 }
 
