@@ -59,10 +59,13 @@ fn panel(
     outcomes: &[Outcome],
     value: fn(&Outcome) -> (f64, String),
 ) -> Result<(), Failure> {
-    let bar = |outcome: &Outcome| {
+    // A line for each word, and the longest of them is longer than there is place.
+    let names: Vec<String> =
+        outcomes.iter().map(|outcome| outcome.way.replace("delete-", "delete- ")).collect();
+    let bars_of = outcomes.iter().zip(&names).map(|(outcome, name)| {
         let (height, written) = value(outcome);
         let colour = if outcome.promise == Promise::Nothing { OTHERS } else { OURS };
-        Bar { name: outcome.way, height, written, colour }
-    };
-    bars(area, caption, unit, &outcomes.iter().map(bar).collect::<Vec<_>>())
+        Bar { name, height, written, colour }
+    });
+    bars(area, caption, unit, &bars_of.collect::<Vec<_>>())
 }
