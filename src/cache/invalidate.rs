@@ -145,6 +145,12 @@ impl Cache {
 
     /// In every region, with nothing in between.
     async fn tell_everywhere(&self, regions: &Regions, heard: Vec<Heard>) -> Result<(), Untold> {
+        // Before anything is sent.
+        if let Some(homes) = regions.homes()
+            && let Some(error) = heard.iter().find_map(|(key, _)| homes.fenced(key).err())
+        {
+            return Err(Untold { left: heard, error });
+        }
         for (nth, some) in heard.chunks(TOGETHER).enumerate() {
             if let Err(error) = self.invalidate_everywhere(regions, some).await {
                 return Err(Untold { left: heard[nth * TOGETHER..].to_vec(), error });

@@ -285,6 +285,12 @@ async fn a_function_of_the_programs_says_where_a_key_is_at_home() {
         }
     }
     assert!(calls.load(SeqCst) > 0);
+    // More than are sent at a time, and the last of them has no home: nothing is sent.
+    let _ = eu.set("1", "v").await.unwrap();
+    let keys = (0..5_000).map(|number| (number.to_string(), Some(1)));
+    let error = eu.invalidate_many(keys.chain([("mars".to_owned(), Some(2))])).await.unwrap_err();
+    assert!(matches!(error, Error::Invalid { field: "home", .. }), "{error:?}");
+    assert_eq!(read(&eu, "1").await.as_deref(), Some(&b"v"[..]));
 
     // From a list to a function, and the same in phases.
     let both = |builder: Builder| {

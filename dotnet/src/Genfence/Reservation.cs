@@ -31,8 +31,8 @@ public sealed partial class Reservation : IDisposable
     public bool IsHeld { get; }
 
     /// <summary>
-    /// How it stands in each region, the own one first; empty where the option <see cref="GenfenceSettings.Fence"/> is not
-    /// <see cref="Fence.All"/>.
+    /// How it stands in each region that it is to be held in: the own one first, or the home that the key is read at; empty where the option
+    /// <see cref="GenfenceSettings.Fence"/> is <see cref="Fence.Own"/>.
     /// </summary>
     public IReadOnlyList<FencedRegion> Regions { get; }
 
