@@ -616,6 +616,7 @@ typedef struct gf_live {
  Says where a key is at home: writes the name of a region and a zero byte into `region`, which has place for
  GF_REGION_SIZE bytes, and returns GF_DONE; or anything else where it cannot say, and then the call that asked ends with
  GF_E_INVALID of the field `home`. The key is as the program gives it, without the prefix, and is there until this returns.
+ Nothing is thrown through it, and nothing jumps out of it.
  */
 typedef int32_t (*gf_home_fn)(struct gf_slice key, char *region, void *user_data);
 
@@ -1259,7 +1260,7 @@ int32_t gf_replace(const struct gf_cache *cache,
  Says that somebody who did not reserve it changed the source of a key: GF_DONE. Removes the value, and
  ends every fill under way. With a version (GF_FLAG_VERSION) older fills are refused from now on too,
  and a value that is at least that new stays. Where the option `fence` is `all`, in every region, unless the flags say
- GF_FLAG_OWN_REGION.
+ GF_FLAG_OWN_REGION; where it is `home`, at the key's home.
 
  SAFETY:
  `cache` is NULL or alive; `key` is readable; `result` may be written.

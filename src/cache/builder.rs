@@ -130,7 +130,7 @@ impl Builder {
     /// `connect_timeout`, does not let the user in, or is not fit.
     pub async fn connect(self, url: &str) -> Result<Cache, Error> {
         let looks = self.looks;
-        let Plan { place, others, options, mut beside } = self.plan(url, false)?;
+        let Plan { place, others, options, mut beside } = self.plan(url, looks)?;
         beside.looks = looks;
         let own = async {
             let store = place.open(true).await?;
@@ -224,6 +224,8 @@ impl Builder {
     /// Where `url` says that the cache is, and where those of other regions are. All is checked. `looks`: nothing is done with
     /// keys, so a function that another program has is not needed.
     fn plan(self, url: &str, looks: bool) -> Result<Plan, Error> {
+        #[cfg(feature = "aerospike")]
+        let one_shot = self.looks;
         let Builder { mut options, peers, home, .. } = self;
         let target = settings::parse(url, &mut options)?;
         options.check(target.store())?;
@@ -247,7 +249,14 @@ impl Builder {
                     let (namespace, set) = (namespace.clone(), set.clone());
                     let homes = homes.as_ref();
                     let regions = Some(settings::agreement(region, &names, &said, homes));
-                    let settings = AerospikeSettings { hosts, namespace, set, access, regions };
+                    let settings = AerospikeSettings {
+                        hosts,
+                        namespace,
+                        set,
+                        access,
+                        regions,
+                        looks: one_shot,
+                    };
                     let seeds = settings.seeds()?;
                     Ok::<_, Error>(Place::Aerospike(Box::new((settings, seeds))))
                 };

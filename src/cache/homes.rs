@@ -64,7 +64,7 @@ enum List {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Home {
     pub region: Arc<str>,
-    /// The number of the first list since which it is the key's home, counted from one: what this region knows of the key from
+    /// The number of the first list since which it is the key's home, or since a function said where that is, counted from one: what this region knows of the key from
     /// before it had another home has another name, and is not found.
     pub epoch: Epoch,
 }
@@ -124,8 +124,10 @@ impl Homes {
         if !region.exists {
             return Err(unknown(&region.name, &self.regions));
         }
+        // A function of before is not looked through: programs that have it no more must come to the same.
+        let before = |list: usize| !matches!(self.lists[list], List::By(_));
         let mut since = list;
-        while since > 0 && self.place(since - 1, key, hash)? == home {
+        while since > 0 && before(since - 1) && self.place(since - 1, key, hash)? == home {
             since -= 1;
         }
         Ok(Home { region: Arc::clone(&region.name), epoch: Epoch::new(since as u64 + 1) })

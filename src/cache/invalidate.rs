@@ -11,7 +11,7 @@ use super::fresh::check_version;
 use super::homes::Home;
 use super::regions::{Regions, Target, in_region};
 use super::retry::{Settled, Unsettled};
-use super::serving::Table;
+use super::serving::{Serves, Table};
 use super::{Cache, Error};
 use crate::protocol::{Epoch, Version};
 use crate::store::{Change, StoreError};
@@ -56,8 +56,9 @@ impl Cache {
         match self.fenced() {
             None => self.invalidate_one(key, version).await,
             Some(regions) => {
-                let heard = [(Bytes::copy_from_slice(key), version)];
-                Box::pin(self.invalidate_everywhere(regions, &heard)).await
+                let heard = vec![(Bytes::copy_from_slice(key), version)];
+                let told = Box::pin(self.tell_everywhere(regions, heard)).await;
+                told.map_err(|untold| untold.error)
             }
         }
     }
@@ -102,7 +103,9 @@ impl Cache {
     pub(super) async fn tell_here(&self, heard: Vec<Heard>) -> Result<(), Untold> {
         // Another process may serve in an epoch that this one does not know: all that there are. A key is known at its home alone.
         match self.fenced().filter(|_| self.0.serves.is_some() || self.has_homes()) {
-            Some(regions) => Box::pin(self.tell_everywhere(regions, heard)).await,
+            Some(regions) => {
+                Box::pin(self.tell_everywhere(regions, with_homes(regions, heard))).await
+            }
             None => Box::pin(self.invalidate_here(&heard, Epoch::NONE)).await,
         }
     }
@@ -143,31 +146,51 @@ impl Cache {
         Ok(newest)
     }
 
-    /// In every region, with nothing in between.
+    /// In every region, or at each key's home, with nothing in between.
     async fn tell_everywhere(&self, regions: &Regions, heard: Vec<Heard>) -> Result<(), Untold> {
-        // Before anything is sent.
-        if let Some(homes) = regions.homes()
-            && let Some(error) = heard.iter().find_map(|(key, _)| homes.fenced(key).err())
-        {
-            return Err(Untold { left: heard, error });
-        }
+        let Some(serves) = &self.0.serves else {
+            return self.tell_at(regions, heard).await;
+        };
         for (nth, some) in heard.chunks(TOGETHER).enumerate() {
-            if let Err(error) = self.invalidate_everywhere(regions, some).await {
+            if let Err(error) = self.invalidate_where_served(regions, serves, some).await {
                 return Err(Untold { left: heard[nth * TOGETHER..].to_vec(), error });
             }
         }
         Ok(())
     }
 
-    async fn invalidate_everywhere(&self, regions: &Regions, heard: &[Heard]) -> Result<(), Error> {
-        let Some(serves) = &self.0.serves else {
-            let told = self.heard_at(regions, heard)?;
-            let telling = told.iter().map(async |(Target { region, cache, epoch }, heard)| {
-                let told = cache.invalidate_here(heard, *epoch).await;
-                told.map_err(|untold| regions.told_of(region, untold.error))
-            });
-            return join_all(telling).await.into_iter().collect();
+    /// What one place meets costs no other.
+    async fn tell_at(&self, regions: &Regions, heard: Vec<Heard>) -> Result<(), Untold> {
+        let told = match self.heard_at(regions, &heard) {
+            Ok(told) => told,
+            Err(error) => return Err(Untold { left: heard, error }),
         };
+        let telling = told.iter().map(async |(Target { region, cache, epoch }, heard)| {
+            let told = cache.invalidate_here(heard, *epoch).await;
+            told.map_err(|Untold { left, error }| Untold {
+                left,
+                error: regions.told_of(region, error),
+            })
+        });
+        let failed = join_all(telling).await.into_iter().filter_map(Result::err);
+        let all = failed.reduce(|mut all, more| {
+            all.left.extend(more.left);
+            all
+        });
+        let Some(Untold { mut left, error }) = all else { return Ok(()) };
+        // Several regions may have missed the same.
+        left.sort_unstable();
+        left.dedup();
+        Err(Untold { left, error })
+    }
+
+    /// In every epoch that a region serves in. One that does not answer is waited for until it serves no more.
+    async fn invalidate_where_served(
+        &self,
+        regions: &Regions,
+        serves: &Serves,
+        heard: &[Heard],
+    ) -> Result<(), Error> {
         let Table { targets, waits } = self.table(regions, serves).await?;
         let telling = targets.iter().map(async |target| {
             match target.cache.invalidate_here(heard, target.epoch).await {
@@ -289,6 +312,20 @@ impl Cache {
 }
 
 const INVALIDATE: &str = "an invalidate";
+
+/// Those whose home is known. The others are in no cache, as nobody can ask for them.
+fn with_homes(regions: &Regions, mut heard: Vec<Heard>) -> Vec<Heard> {
+    if let Some(homes) = regions.homes() {
+        heard.retain(|(key, _)| {
+            let home = homes.fenced(key);
+            if let Err(error) = &home {
+                tracing::warn!(%error, "a change of a key that has no home is left out");
+            }
+            home.is_ok()
+        });
+    }
+    heard
+}
 
 fn changed() -> StoreError {
     StoreError::doubtful("the cluster changed while it was told of a change")

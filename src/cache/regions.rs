@@ -76,8 +76,9 @@ impl Peer {
         }
         // What is served from another cluster is served under the gate of the own one.
         let gate = gate.filter(|_| options.fence == Fence::Home).cloned();
-        // The start follows what a change does without it.
-        let comes_later = options.unreachable != UnreachableRegion::Fail;
+        // The start follows what a change does without it; keys that are at home elsewhere do not notice.
+        let comes_later =
+            options.unreachable != UnreachableRegion::Fail || options.fence == Fence::Home;
         let options = Options {
             region: None,
             fence: Fence::Own,
@@ -215,8 +216,8 @@ impl Cache {
     }
 }
 
-const REGION: &str = "a writer that reserves in every region waits for each, and changes nothing, or not strictly, where one is not \
-    there or not fit";
+const REGION: &str = "a writer that reserves in every region, or in a key's home, waits for it, and changes nothing, or not strictly, \
+    where one is not there or not fit";
 
 /// What was found of another region's cluster.
 pub(super) fn finding(region: &str, looked: Result<Diagnosis, Error>, took: Duration) -> Finding {

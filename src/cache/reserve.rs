@@ -27,7 +27,7 @@ impl Cache {
     /// # Errors
     /// [`Error::Invalid`] for an empty or oversized key; [`Error::Store`] if the store gave no
     /// answer: then do not change the source, or set the option `unreachable_reserve` to proceed;
-    /// [`Error::ShutDown`]. Where the option `fence` is `all`, also of another region, whose name it has.
+    /// [`Error::ShutDown`]. Where the option `fence` is `all` or `home`, also of another region, whose name it has.
     ///
     /// # Example
     /// ```

@@ -61,6 +61,7 @@ pub struct gf_options {
 /// Says where a key is at home: writes the name of a region and a zero byte into `region`, which has place for
 /// GF_REGION_SIZE bytes, and returns GF_DONE; or anything else where it cannot say, and then the call that asked ends with
 /// GF_E_INVALID of the field `home`. The key is as the program gives it, without the prefix, and is there until this returns.
+/// Nothing is thrown through it, and nothing jumps out of it.
 pub type gf_home_fn =
     Option<unsafe extern "C" fn(key: gf_slice, region: *mut c_char, user_data: *mut c_void) -> i32>;
 

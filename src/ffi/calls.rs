@@ -373,7 +373,7 @@ pub unsafe extern "C" fn gf_replace(
 /// Says that somebody who did not reserve it changed the source of a key: GF_DONE. Removes the value, and
 /// ends every fill under way. With a version (GF_FLAG_VERSION) older fills are refused from now on too,
 /// and a value that is at least that new stays. Where the option `fence` is `all`, in every region, unless the flags say
-/// GF_FLAG_OWN_REGION.
+/// GF_FLAG_OWN_REGION; where it is `home`, at the key's home.
 ///
 /// # Safety
 /// `cache` is NULL or alive; `key` is readable; `result` may be written.

@@ -43,12 +43,9 @@ const HOMES: &str = ", homes=";
 /// Whether programs may go over from the one to the other while some of both run, with the less of what both promise.
 #[cfg(feature = "cli")]
 pub(crate) fn follows(old: &str, new: &str) -> bool {
-    let homes = |line: &str| line.split_once(HOMES).map(|(_, homes)| Homes::parse(homes));
-    let (old_homes, new_homes) = (homes(old), homes(new));
-    if old_homes.is_some() || new_homes.is_some() {
+    if old.contains(HOMES) || new.contains(HOMES) {
         // Who knows of no homes fences elsewhere.
-        let both = old_homes.flatten().zip(new_homes.flatten());
-        return both.is_some_and(|(old, new)| new.follows(&old));
+        return homes(old).zip(homes(new)).is_some_and(|(old, new)| new.follows(&old));
     }
     let leased = |line: &str| line.contains(", grantors=");
     let all = |line: &str| line.contains(", fence=all");
@@ -64,9 +61,23 @@ pub(crate) fn follows(old: &str, new: &str) -> bool {
 /// was fenced at its old home alone.
 #[cfg(feature = "cli")]
 pub(crate) fn begins_to_read(old: &str, new: &str) -> bool {
-    let reads = |line: &str| {
-        let homes = line.split_once(HOMES).and_then(|(_, homes)| Homes::parse(homes));
-        homes.map(|homes| homes.phase == HomesPhase::Read)
-    };
+    let reads = |line: &str| homes(line).map(|homes| homes.phase == HomesPhase::Read);
     reads(old) == Some(false) && reads(new) == Some(true)
+}
+
+#[cfg(feature = "cli")]
+fn homes(line: &str) -> Option<Homes> {
+    line.split_once(HOMES).and_then(|(_, homes)| Homes::parse(homes))
+}
+
+/// Whether the lists of the new one begin with those of the old one, so that no number is used again.
+#[cfg(feature = "cli")]
+pub(crate) fn goes_on(old: &str, new: &str) -> bool {
+    homes(old).zip(homes(new)).is_none_or(|(old, new)| new.goes_on(&old))
+}
+
+/// Whether keys are fenced elsewhere.
+#[cfg(feature = "cli")]
+pub(crate) fn moves(old: &str, new: &str) -> bool {
+    homes(old) != homes(new)
 }

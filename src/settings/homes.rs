@@ -33,6 +33,16 @@ impl Homes {
         Some(Homes { lists: lists.split('/').map(list).collect(), phase })
     }
 
+    /// Whether no number is used again: what was stored under it would be found.
+    pub fn goes_on(&self, old: &Self) -> bool {
+        let read = match old.phase {
+            // Nobody has stored in the new one's yet.
+            HomesPhase::Fence => old.lists.len() - 1,
+            HomesPhase::Read | HomesPhase::Done => old.lists.len(),
+        };
+        self.lists.starts_with(&old.lists[..read])
+    }
+
     /// Whether programs may go over to this from that: while some are in the one and some in the other, every writer fences what any of them
     /// reads. A change may be called off as long as nobody reads at the new homes; what was stored there under its number would be found
     /// by the next change that has it.
@@ -164,6 +174,11 @@ mod tests {
                 assert_eq!(new.follows(old), may, "{new} after {old}");
             }
         }
+        let goes_on =
+            |old: &str, new: &str| Homes::parse(new).unwrap().goes_on(&Homes::parse(old).unwrap());
+        assert!(goes_on("eu", "eu/us") && goes_on("eu", "eu") && !goes_on("eu/us", "eu"));
+        assert!(!goes_on("eu/us", "eu/us,ap") && goes_on("eu/us, homes_phase=fence", "eu/ap"));
+        assert!(!goes_on("eu/us, homes_phase=read", "eu"));
         let other = Homes::parse("eu,us/us, homes_phase=fence").unwrap();
         assert!(!other.follows(&homes[1]) && other.follows(&homes[0]));
     }

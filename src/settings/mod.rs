@@ -16,7 +16,7 @@ pub(crate) use access::{Access, Login};
 #[cfg(feature = "aerospike")]
 pub(crate) use agreement::{ONE_REGION, agreement};
 #[cfg(all(feature = "aerospike", feature = "cli"))]
-pub(crate) use agreement::{begins_to_read, follows};
+pub(crate) use agreement::{begins_to_read, follows, goes_on, moves};
 pub(crate) use bounds::{Invalid, span, within};
 pub(crate) use homes::Homes;
 pub(crate) use options::Options;

@@ -77,8 +77,8 @@ macro_rules! cache_settings {
             /// Where `fence` is `home`: the regions that keys are at home in; and where they were others before, all lists there have been, the
             /// newest last: `eu,us/eu,us,ap`. At most 64. A list may also be the name of a function that the program brings.
             any homes: Optional<Text> = ("all of `peers`, or the program's function");
-            /// Where `fence` is `home`: how far the change to the last list of `homes` is. All programs go to `fence`, then all to `read`, then
-            /// all to `done`.
+            /// Where `fence` is `home`: how far the change to the last list of `homes` is. All programs of all regions go through it one step after
+            /// the other: keys are reserved at both homes, then read at the new ones, then it is over.
             any homes_phase: Choice<HomesPhase> = "done";
             /// The bound on all that is held, in bytes. Values are counted by their length; a slice of a larger buffer
             /// keeps all of that alive, so pass values of their own.

@@ -304,6 +304,40 @@ async fn a_function_of_the_programs_says_where_a_key_is_at_home() {
     assert_eq!(error, "home: eu is the name of a region: give it another");
 }
 
+/// Where a list is over that was a function's, programs need not have the function any more: they must come to the same as those that do.
+#[tokio::test(start_paused = true)]
+async fn a_function_that_is_over_changes_nothing_for_who_has_it_still() {
+    let world = World::new(&["eu", "us"]);
+    let by = |key: &[u8]| match key {
+        b"panics" => panic!("on purpose"),
+        b"mars" => "mars",
+        key if key.len().is_multiple_of(2) => "us",
+        _ => "eu",
+    };
+    let with = |phase| {
+        let with =
+            move |builder: Builder| builder.home("by", by).homes("by/eu,us").homes_phase(phase);
+        world.program("eu", with).unwrap()
+    };
+    let (reads, done) = (with(HomesPhase::Read), with(HomesPhase::Done));
+    let without = world.in_phase("by/eu,us", HomesPhase::Done);
+    for number in 0..50 {
+        let key = format!("user:{number}");
+        for writer in [&reads, &done] {
+            without.get_or_fill(&key, async || Ok::<_, Infallible>("old")).await.unwrap();
+            let reservation = writer.reserve(&key).await.unwrap();
+            assert_eq!(read(&without, &key).await, None, "{key}");
+            reservation.commit("new").await.map(drop).unwrap();
+            assert_eq!(read(&without, &key).await.as_deref(), Some(&b"new"[..]), "{key}");
+            without.invalidate(&key, None).await.unwrap();
+        }
+    }
+    for key in ["mars", "panics"] {
+        let _ = done.set(key, "v").await.unwrap();
+        assert_eq!(read(&without, key).await.as_deref(), Some(&b"v"[..]));
+    }
+}
+
 /// Programs of two regions, on servers of their own.
 mod on_wire {
     use genfence::{CommitOutcome, Fence};
@@ -442,5 +476,109 @@ mod on_wire {
         let builder = Cache::builder().region("eu").fence(Fence::Home).peer("us", opened);
         let error = builder.connect("memory://?stream_bound=1s").await.unwrap_err().to_string();
         assert!(error.starts_with("stream_bound: cannot be where `fence` is `home`"), "{error}");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_home_that_is_away_at_the_start_keeps_nobody_from_starting() {
+        let two = Two::start().await;
+        let away = two.url(0, "&connect_timeout=300ms&timeout=200ms&attempts=1");
+        let away = away.replace(&format!("us@{}", two.0[1].address()), "us@127.0.0.1:1");
+        let eu = Cache::connect(&away).await.unwrap();
+        let (mut near, mut far) = (0, 0);
+        for key in (0..10).map(|number| format!("user:{number}")) {
+            match eu.reserve(&key).await {
+                Ok(reservation) => {
+                    reservation.abort().await;
+                    near += 1;
+                }
+                Err(error) => {
+                    assert!(error.to_string().contains("region us: "), "{error}");
+                    far += 1;
+                }
+            }
+        }
+        assert!(near > 0 && far > 0, "{near} and {far}");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn no_number_of_a_list_is_used_again_also_where_all_have_stopped() {
+        let two = Two::start().await;
+        Cache::connect(&two.url(0, "&homes=eu/us")).await.unwrap();
+        for lists in ["eu", "eu/us,eu"] {
+            let url = two.url(0, &format!("&homes={lists}"));
+            let (done, told) = contract(&["set", &url, "--stopped"]).await;
+            assert!(!done && told.contains("would be found again"), "{lists}: {told}");
+        }
+        let url = two.url(0, "&homes=eu/us/eu");
+        let (done, told) = contract(&["set", &url, "--stopped"]).await;
+        assert!(done && told.contains("waiting 600ms"), "{told}");
+    }
+
+    /// A tool that asks and is gone says nothing that programs would have to agree with.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_tool_leaves_it_to_programs_what_a_set_says() {
+        let two = Two::start().await;
+        let url = two.url(0, "");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_genfence"));
+        assert!(command.args(["invalidate", &url, "k"]).status().await.unwrap().success());
+        let (_, told) = contract(&["show", &url]).await;
+        assert!(told.starts_with("nothing is written"), "{told}");
+        let program = Cache::builder().home("by-name", |_: &[u8]| "us").connect(&url).await;
+        program.unwrap();
+        // With the name of the programs' function it is let in where no key is asked for.
+        let mut command = Command::new(env!("CARGO_BIN_EXE_genfence"));
+        let regions = ["regions", &two.url(0, "&homes=by-name")];
+        assert!(command.args(regions).status().await.unwrap().success());
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn invalidates_of_many_callers_travel_together() {
+        let two = Two::start().await;
+        for fence in ["own", "home", "all"] {
+            let url = two.url(0, "").replace("/cache?", &format!("/{fence}?"));
+            let url = url.replace("fence=home", &format!("fence={fence}"));
+            let cache = Cache::connect(&url).await.unwrap();
+            // Until it is known which node has which key they go one by one.
+            for _ in 0..50 {
+                let told = (0..200_u64).map(|number| cache.invalidate(number.to_string(), Some(1)));
+                for told in futures_util::future::join_all(told).await {
+                    told.unwrap();
+                }
+                if cache.stats().merged > 0 {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            assert!(cache.stats().merged > 100, "{fence}: {:?}", cache.stats());
+        }
+    }
+
+    /// What is told of a key that nobody can ask for.
+    struct Told(Vec<genfence::Changed>);
+
+    impl genfence::ChangeStream for Told {
+        type Position = ();
+        type Error = Infallible;
+
+        async fn next(&mut self) -> Result<Option<genfence::ChangeBatch<()>>, Infallible> {
+            let changes = std::mem::take(&mut self.0);
+            let batch = genfence::ChangeBatch { changes, heartbeats: vec![], position: () };
+            Ok((!batch.changes.is_empty()).then_some(batch))
+        }
+
+        async fn confirm(&mut self, (): ()) -> Result<(), Infallible> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_change_of_a_key_without_a_home_does_not_end_a_follower() {
+        let two = Two::start().await;
+        let by = |key: &[u8]| if key == b"mars" { "mars" } else { "us" };
+        let eu = Cache::builder().home("by", by).connect(&two.url(0, "")).await.unwrap();
+        let _ = eu.set("k", "v").await.unwrap();
+        let changes = ["mars", "k"].map(genfence::Changed::new).to_vec();
+        eu.follow(Told(changes)).run().await.unwrap();
+        assert_eq!(read(&eu, "k").await, None);
     }
 }

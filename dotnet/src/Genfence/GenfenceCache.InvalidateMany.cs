@@ -1,3 +1,4 @@
+using System.Runtime.ExceptionServices;
 using Genfence.Native;
 
 namespace Genfence;
@@ -37,13 +38,26 @@ public sealed partial class GenfenceCache
                 newest[place] = version;
             }
         }
+        GenfenceStoreException? failed = null;
         foreach (var some in newest.Chunk(Together))
         {
             var requests = Array.ConvertAll(some, one => new Request(Op.Invalidate) { Key = one.Key.Key, Flags = flags }.With(one.Value));
-            foreach (var result in await AllAsync(requests, cancellationToken).ConfigureAwait(false))
+            try
             {
-                result.Status.MustBe(Status.Done);
+                foreach (var result in await AllAsync(requests, cancellationToken).ConfigureAwait(false))
+                {
+                    result.Status.MustBe(Status.Done);
+                }
             }
+            catch (GenfenceStoreException error)
+            {
+                // What one of them meets costs no other.
+                failed ??= error;
+            }
+        }
+        if (failed is not null)
+        {
+            ExceptionDispatchInfo.Throw(failed);
         }
     }
 }

@@ -305,9 +305,9 @@ public abstract partial class GenfenceSettings
 
     /// <summary>
     /// Where <see cref="GenfenceSettings.Fence"/> is <c>home</c>: how far the change to the last list of <see
-    /// cref="GenfenceSettings.Homes"/> is. All programs go to <see cref="GenfenceSettings.Fence"/>, then all to
-    /// <c>read</c>, then all to <c>done</c>. Bounds: <c>done</c>, <see cref="GenfenceSettings.Fence"/>, <c>read</c>.
-    /// Default: <c>done</c>.
+    /// cref="GenfenceSettings.Homes"/> is. All programs of all regions go through it one step after the other: keys
+    /// are reserved at both homes, then read at the new ones, then it is over. Bounds: <c>done</c>, <see
+    /// cref="GenfenceSettings.Fence"/>, <c>read</c>. Default: <c>done</c>.
     /// </summary>
     public HomesPhase? HomesPhase { get; set; }
 

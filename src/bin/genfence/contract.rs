@@ -35,8 +35,9 @@ promised between them, so `--also` is refused: stop all programs instead, and sa
 
 Where fence is home, another list of homes takes three such changes, each ended in all regions before the next, and what is promised stays as it
 is: to the lists with the new one behind them and homes_phase=fence, then to homes_phase=read, then to no homes_phase. Before the
-second, `set --also` waits until a writer that was killed before the first has nothing under way any more. The first may be called off, with
-`set --also` and the lists of before; after that go on, and change the list once more.
+second, `set --also` waits until a writer that was killed before the first has nothing under way any more: for the reservation_time (and
+replica_lag, if that is longer) of the URL, so give there what programs have. The first may be called off, with `set --also` and the lists of
+before; after that go on, and change the list once more. A list that is a function's name stands there by that name.
 
 What was stored before a change to fence=all or fence=home may be older than they promise, until its time to live is over: where that
 matters, give programs another prefix with it.";
@@ -97,6 +98,13 @@ fn show(url: &str, json: bool) -> Result<ExitCode, Failure> {
 /// It is no step that running programs can take.
 fn step(own: &str, said: &[String], also: bool, stopped: bool) -> Result<Vec<String>, Failure> {
     let others: Vec<&String> = said.iter().filter(|line| *line != own).collect();
+    if let Some(other) = others.iter().find(|other| stopped && !Contract::goes_on(other, own)) {
+        return Err(format!(
+            "after \"{other}\" with \"{own}\", what homes had before would be found again: let `homes` begin with the lists that there were, or \
+             take another set"
+        )
+        .into());
+    }
     if stopped || others.is_empty() {
         return Ok(vec![own.to_owned()]);
     }
@@ -129,13 +137,18 @@ fn set(url: &str, also: bool, stopped: bool) -> Result<ExitCode, Failure> {
         let own = contract.own();
         let said = contract.said().await?;
         let lines = step(&own, &said, also, stopped)?;
-        let waits = also && said.iter().any(|line| Contract::waits(line, &own));
-        if waits {
+        let waits = |line: &String| Contract::waits(line, &own, stopped);
+        if (also || stopped) && said.iter().any(waits) {
             eprintln!(
-                "waiting {} until nothing is under way any more of a writer that was killed before homes_phase=fence",
+                "waiting {} until nothing is under way any more of a writer that was killed, and that fenced elsewhere",
                 humantime::format_duration(over)
             );
             interruptible(tokio::time::sleep(over)).await?;
+            if contract.said().await? != said {
+                return Err(
+                    "somebody else has changed it meanwhile: see `show`, and begin anew".into()
+                );
+            }
         }
         interruptible(contract.say(&lines)).await??;
         for line in lines {

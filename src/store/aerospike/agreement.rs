@@ -20,7 +20,7 @@ use super::canary::answered;
 use super::contract::{AT_ONCE, COPIES};
 use crate::settings::ONE_REGION;
 #[cfg(feature = "cli")]
-use crate::settings::{begins_to_read, follows};
+use crate::settings::{begins_to_read, follows, goes_on, moves};
 use crate::store::{Finding, Level, StoreError};
 
 /// The bin. While it changes there are two texts, each in a line of its own.
@@ -40,6 +40,9 @@ impl Connected {
             return Err(disagreement(own, known));
         }
         let known = all.next().map(str::to_owned);
+        if known.is_none() && !self.says {
+            return Ok(());
+        }
         let known = known.unwrap_or_else(|| own.to_string());
         let missing = said.into_iter().filter(|(_, said)| said.is_none());
         let writing = missing.map(|(key, _)| self.write_regions(key, known.clone()));
@@ -137,9 +140,14 @@ impl Contract {
         follows(old, new)
     }
 
+    /// Whether programs that start after all have stopped find nothing of homes that is too old.
+    pub fn goes_on(old: &str, new: &str) -> bool {
+        goes_on(old, new)
+    }
+
     /// Whether a reservation's time must pass before the first program says the new one.
-    pub fn waits(old: &str, new: &str) -> bool {
-        begins_to_read(old, new)
+    pub fn waits(old: &str, new: &str, stopped: bool) -> bool {
+        if stopped { moves(old, new) } else { begins_to_read(old, new) }
     }
 
     /// What is written, a line for each that is let in.

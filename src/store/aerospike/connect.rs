@@ -42,6 +42,8 @@ pub struct AerospikeSettings {
     pub(crate) access: Access,
     /// What all programs of the set must say alike of regions; `None` where a program has opened the store by itself.
     pub(crate) regions: Option<String>,
+    /// Whether it is for a tool that asks and is gone, and leaves it to the first program what all say.
+    pub(crate) looks: bool,
 }
 
 macro_rules! access_setters {
@@ -71,6 +73,7 @@ impl AerospikeSettings {
             set: set.into(),
             access: Access::default(),
             regions: None,
+            looks: false,
         }
     }
 
@@ -322,6 +325,7 @@ impl Connected {
             policy: policy.map(|policy| ClientPolicy { seed_only_cluster: true, ..policy.clone() }),
             mode: if strong { ClusterGuard::Off } else { settings.access.cluster_guard },
             regions: settings.regions.as_deref().map(Arc::from),
+            says: !settings.looks,
             guard: Arc::new(Guard::new(
                 settings.access.cluster_guard_time,
                 settings.access.cluster_size,

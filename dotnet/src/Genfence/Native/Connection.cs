@@ -49,9 +49,9 @@ internal sealed unsafe class Connection
     {
         nint cache = 0;
         CheckLibrary();
-        var number = home is null ? 0 : Homes.Add(home.Of);
         // Without threads of the library's own the one that takes completions does all of its work.
         var queue = new QueueHandle(workerThreads == 0 ? NewDriving() : Methods.gf_queue_new());
+        var number = home is null ? 0 : Homes.Add(home.Of);
         try
         {
             var driver = workerThreads == 0 ? queue : null;
