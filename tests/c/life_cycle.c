@@ -71,7 +71,7 @@ static void options(void) {
   refused(&given, GF_E_INVALID, "worker_threads");
   gf_queue_free(sleeps);
   gf_queue_free(driving);
-  for (int i = 0; i < 5; i++) {
+  for (size_t i = 0; i < sizeof fresh.reserved / sizeof *fresh.reserved; i++) {
     given = fresh, given.reserved[i] = 1;
     refused(&given, GF_E_INVALID, "reserved");
   }
