@@ -18,9 +18,9 @@ pub struct Args {
 }
 
 const PHASES: &str = "\
-All programs that use a set say the same of region, peers, fence and, where unreachable is wait, of grantors, serving_lease and
-reservation_time: a writer that fences other regions than the others do would change the source behind their back. The first
-program writes it into records of the set, and one that says otherwise is refused.
+All programs that use a set say the same of region, peers and fence; where unreachable is wait, of grantors, serving_lease and
+reservation_time; and where fence is home, of homes and homes_phase. A writer that fences other regions than the others do would change
+the source behind their back. The first program writes it into records of the set, and one that says otherwise is refused.
 
 To change it while programs run, in this order:
 
