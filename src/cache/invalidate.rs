@@ -194,7 +194,9 @@ impl Cache {
         let Table { targets, waits } = self.table(regions, serves).await?;
         let telling = targets.iter().map(async |target| {
             match target.cache.invalidate_here(heard, target.epoch).await {
-                Err(Untold { error: Error::Store(_), .. }) => self.wait_out(serves, target).await,
+                Err(Untold { error: Error::Store(error), .. }) if error.may_retry() => {
+                    self.wait_out(serves, target).await
+                }
                 told => told.map_err(|untold| in_region(&target.region, untold.error)),
             }
         });

@@ -96,7 +96,8 @@ impl Cache {
             let stores = target.region == regions.own && serves.serves(target.epoch).is_ok();
             match target.cache.take(key, target.epoch, false).await {
                 Ok(taken) => Ok((Some(taken), stores)),
-                Err(Error::Store(error)) => {
+                // What is refused would be again, and the region serves on: nothing is changed then.
+                Err(Error::Store(error)) if error.may_retry() => {
                     let region = &target.region;
                     tracing::warn!(%region, %error, "a region does not answer to a reserve");
                     self.wait_out(serves, target).await.map(|()| (None, false))

@@ -74,12 +74,24 @@ impl Store for Way {
     }
 
     async fn claim(&self, key: &[u8], claim: &Claim) -> Result<Answer<Grant>, StoreError> {
+        must_be_ours(key)?;
         self.back(self.arrive()?.claim(key, claim).await?)
     }
 
     async fn change(&self, key: &[u8], change: &Change) -> Result<Answer<()>, StoreError> {
+        must_be_ours(key)?;
         self.back(self.arrive()?.change(key, change).await?)
     }
+}
+
+/// The key of a record that is somebody else's, which no command can change.
+const FOREIGN: &[u8] = b"foreign";
+
+fn must_be_ours(key: &[u8]) -> Result<(), StoreError> {
+    if key.ends_with(FOREIGN) {
+        return Err(StoreError::refused("the record is somebody else's"));
+    }
+    Ok(())
 }
 
 /// Regions, and the ways between them.
@@ -302,6 +314,27 @@ async fn a_cluster_that_starts_again_empty_serves_under_a_new_epoch() {
     for cache in [&eu, &us] {
         serves(cache, "newer").await;
     }
+}
+
+/// It answers, and so it would be barred again and again for one record.
+#[tokio::test]
+async fn a_region_that_refuses_one_record_is_not_taken_for_one_that_does_not_answer() {
+    let world = World::new(2, "eu");
+    let (eu, us) = (world.opens(0), world.opens(1));
+    for cache in [&eu, &us] {
+        serves(cache, "v").await;
+    }
+    let errors = [
+        eu.reserve(FOREIGN).await.map(drop).unwrap_err(),
+        eu.invalidate(FOREIGN, None).await.unwrap_err(),
+        eu.invalidate_many([(FOREIGN, None)]).await.unwrap_err(),
+    ];
+    for error in errors {
+        assert!(error.to_string().contains("somebody else's"), "{error}");
+    }
+    assert_eq!(eu.stats().regions_barred, 0);
+    assert!(us.regions().await.unwrap().iter().all(|region| !region.grants[0].is_barred));
+    assert_eq!(writes(&us, "new").await, [RegionOutcome::Fenced, RegionOutcome::Fenced]);
 }
 
 #[tokio::test]
