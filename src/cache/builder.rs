@@ -129,9 +129,7 @@ impl Builder {
     /// that is not what it should be. [`Error::Store`] if the cluster cannot be reached within
     /// `connect_timeout`, does not let the user in, or is not fit.
     pub async fn connect(self, url: &str) -> Result<Cache, Error> {
-        let looks = self.looks;
-        let Plan { place, others, options, mut beside } = self.plan(url, looks)?;
-        beside.looks = looks;
+        let Plan { place, others, options, mut beside } = self.plan(url)?;
         let own = async {
             let store = place.open(true).await?;
             store.must_be_fit().await.map(|()| store).map_err(Error::from)
@@ -158,7 +156,7 @@ impl Builder {
     /// # Errors
     /// As [`connect`](Builder::connect), except that what is unfit is a finding.
     pub async fn diagnose(self, url: &str) -> Result<Diagnosis, Error> {
-        let Plan { place, others, options, beside } = self.plan(url, true)?;
+        let Plan { place, others, options, beside } = Builder { looks: true, ..self }.plan(url)?;
         let needs = options.needs();
         let others = others.into_iter().map(async |(region, place)| {
             let start = Instant::now();
@@ -184,7 +182,7 @@ impl Builder {
     #[cfg(all(feature = "aerospike", feature = "cli"))]
     #[doc(hidden)]
     pub async fn contract(self, url: &str) -> Result<(crate::store::Contract, Duration), Error> {
-        let Plan { place, options, .. } = self.plan(url, true)?;
+        let Plan { place, options, .. } = Builder { looks: true, ..self }.plan(url)?;
         let store = Box::pin(place.open(false)).await?;
         let over = options.reservation_time.max(options.replica_lag) + options.reservation_margin;
         let contract = if let Backend::Aerospike(store) = &store { store.contract() } else { None };
@@ -205,7 +203,7 @@ impl Builder {
     /// assert!(error.to_string().starts_with("url: unknown option \"tll\"; valid options: ttl, ttl_jitter"));
     /// ```
     pub fn check(&self, url: &str) -> Result<(), Error> {
-        self.clone().plan(url, false).map(drop)
+        self.clone().plan(url).map(drop)
     }
 
     /// Opens a cache on the given store.
@@ -214,19 +212,17 @@ impl Builder {
     /// [`Error::Invalid`] names the option that is out of bounds, or says that there is no tokio
     /// runtime here.
     pub fn build(self, store: impl Store) -> Result<Cache, Error> {
-        let Builder { options, peers, home, .. } = self;
+        let Builder { options, peers, home, looks } = self;
         options.check(Of::any)?;
         let others = options.regions(Of::any, &names(&peers), &[])?;
-        let (beside, _) = beside(&options, peers, home.as_ref(), &others, false)?;
+        let (beside, _) = beside(&options, peers, home.as_ref(), &others, looks)?;
         Cache::open(Backend::new(store), options, beside)
     }
 
-    /// Where `url` says that the cache is, and where those of other regions are. All is checked. `looks`: nothing is done with
-    /// keys, so a function that another program has is not needed.
-    fn plan(self, url: &str, looks: bool) -> Result<Plan, Error> {
-        #[cfg(feature = "aerospike")]
-        let one_shot = self.looks;
-        let Builder { mut options, peers, home, .. } = self;
+    /// Where `url` says that the cache is, and where those of other regions are. All is checked. Who only looks needs
+    /// no function that another program has.
+    fn plan(self, url: &str) -> Result<Plan, Error> {
+        let Builder { mut options, peers, home, looks } = self;
         let target = settings::parse(url, &mut options)?;
         options.check(target.store())?;
         let (place, others, beside) = match target {
@@ -249,14 +245,8 @@ impl Builder {
                     let (namespace, set) = (namespace.clone(), set.clone());
                     let homes = homes.as_ref();
                     let regions = Some(settings::agreement(region, &names, &said, homes));
-                    let settings = AerospikeSettings {
-                        hosts,
-                        namespace,
-                        set,
-                        access,
-                        regions,
-                        looks: one_shot,
-                    };
+                    let settings =
+                        AerospikeSettings { hosts, namespace, set, access, regions, looks };
                     let seeds = settings.seeds()?;
                     Ok::<_, Error>(Place::Aerospike(Box::new((settings, seeds))))
                 };
@@ -306,7 +296,7 @@ fn beside(
     }
     let homes = said.as_ref().map(|homes| Homes::new(homes, home, &regions));
     let gate = options.stream_bound.map(Gate::new).map(Arc::new);
-    Ok((Others { peers, homes, gate, looks: false }, said))
+    Ok((Others { peers, homes, gate, looks }, said))
 }
 
 impl Place {

@@ -7,7 +7,7 @@ use futures_util::future::{BoxFuture, join, join_all};
 use tokio::time::timeout;
 
 use super::fresh::Checked;
-use super::regions::{Regions, in_region};
+use super::regions::in_region;
 use super::reservation::{CommitOutcome, Held, RegionOutcome, Reservation};
 use super::stopwatch::Stopwatch;
 use super::{Cache, Error};
@@ -17,8 +17,6 @@ use crate::protocol::{Epoch, Version};
 pub(super) struct Everywhere {
     /// The cache that was asked for it, which may be another than the key's home.
     pub asked: Cache,
-    /// Whether what is committed is stored elsewhere as well.
-    pub push: bool,
     /// How it stands in each: where the key is read, or the own one, first.
     pub regions: Vec<(Arc<str>, RegionOutcome)>,
     /// What is held elsewhere, with the names of the regions.
@@ -38,10 +36,9 @@ pub(super) enum Told<'f> {
 
 impl Everywhere {
     /// Of nothing yet.
-    pub fn of(asked: &Cache, regions: &Regions) -> Self {
+    pub fn of(asked: &Cache) -> Self {
         Everywhere {
             asked: asked.clone(),
-            push: regions.push,
             regions: Vec::new(),
             elsewhere: Vec::new(),
             epochs: Vec::new(),
@@ -96,11 +93,12 @@ pub(super) fn tell(
     elsewhere: impl Iterator<Item = Reservation>,
     told: &Told<'_>,
 ) {
+    let push = everywhere.asked.fenced().is_some_and(|regions| regions.push);
     for reservation in elsewhere {
         let patience = reservation.patience();
         let telling: BoxFuture<'static, ()> = match told {
             Told::Unchanged => Box::pin(reservation.abort_here()),
-            Told::Changed(_, Some(fresh)) if everywhere.push => {
+            Told::Changed(_, Some(fresh)) if push => {
                 let fresh = (*fresh).clone();
                 Box::pin(async move {
                     // What it comes to is counted there.

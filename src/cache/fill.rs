@@ -198,14 +198,11 @@ impl Cache {
     }
 
     async fn look_up_all<K: AsRef<[u8]>>(&self, keys: &[K]) -> Result<Vec<Option<Lookup>>, Error> {
-        let full = keys.iter().map(|key| {
-            let (cache, key) = self.key(key.as_ref())?;
-            Ok((cache, key.epoch, Bytes::copy_from_slice(&key)))
-        });
-        let full = full.collect::<Result<Vec<_>, Error>>()?;
         // Keys of one home are asked for together.
         let mut homes: Vec<(&Cache, Epoch, Vec<Bytes>, Vec<usize>)> = Vec::with_capacity(1);
-        for (place, (cache, epoch, key)) in full.into_iter().enumerate() {
+        for (place, key) in keys.iter().enumerate() {
+            let (cache, key) = self.key(key.as_ref())?;
+            let (epoch, key) = (key.epoch, Bytes::copy_from_slice(&key));
             let known = homes.iter_mut().find(|home| Arc::ptr_eq(&home.0.0, &cache.0));
             match known {
                 Some((.., keys, places)) => {

@@ -102,7 +102,7 @@ impl Cache {
     /// In the own region alone, of what [`newest`](Cache::newest) made.
     pub(super) async fn tell_here(&self, heard: Vec<Heard>) -> Result<(), Untold> {
         // Another process may serve in an epoch that this one does not know: all that there are. A key is known at its home alone.
-        match self.fenced().filter(|_| self.0.serves.is_some() || self.has_homes()) {
+        match self.fenced().filter(|_| self.0.serves.is_some() || self.homes().is_some()) {
             Some(regions) => {
                 Box::pin(self.tell_everywhere(regions, with_homes(regions, heard))).await
             }

@@ -292,7 +292,7 @@ impl Cache {
         let serving = self.0.serves.as_ref().map(|serves| &serves.counts);
         let own = self.0.counters.snapshot(self.0.store.traffic(), serving);
         // What is at home elsewhere is counted there.
-        let homes = self.0.regions.iter().filter(|regions| regions.homes().is_some());
+        let homes = self.0.regions.iter().filter(|_| self.homes().is_some());
         let elsewhere = homes.flat_map(Regions::opened_here);
         elsewhere.fold(own, |sum, cache| sum.with(&cache.stats()))
     }
@@ -389,7 +389,7 @@ impl Cache {
     #[inline]
     fn key<'k>(&self, key: &'k [u8]) -> Result<(&Cache, FullKey<'k>), Error> {
         self.check_key(key)?;
-        match self.0.regions.as_ref().and_then(Regions::homes) {
+        match self.homes() {
             None => Ok((self, self.key_in(key, self.epoch()))),
             Some(homes) => self.key_at_home(homes, key),
         }

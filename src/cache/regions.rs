@@ -177,8 +177,10 @@ impl Cache {
         self.0.regions.as_ref().filter(|regions| regions.fence != Fence::Own)
     }
 
-    pub(super) fn has_homes(&self) -> bool {
-        self.0.regions.as_ref().is_some_and(|regions| regions.homes.is_some())
+    /// Where each key is at home in one region.
+    #[inline]
+    pub(super) fn homes(&self) -> Option<&Homes> {
+        self.0.regions.as_ref()?.homes()
     }
 
     /// Where `key` is fenced, unless that depends on who serves. Where it is read, or the own region, comes first.

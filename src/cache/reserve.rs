@@ -74,7 +74,7 @@ impl Cache {
             tracing::warn!(%region, "changing the source without a reservation in another region");
         }
         let stands = taken.iter().map(|(name, taken)| (Arc::clone(name), taken.outcome()));
-        let everywhere = Everywhere { regions: stands.collect(), ..Everywhere::of(self, regions) };
+        let everywhere = Everywhere { regions: stands.collect(), ..Everywhere::of(self) };
         // There is a place where the key is read.
         let (_, here) = taken.remove(0);
         Ok(here.hand_over_with(taken, everywhere))
@@ -126,7 +126,7 @@ impl Cache {
             regions: stands,
             epochs: epochs.collect(),
             not_here: here.is_none(),
-            ..Everywhere::of(self, regions)
+            ..Everywhere::of(self)
         };
         let mut here = here.unwrap_or_else(|| self.take_nothing(key));
         here.granted.since = since;

@@ -3,7 +3,7 @@
 #[cfg(feature = "cli")]
 use super::HomesPhase;
 use super::kinds::Words;
-use super::{Fence, Homes, Options, UnreachableRegion};
+use super::{Homes, Options, UnreachableRegion};
 
 /// What stands there where there is one.
 pub(crate) const ONE_REGION: &str = "one region";
@@ -19,9 +19,7 @@ pub(crate) fn agreement(
     let Some(region) = region else { return ONE_REGION.to_owned() };
     let mut names = names.to_vec();
     names.sort_unstable();
-    let words = Fence::WORDS.iter();
-    let fence = words.filter(|(_, of)| *of == options.fence).map(|(word, _)| *word);
-    let fence: String = fence.collect();
+    let fence = options.fence.word();
     let all = format!("{region} of {}, fence={fence}", names.join(","));
     if let Some(homes) = homes {
         return format!("{all}{HOMES}{homes}");

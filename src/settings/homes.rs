@@ -4,6 +4,8 @@ use std::collections::HashSet;
 use std::fmt;
 
 use super::kinds::Words;
+#[cfg(any(test, all(feature = "aerospike", feature = "cli")))]
+use super::kinds::{Choice, Kind};
 use super::regions::check_name;
 use super::{Fence, HomesPhase, Invalid, Options, within};
 
@@ -23,10 +25,7 @@ impl Homes {
     /// As it stands in the contract: `eu,us/ap,eu,us, homes_phase=fence`.
     pub fn parse(text: &str) -> Option<Self> {
         let (lists, phase) = match text.split_once(", homes_phase=") {
-            Some((lists, phase)) => {
-                let of = HomesPhase::WORDS.iter().find(|(word, _)| *word == phase)?;
-                (lists, of.1)
-            }
+            Some((lists, phase)) => (lists, Choice::parse("homes_phase", phase).ok()?),
             None => (text, HomesPhase::Done),
         };
         let list = |text: &str| text.split(',').map(str::to_owned).collect();
@@ -67,8 +66,7 @@ impl fmt::Display for Homes {
         if self.phase == HomesPhase::Done {
             return Ok(());
         }
-        let word = HomesPhase::WORDS.iter().find(|(_, of)| *of == self.phase);
-        write!(f, ", homes_phase={}", word.map_or("", |(word, _)| word))
+        write!(f, ", homes_phase={}", self.phase.word())
     }
 }
 

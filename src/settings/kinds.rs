@@ -62,6 +62,14 @@ pub(crate) struct Optional<K>(PhantomData<K>);
 /// The words of a [`Choice`].
 pub(crate) trait Words: Sized + Copy + 'static {
     const WORDS: &'static [(&'static str, Self)];
+
+    fn word(self) -> &'static str
+    where
+        Self: PartialEq,
+    {
+        let found = Self::WORDS.iter().find(|(_, of)| *of == self);
+        found.map(|(word, _)| *word).expect("each has a word")
+    }
 }
 
 impl Kind for Span {
