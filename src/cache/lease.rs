@@ -124,7 +124,7 @@ impl Lease {
             self.cache.0.counters.fills_rejected.add();
             return Ok(FillOutcome::Rejected(Refusal::Condition));
         };
-        let hit = Hit { value: value.clone(), stamp: self.token, version };
+        let hit = Hit { value: value.clone(), stamp: self.token, version, life: None };
         let told = Told::Found(Found::Hit(hit));
         if version.is_none() {
             // What becomes of the fill is nothing to those who came before the read.
@@ -198,7 +198,7 @@ impl Lease {
             }
             _ => self.read,
         };
-        let hit = Hit { value: fresh.value.clone(), stamp: self.token, version };
+        let hit = Hit { value: fresh.value.clone(), stamp: self.token, version, life: None };
         leader.tell(&Told::Found(Found::Hit(hit)), mark);
     }
 

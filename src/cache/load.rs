@@ -90,7 +90,7 @@ impl Unleased {
             }
             _ => self.read,
         };
-        let hit = Hit { value: fresh.value.clone(), stamp: token(), version };
+        let hit = Hit { value: fresh.value.clone(), stamp: token(), version, life: None };
         leader.tell(&Told::Loaded(hit), mark);
     }
 

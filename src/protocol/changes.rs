@@ -26,6 +26,12 @@ pub fn change<V: Clone>(
             store(record, now, value, token, version, ttl);
             Some(())
         }
+        Change::Refill { token, deadline, stamp, ref value, version, ttl, until } => {
+            in_time(now, until)?;
+            refill(record, Lease { token, deadline }, stamp, version)?;
+            store(record, now, value, token, version, ttl);
+            Some(())
+        }
         Change::Unlease { token } => unlease(record, token),
         Change::Commit { token, deadline, ref value, ttl, until, .. } => {
             in_time(now, until)?;
@@ -74,7 +80,7 @@ fn store<V: Clone>(
     version: Option<Version>,
     ttl: Ttl,
 ) {
-    record.stored = Some(Stored { value: value.clone(), token, version });
+    record.stored = Some(Stored { value: value.clone(), token, version, life: Some(ttl) });
     record.floor = record.floor.max(version);
     record.live_for(ttl, now);
 }
@@ -90,6 +96,19 @@ fn fill<V>(record: &mut Record<V>, lease: Lease, version: Option<Version>) -> Op
     }
     record.lease = None;
     Some(())
+}
+
+fn refill<V>(
+    record: &mut Record<V>,
+    lease: Lease,
+    stamp: Token,
+    version: Option<Version>,
+) -> Option<()> {
+    let seen = record.stored.as_ref().filter(|stored| stored.token == stamp)?;
+    if version.is_none() && seen.version.is_some() {
+        return None;
+    }
+    fill(record, lease, version)
 }
 
 fn unlease<V>(record: &mut Record<V>, token: Token) -> Option<()> {

@@ -11,20 +11,24 @@ pub fn claim<V>(slot: &mut Option<Record<V>>, now: Time, claim: &Claim) -> Resul
     run(slot, now, creates, None, |record| {
         let (deadline, alone, ttl) = match *claim {
             Claim::Lease { token, ref previous, time, ttl } => {
-                (lease(record, now, token, previous, time)?, false, ttl)
+                (lease(record, now, token, previous, time)?, false, Some(ttl))
             }
             Claim::Extend { token, deadline, time, ttl, until } => {
                 in_time(now, until)?;
-                (extend(record, now, token, deadline, time)?, false, ttl)
+                (extend(record, now, token, deadline, time)?, false, Some(ttl))
+            }
+            // The value lives as long as it would have.
+            Claim::Refresh { token, ref previous, stamp, time } => {
+                (refresh(record, now, token, previous, stamp, time)?, false, None)
             }
             Claim::Reserve { token, ref previous, time, ttl } => {
                 let deadline = reserve(record, now, token, previous, time);
-                (deadline, record.alone == Some(token), ttl)
+                (deadline, record.alone == Some(token), Some(ttl))
             }
             Claim::Renew { token, deadline, time, ttl, until } => {
                 in_time(now, until)?;
                 let deadline = renew(record, now, token, deadline, time)?;
-                (deadline, record.alone == Some(token), ttl)
+                (deadline, record.alone == Some(token), Some(ttl))
             }
         };
         Some(granted(record, now, deadline, alone, ttl))
@@ -32,8 +36,16 @@ pub fn claim<V>(slot: &mut Option<Record<V>>, now: Time, claim: &Claim) -> Resul
 }
 
 /// The answer carries the generation that the record will have when this command is done.
-fn granted<V>(record: &mut Record<V>, now: Time, deadline: Time, alone: bool, ttl: Ttl) -> Grant {
-    record.live_for(ttl, now);
+fn granted<V>(
+    record: &mut Record<V>,
+    now: Time,
+    deadline: Time,
+    alone: bool,
+    ttl: Option<Ttl>,
+) -> Grant {
+    if let Some(ttl) = ttl {
+        record.live_for(ttl, now);
+    }
     Grant { generation: record.generation.next(), deadline, alone }
 }
 
@@ -44,14 +56,36 @@ fn lease<V>(
     previous: &[Token],
     time: Duration,
 ) -> Option<Time> {
-    let taken = record.live_lease(now).is_some_and(|lease| !previous.contains(&lease.token));
-    if record.stored.is_some() || record.is_reserved(now) || taken {
+    if record.stored.is_some() || record.is_reserved(now) || is_leased(record, now, previous) {
         return None;
     }
     let deadline = now.after(time);
     record.lease = Some(Lease { token, deadline });
     record.reservations.clear();
     record.alone = None;
+    Some(deadline)
+}
+
+/// Whether a lease is live that is none of the caller's own earlier attempts.
+fn is_leased<V>(record: &Record<V>, now: Time, previous: &[Token]) -> bool {
+    record.live_lease(now).is_some_and(|lease| !previous.contains(&lease.token))
+}
+
+/// Beside a value no reservation is live: reserve removes it, and nothing stores one beside a live one.
+fn refresh<V>(
+    record: &mut Record<V>,
+    now: Time,
+    token: Token,
+    previous: &[Token],
+    stamp: Token,
+    time: Duration,
+) -> Option<Time> {
+    let seen = record.stored.as_ref().is_some_and(|stored| stored.token == stamp);
+    if !seen || is_leased(record, now, previous) {
+        return None;
+    }
+    let deadline = now.after(time);
+    record.lease = Some(Lease { token, deadline });
     Some(deadline)
 }
 

@@ -10,7 +10,8 @@ use super::{Generation, Time, Token, Ttl, Version};
 ///
 /// let (mut slot, now, token) = (None, Time::from_nanos(1), Token::new(1));
 /// change(&mut slot, now, &Change::Set { token, value: "v", ttl: Ttl::from_secs(1).unwrap() }).unwrap();
-/// assert_eq!(get(slot.as_ref(), now), Some(Hit { value: "v", stamp: token, version: None }));
+/// let hit: Hit<&str> = get(slot.as_ref(), now).unwrap();
+/// assert_eq!((hit.value, hit.stamp, hit.version), ("v", token, None));
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Hit<V> {
@@ -20,6 +21,35 @@ pub struct Hit<V> {
     pub stamp: Token,
     /// The version it was stored with, where the source has versions.
     pub version: Option<Version>,
+    /// How long it was stored for, and how much of that is left. `None` where that is not known: of a value that
+    /// comes from the source and not from the cache, or that a program stored which did not say it.
+    pub life: Option<Life>,
+}
+
+/// The life of a stored value, in whole seconds, rounded up. What is left is reckoned on the caller's clock where the
+/// store tells an instant, as Aerospike does; it may be more than the whole, too, after a touch.
+///
+/// # Example
+/// ```
+/// use genfence::protocol::{Life, Ttl};
+///
+/// let life = Life { whole: Ttl::from_secs(100).unwrap(), left: Ttl::from_secs(20).unwrap() };
+/// assert_eq!(life.share_over(), 0.8);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Life {
+    /// How long the value was stored for.
+    pub whole: Ttl,
+    /// How long it will still be there.
+    pub left: Ttl,
+}
+
+impl Life {
+    /// How much of it is over, from 0 to 1.
+    #[must_use]
+    pub fn share_over(&self) -> f64 {
+        (1.0 - f64::from(self.left.as_secs()) / f64::from(self.whole.as_secs())).max(0.0)
+    }
 }
 
 /// A command that takes or prolongs a claim. It answers a [`Grant`].
@@ -65,6 +95,18 @@ pub enum Claim {
         ttl: Ttl,
         /// From when on it is refused, on the server's clock: see [`Change`].
         until: Option<Time>,
+    },
+    /// **refresh**: permission to put a new value in the place of one that stays servable meanwhile. Only while
+    /// that is the value which the caller saw, and beside no live lease of somebody else's.
+    Refresh {
+        /// Names this packet. A retry takes a new one.
+        token: Token,
+        /// Tokens of the caller's own earlier attempts whose answer never came.
+        previous: Vec<Token>,
+        /// The stamp of the value that the caller saw.
+        stamp: Token,
+        /// How long the permission is the caller's alone.
+        time: Duration,
     },
     /// **reserve**: a writer's claim, taken before it changes the source. Always granted; creates
     /// the record; removes the value and any lease.
@@ -146,7 +188,25 @@ pub enum Change<V> {
         /// From when on it is refused, on the server's clock: see [`Change`].
         until: Option<Time>,
     },
-    /// **unlease**: gives a lease back.
+    /// **refill**: stores what the holder of a refresh read from the source after it was granted, in the place of the
+    /// value that it saw. One without a version takes no place of one that has one.
+    Refill {
+        /// The refresh's token.
+        token: Token,
+        /// The deadline it was granted.
+        deadline: Time,
+        /// The stamp of the value that it was granted beside.
+        stamp: Token,
+        /// The value.
+        value: V,
+        /// Its version, where the source has versions.
+        version: Option<Version>,
+        /// How long the record lives.
+        ttl: Ttl,
+        /// From when on it is refused, on the server's clock: see [`Change`].
+        until: Option<Time>,
+    },
+    /// **unlease**: gives a lease, or a refresh, back.
     Unlease {
         /// The lease's token.
         token: Token,

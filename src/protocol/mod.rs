@@ -54,7 +54,7 @@ mod units;
 
 pub use changes::change;
 pub use claims::claim;
-pub use command::{Change, Claim, Grant, Hit, Refusal};
+pub use command::{Change, Claim, Grant, Hit, Life, Refusal};
 pub use record::{Lease, Record, Stored};
 pub use serving::{Epoch, Serving, Standing, serving};
 pub use time::Time;
@@ -64,8 +64,8 @@ pub use units::{Generation, MAX_TTL, MAX_VERSION, Token, Ttl, Version};
 ///
 /// A record whose time to live has passed reads as missing.
 pub fn get<V: Clone>(slot: Option<&Record<V>>, now: Time) -> Option<Hit<V>> {
-    let stored = slot.filter(|record| record.expires > now)?.stored.as_ref()?;
-    Some(Hit { value: stored.value.clone(), stamp: stored.token, version: stored.version })
+    let record = slot.filter(|record| record.expires > now)?;
+    Some(record.stored.as_ref()?.hit(record.expires, now))
 }
 
 /// Whether a command that counts until then still does.

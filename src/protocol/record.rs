@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use super::{Generation, Time, Token, Ttl, Version};
+use super::{Generation, Hit, Life, MAX_TTL, Time, Token, Ttl, Version};
 
 /// All that the cache knows of one key. Beside each field stands the name of its bin on a server.
 ///
@@ -36,7 +36,7 @@ pub struct Record<V> {
 /// ```
 /// use genfence::protocol::{Stored, Token};
 ///
-/// let stored = Stored { value: "v", token: Token::new(1), version: None };
+/// let stored = Stored { value: "v", token: Token::new(1), version: None, life: None };
 /// assert_eq!(stored.value, "v");
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -47,6 +47,17 @@ pub struct Stored<V> {
     pub token: Token,
     /// Its version, where the source has versions. (`vv`)
     pub version: Option<Version>,
+    /// How long it was stored for, where that is known. (`vl`)
+    pub life: Option<Ttl>,
+}
+
+impl<V: Clone> Stored<V> {
+    /// The value as it is served, of a record that is gone then.
+    pub(crate) fn hit(&self, expires: Time, now: Time) -> Hit<V> {
+        let left = Ttl::from_span(expires.remaining(now).min(MAX_TTL));
+        let life = self.life.zip(left).map(|(whole, left)| Life { whole, left });
+        Hit { value: self.value.clone(), stamp: self.token, version: self.version, life }
+    }
 }
 
 /// A reader's claim.

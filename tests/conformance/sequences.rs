@@ -15,6 +15,8 @@ enum Step {
     Advance { millis: u64 },
     Lease { key: u8, token: u64, previous: Vec<u64> },
     Extend { key: u8, token: u64 },
+    Refresh { key: u8, token: u64, stamp: u64, previous: Vec<u64> },
+    Refill { key: u8, token: u64, stamp: u64, version: Option<u64> },
     Reserve { key: u8, token: u64, previous: Vec<u64> },
     Renew { key: u8, token: u64 },
     Fill { key: u8, token: u64, version: Option<u64>, off: bool },
@@ -41,6 +43,11 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         6 => (key.clone(), token.clone(), previous())
             .prop_map(|(key, token, previous)| Step::Lease { key, token, previous }),
         2 => (key.clone(), token.clone()).prop_map(|(key, token)| Step::Extend { key, token }),
+        4 => (key.clone(), token.clone(), token.clone(), previous()).prop_map(
+            |(key, token, stamp, previous)| Step::Refresh { key, token, stamp, previous }
+        ),
+        4 => (key.clone(), token.clone(), token.clone(), version())
+            .prop_map(|(key, token, stamp, version)| Step::Refill { key, token, stamp, version }),
         6 => (key.clone(), token.clone(), previous())
             .prop_map(|(key, token, previous)| Step::Reserve { key, token, previous }),
         2 => (key.clone(), token.clone()).prop_map(|(key, token)| Step::Renew { key, token }),
@@ -93,6 +100,10 @@ impl Grants {
             Step::Lease { token, previous, .. } => {
                 Claim::Lease { token: Token::new(token), previous: tokens(previous), time, ttl }
             }
+            Step::Refresh { token, stamp, previous, .. } => {
+                let (token, stamp) = (Token::new(token), Token::new(stamp));
+                Claim::Refresh { token, previous: tokens(previous), stamp, time }
+            }
             Step::Reserve { token, previous, .. } => {
                 Claim::Reserve { token: Token::new(token), previous: tokens(previous), time, ttl }
             }
@@ -117,6 +128,7 @@ impl Grants {
             Step::Advance { .. } | Step::Evict { .. } => return None,
             Step::Lease { key, token, .. }
             | Step::Extend { key, token }
+            | Step::Refresh { key, token, .. }
             | Step::Reserve { key, token, .. }
             | Step::Renew { key, token } => {
                 (key, Command::Claim(Token::new(token), self.claim(step, ttl)?))
@@ -136,6 +148,18 @@ impl Grants {
                     }),
                 )
             }
+            Step::Refill { key, token, stamp, version } => (
+                key,
+                Command::Change(Change::Refill {
+                    token: Token::new(token),
+                    deadline: self.of(key, token).deadline,
+                    stamp: Token::new(stamp),
+                    value: value(token),
+                    version: versions(version),
+                    ttl,
+                    until: None,
+                }),
+            ),
             Step::Unlease { key, token } => {
                 (key, Command::Change(Change::Unlease { token: Token::new(token) }))
             }
@@ -207,7 +231,6 @@ fn check_record(record: Option<&Record>, now: Time) {
     assert!(record.generation.get() > 0);
     if let Some(stored) = &record.stored {
         assert!(!record.is_reserved(now), "a value beside a live reservation: {record:?}");
-        assert!(record.lease.is_none(), "a value beside a lease: {record:?}");
         assert!(record.alone.is_none(), "a value beside a lone writer: {record:?}");
         assert!(stored.version <= record.floor, "a value above its floor: {record:?}");
     }

@@ -333,7 +333,7 @@ pub fn answered(
 ) {
     match (command, answer) {
         (Command::Claim(claim), Ok(Some(grant))) => match claim {
-            Claim::Lease { .. } | Claim::Extend { .. } => {
+            Claim::Lease { .. } | Claim::Extend { .. } | Claim::Refresh { .. } => {
                 if world.is_firm(setup, who, side) {
                     world.hold(who, grant, true, side);
                 } else {

@@ -150,6 +150,10 @@ fn command(setup: &Setup, command: &Command) -> String {
             Claim::Extend { token, deadline, .. } => {
                 format!("extend {} (d={})", name(token), deadline.as_nanos())
             }
+            Claim::Refresh { token, previous, stamp, .. } => {
+                let (token, seen) = (name(token), name(stamp));
+                format!("refresh {token} beside {seen}{}", removing(setup, previous))
+            }
             Claim::Reserve { token, previous, .. } => {
                 format!("reserve {}{}", name(token), removing(setup, previous))
             }
@@ -161,6 +165,9 @@ fn command(setup: &Setup, command: &Command) -> String {
             Change::Fill { token, value, version, .. } => {
                 let kind = if version.is_some() { "versioned fill" } else { "fill" };
                 format!("{kind} {} (value {value})", name(token))
+            }
+            Change::Refill { token, stamp, value, .. } => {
+                format!("refill {} in place of {} (value {value})", name(token), name(stamp))
             }
             Change::Unlease { token } => format!("unlease {}", name(token)),
             Change::Commit { token, value, .. } => {

@@ -200,7 +200,8 @@ impl World {
         match setup.begins {
             Begins::Empty => {}
             Begins::Stored => {
-                let stored = Stored { value: 0, token: Token::new(u64::MAX), version: None };
+                let stored =
+                    Stored { value: 0, token: Token::new(u64::MAX), version: None, life: None };
                 let expires = Time::ZERO.after(Duration::MAX);
                 let generation = Generation::new(1);
                 let record =

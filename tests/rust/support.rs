@@ -25,9 +25,11 @@ pub enum Kind {
     Inspect,
     Lease,
     Extend,
+    Refresh,
     Reserve,
     Renew,
     Fill,
+    Refill,
     Unlease,
     Commit,
     Release,
@@ -168,6 +170,7 @@ impl Store for Faulty {
         let kind = match claim {
             Claim::Lease { .. } => Kind::Lease,
             Claim::Extend { .. } => Kind::Extend,
+            Claim::Refresh { .. } => Kind::Refresh,
             Claim::Reserve { .. } => Kind::Reserve,
             Claim::Renew { .. } => Kind::Renew,
         };
@@ -188,6 +191,7 @@ impl Store for Faulty {
     async fn change(&self, key: &[u8], change: &Change) -> Result<Answer<()>, StoreError> {
         let kind = match change {
             Change::Fill { .. } => Kind::Fill,
+            Change::Refill { .. } => Kind::Refill,
             Change::Unlease { .. } => Kind::Unlease,
             Change::Commit { .. } | Change::CommitVersioned { .. } => Kind::Commit,
             Change::Release { .. } => Kind::Release,

@@ -3,12 +3,14 @@
 use aerospike::Value as Wire;
 use bytes::Bytes;
 
-use crate::protocol::{Claim, Generation, Grant, Lease, Stored, Time, Token, Version};
-use crate::store::{Hit, Read, Record, StoreError, Value};
+use crate::protocol::{Claim, Generation, Grant, Lease, Stored, Time, Token, Ttl, Version};
+use crate::store::{Read, Record, StoreError, Value};
 
 pub(super) const VALUE: &str = "v";
 pub(super) const VALUE_TOKEN: &str = "vt";
 pub(super) const VALUE_VERSION: &str = "vv";
+/// In seconds. Beside another value, or none, it says nothing: whoever stores a value writes it.
+pub(super) const VALUE_LIFE: &str = "vl";
 pub(super) const FLOOR: &str = "fl";
 pub(super) const RESERVATIONS: &str = "q";
 pub(super) const ALONE: &str = "a";
@@ -19,11 +21,12 @@ pub(super) const LEASE_DEADLINE: &str = "ld";
 /// on. Those without one are of the format 1, too.
 pub(super) const FORMAT: &str = "f";
 
-pub(super) const ALL: [&str; 9] = [
+pub(super) const ALL: [&str; 10] = [
     FORMAT,
     VALUE,
     VALUE_TOKEN,
     VALUE_VERSION,
+    VALUE_LIFE,
     FLOOR,
     RESERVATIONS,
     ALONE,
@@ -123,7 +126,9 @@ impl Reader {
     pub fn grant(&self, claim: &Claim) -> Result<Grant, StoreError> {
         known_format(self.0.bins.get(FORMAT).unwrap_or(&Wire::Nil))?;
         let (deadline, alone) = match *claim {
-            Claim::Lease { .. } | Claim::Extend { .. } => (self.time(LEASE_DEADLINE)?, false),
+            Claim::Lease { .. } | Claim::Extend { .. } | Claim::Refresh { .. } => {
+                (self.time(LEASE_DEADLINE)?, false)
+            }
             Claim::Reserve { token, .. } | Claim::Renew { token, .. } => {
                 (self.reservations()?.remove(&token), self.alone()? == Some(token))
             }
@@ -149,11 +154,13 @@ impl Reader {
     /// as each look-up by name hashes it: of all that this library adds to a hit that was the most.
     pub fn stored(&mut self) -> Result<Option<Stored<Value>>, StoreError> {
         let (mut value, mut token, mut version) = (None, &Wire::Nil, &Wire::Nil);
+        let mut life = &Wire::Nil;
         for (name, bin) in &mut self.0.bins {
             match name.as_str() {
                 VALUE => value = Some(bin),
                 VALUE_TOKEN => token = bin,
                 VALUE_VERSION => version = bin,
+                VALUE_LIFE => life = bin,
                 FORMAT => known_format(bin)?,
                 _ => {}
             }
@@ -166,15 +173,14 @@ impl Reader {
         };
         let token = int(VALUE_TOKEN, token)?.map(token_of).ok_or_else(|| foreign(VALUE_TOKEN))?;
         let version = int(VALUE_VERSION, version)?;
-        Ok(Some(Stored { value, token, version: version_of(VALUE_VERSION, version)? }))
+        let version = version_of(VALUE_VERSION, version)?;
+        Ok(Some(Stored { value, token, version, life: life_of(life)? }))
     }
 
     /// What a plain read of all bins found.
     pub fn read(&mut self) -> Result<Read, StoreError> {
         Ok(match self.stored()? {
-            Some(Stored { value, token, version }) => {
-                Read::Hit(Hit { value, stamp: token, version })
-            }
+            Some(stored) => Read::Hit(stored.hit(self.expires(Time::ZERO), Time::ZERO)),
             None if [RESERVATIONS, LEASE_TOKEN]
                 .iter()
                 .any(|bin| self.0.bins.contains_key(*bin)) =>
@@ -191,7 +197,6 @@ impl Reader {
             (Some(token), Some(deadline)) => Some(Lease { token, deadline }),
             _ => None,
         };
-        let life = self.0.time_to_live();
         Ok(Record {
             stored: self.stored()?,
             floor: self.version(FLOOR)?,
@@ -199,8 +204,13 @@ impl Reader {
             alone: self.alone()?,
             lease,
             generation: self.generation(),
-            expires: life.map_or(Time::from_nanos(u64::MAX), |life| now.after(life)),
+            expires: self.expires(now),
         })
+    }
+
+    /// When the record is gone, if it was read at `now`.
+    fn expires(&self, now: Time) -> Time {
+        self.0.time_to_live().map_or(Time::from_nanos(u64::MAX), |left| now.after(left))
     }
 
     fn reservations(&self) -> Result<std::collections::BTreeMap<Token, Time>, StoreError> {
@@ -249,6 +259,11 @@ fn token_of(bits: i64) -> Token {
 fn version_of(name: &'static str, number: Option<i64>) -> Result<Option<Version>, StoreError> {
     let number = number.map(u64::try_from).transpose().map_err(|_| foreign(name))?;
     Ok(number.and_then(Version::new))
+}
+
+fn life_of(seconds: &Wire) -> Result<Option<Ttl>, StoreError> {
+    let seconds = int(VALUE_LIFE, seconds)?.map(u32::try_from).transpose();
+    Ok(seconds.map_err(|_| foreign(VALUE_LIFE))?.and_then(Ttl::from_secs))
 }
 
 fn foreign(bin: &'static str) -> StoreError {

@@ -13,8 +13,8 @@ use aerospike::{
 };
 
 use super::bins::{
-    self, ALONE, FLOOR, FORMAT, LEASE_DEADLINE, LEASE_TOKEN, RESERVATIONS, VALUE, VALUE_TOKEN,
-    VALUE_VERSION,
+    self, ALONE, FLOOR, FORMAT, LEASE_DEADLINE, LEASE_TOKEN, RESERVATIONS, VALUE, VALUE_LIFE,
+    VALUE_TOKEN, VALUE_VERSION,
 };
 use super::conditions as when;
 use super::undone::{self, Rule};
@@ -111,6 +111,16 @@ pub(super) fn claim(claim: &Claim, policy: &WritePolicy) -> Plan {
                 .update()
                 .answer(bins::OF_A_LEASE)
         }
+        Claim::Refresh { token, ref previous, stamp, time } => {
+            let operations = [
+                put(&int(LEASE_TOKEN, bins::token(token))),
+                write(LEASE_DEADLINE, when::from_now(time)),
+            ];
+            Plan::operate(policy, None, operations)
+                .filter(when::may_refresh(stamp, previous))
+                .update()
+                .answer(bins::OF_A_LEASE)
+        }
         Claim::Reserve { token, ref previous, time, ttl } => {
             let operations = [
                 write(ALONE, when::alone_or_nobody(token, previous)),
@@ -139,24 +149,34 @@ pub(super) fn change(change: &Change, policy: &WritePolicy) -> Plan {
                 None => when::leases(token, deadline, until),
                 Some(version) => when::leases_at_floor(token, deadline, version, until),
             };
-            Plan::put(policy, Some(ttl), stored(value, token, version, &NO_LEASE))
+            Plan::put(policy, Some(ttl), stored(value, token, version, ttl, &NO_LEASE))
                 .filter(condition)
                 .update()
                 .generation(generation)
+                .carries(value)
+        }
+        Change::Refill { token, deadline, stamp, ref value, version, ttl, until } => {
+            let condition = match version {
+                None => when::refreshes(token, deadline, stamp, until),
+                Some(version) => when::refreshes_at_floor(token, deadline, stamp, version, until),
+            };
+            Plan::put(policy, Some(ttl), stored(value, token, version, ttl, &NO_LEASE))
+                .filter(condition)
+                .update()
                 .carries(value)
         }
         Change::Unlease { token } => Plan::put(policy, None, NO_LEASE.map(none).into())
             .filter(when::lease_is_of(token))
             .update(),
         Change::Commit { token, deadline, generation, ref value, ttl, until } => {
-            Plan::put(policy, Some(ttl), stored(value, token, None, &NO_WRITER))
+            Plan::put(policy, Some(ttl), stored(value, token, None, ttl, &NO_WRITER))
                 .filter(when::reserves_alone(token, deadline, until))
                 .update()
                 .generation(generation)
                 .carries(value)
         }
         Change::CommitVersioned { token, deadline, ref value, version, ttl, until } => {
-            Plan::put(policy, Some(ttl), stored(value, token, Some(version), &NO_WRITER))
+            Plan::put(policy, Some(ttl), stored(value, token, Some(version), ttl, &NO_WRITER))
                 .filter(when::reserves_as_last(token, deadline, version, until))
                 .update()
                 .carries(value)
@@ -191,12 +211,12 @@ pub(super) fn change(change: &Change, policy: &WritePolicy) -> Plan {
         }
         Change::Set { token, ref value, ttl } => {
             let others = NO_LEASE.into_iter().chain(NO_WRITER).collect::<Vec<_>>();
-            let mut bins = stored(value, token, None, &others);
+            let mut bins = stored(value, token, None, ttl, &others);
             bins.push(int(FORMAT, bins::FORMAT_NUMBER));
             Plan::put(policy, Some(ttl), bins).filter(when::nobody_reserves()).carries(value)
         }
         Change::Replace { stamp, token, ref value, ttl, until } => {
-            Plan::put(policy, Some(ttl), stored(value, token, None, &[]))
+            Plan::put(policy, Some(ttl), stored(value, token, None, ttl, &[]))
                 .filter(when::holds_value_of(stamp, until))
                 .update()
                 .carries(value)
@@ -244,11 +264,13 @@ fn stored(
     value: &Value,
     token: Token,
     version: Option<Version>,
+    life: Ttl,
     others: &[&'static str],
 ) -> Vec<Bin> {
-    let mut stored = Vec::with_capacity(8);
+    let mut stored = Vec::with_capacity(9);
     stored.push(Bin::new(VALUE, bins::value(value)));
     stored.push(int(VALUE_TOKEN, bins::token(token)));
+    stored.push(int(VALUE_LIFE, life.as_secs().into()));
     match version {
         Some(version) => {
             stored.push(int(VALUE_VERSION, bins::version(version)));

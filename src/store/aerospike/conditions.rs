@@ -192,6 +192,62 @@ pub(super) fn leases_at_floor(
     )
 }
 
+/// The value is the one that `stamp` names, and no lease is live but those of `previous`.
+pub(super) fn may_refresh(stamp: Token, previous: &[Token]) -> Expression {
+    fn may(stamp: Expression, but: &[Token]) -> Expression {
+        and(vec![has_value(), is(bins::VALUE_TOKEN, stamp), none_leases(but)])
+    }
+    if previous.is_empty() {
+        once!(stamp = bins::token(stamp) => may(stamp(), &[]))
+    } else {
+        may(int_val(bins::token(stamp)), previous)
+    }
+}
+
+/// As [`leases`], and the value is the one that `stamp` names, and has no version.
+pub(super) fn refreshes(
+    token: Token,
+    until: Time,
+    stamp: Token,
+    before: Option<Time>,
+) -> Expression {
+    once_before!(
+        before;
+        token = bins::token(token),
+        until = bins::time(until),
+        stamp = bins::token(stamp)
+        => and(vec![
+            is(bins::LEASE_TOKEN, token()),
+            is(bins::LEASE_DEADLINE, until()),
+            is(bins::VALUE_TOKEN, stamp()),
+            not(bin_exists(bins::VALUE_VERSION)),
+        ])
+    )
+}
+
+/// As [`leases_at_floor`], and the value is the one that `stamp` names.
+pub(super) fn refreshes_at_floor(
+    token: Token,
+    until: Time,
+    stamp: Token,
+    version: Version,
+    before: Option<Time>,
+) -> Expression {
+    once_before!(
+        before;
+        token = bins::token(token),
+        until = bins::time(until),
+        stamp = bins::token(stamp),
+        version = bins::version(version)
+        => and(vec![
+            is(bins::LEASE_TOKEN, token()),
+            is(bins::LEASE_DEADLINE, until()),
+            is(bins::VALUE_TOKEN, stamp()),
+            at_floor_of(version()),
+        ])
+    )
+}
+
 /// The reservation is the caller's own, under the deadline that it was last granted, and live.
 pub(super) fn reserves_still(token: Token, until: Time, before: Option<Time>) -> Expression {
     once_before!(before; token = bins::token(token), until = bins::time(until) => and(vec![

@@ -1,7 +1,5 @@
 //! Changes: commit, release, abort, invalidate, set, replace, touch.
 
-use std::time::Duration;
-
 use genfence::protocol::Refusal::{Condition, Generation as Stale, Missing};
 use genfence::protocol::{Generation, Grant, Time};
 

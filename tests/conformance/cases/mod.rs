@@ -2,6 +2,8 @@
 //!
 //! Each case gets a key of its own. Claims last [`TIME`]; a target lets time pass in its own way.
 
+use std::time::Duration;
+
 use genfence::protocol::{Claim, Grant, Refusal, Time, Token, Ttl, Version};
 use genfence::store::{Change, Record, Value};
 
@@ -49,6 +51,30 @@ impl<T: Target> Key<'_, T> {
 
     async fn extend(&self, token: Token, deadline: Time) -> Answer<Grant> {
         self.claim(Claim::Extend { token, deadline, time: 2 * TIME, ttl: ttl(), until: None }).await
+    }
+
+    async fn refresh(&self, token: Token, stamp: Token, previous: &[Token]) -> Answer<Grant> {
+        let previous = previous.to_vec();
+        self.claim(Claim::Refresh { token, previous, stamp, time: TIME }).await
+    }
+
+    async fn refill(
+        &self,
+        token: Token,
+        grant: Grant,
+        stamp: Token,
+        number: Option<u64>,
+    ) -> Answer<()> {
+        self.change(Change::Refill {
+            token,
+            deadline: grant.deadline,
+            stamp,
+            value: bytes("refilled"),
+            version: number.map(version),
+            ttl: ttl(),
+            until: None,
+        })
+        .await
     }
 
     async fn reserve(&self, token: Token) -> Grant {
@@ -166,16 +192,19 @@ macro_rules! cases {
 
 mod changes;
 mod claims;
+mod refresh;
 
 /// The names of all cases, in order.
 pub fn names() -> Vec<&'static str> {
-    [claims::NAMES, changes::NAMES].concat()
+    [claims::NAMES, changes::NAMES, refresh::NAMES].concat()
 }
 
 /// Runs one case.
 pub async fn run<T: Target>(name: &str, key: Key<'_, T>) {
     if claims::NAMES.contains(&name) {
         claims::run(name, key).await;
+    } else if refresh::NAMES.contains(&name) {
+        refresh::run(name, key).await;
     } else {
         changes::run(name, key).await;
     }

@@ -66,7 +66,7 @@ impl Model for Setup {
     type Action = Action;
 
     fn init_states(&self) -> Vec<World> {
-        let stored = Stored { value: 0, token: Token::new(u64::MAX), version: None };
+        let stored = Stored { value: 0, token: Token::new(u64::MAX), version: None, life: None };
         let read = self.phases[0].reads.iter();
         let record = normal(Record { stored: Some(stored), ..Record::default() });
         let mut world = World {

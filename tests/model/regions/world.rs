@@ -114,7 +114,8 @@ impl Model for Setup {
                 place.standings[agent.region] = Some(if joined { standing } else { before });
             }
             if self.stored && index < 2 {
-                let stored = Stored { value: 0, token: Token::new(u64::MAX), version: None };
+                let stored =
+                    Stored { value: 0, token: Token::new(u64::MAX), version: None, life: None };
                 let record = Record { stored: Some(stored), ..Record::default() };
                 place.slots.insert(first, normal(record));
             }
