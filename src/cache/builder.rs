@@ -240,13 +240,13 @@ impl Builder {
                 let names = others.iter().map(|peer| &*peer.name);
                 let names = names.chain(opened.iter().map(String::as_str));
                 let names: Vec<&str> = names.chain(options.region.as_deref()).collect();
-                let said = options.clone();
+                let (said, terms) = (options.clone(), crate::protocol::Terms::default());
                 let at = |hosts, access, region| {
                     let (namespace, set) = (namespace.clone(), set.clone());
                     let homes = homes.as_ref();
                     let regions = Some(settings::agreement(region, &names, &said, homes));
                     let settings =
-                        AerospikeSettings { hosts, namespace, set, access, regions, looks };
+                        AerospikeSettings { hosts, namespace, set, access, regions, looks, terms };
                     let seeds = settings.seeds()?;
                     Ok::<_, Error>(Place::Aerospike(Box::new((settings, seeds))))
                 };

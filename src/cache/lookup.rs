@@ -320,7 +320,7 @@ impl Cache {
                 return Asked::Over(Missed::Led(self.unreachable(error), leader, Mark::ALL));
             }
         };
-        let claim = |token, previous| Claim::Lease { token, previous, time, ttl };
+        let claim = |token, previous| Claim::Lease { token, previous, time, ttl, over: None };
         match self.claim_anew(&key, &mut leader.carried, claim).await {
             Ok(Ok((token, grant))) => {
                 self.0.counters.leases.add();

@@ -227,7 +227,7 @@ impl Held {
         let held = self.granted.lock().grant?;
         let time = self.cache.0.options.reservation_time;
         let until = held.until(&self.cache, time).ok()?;
-        let Grant { generation, deadline, alone } = held.grant;
+        let Grant { generation, deadline, alone, .. } = held.grant;
         match version {
             Some(version) => {
                 Some(Change::CommitVersioned { token, deadline, value, version, ttl, until })

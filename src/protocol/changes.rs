@@ -1,4 +1,6 @@
-use super::{Change, Lease, Record, Refusal, Stored, Time, Token, Ttl, Version, in_time, run};
+use super::{
+    Change, Lease, Record, Refusal, Stored, Terms, Time, Token, Ttl, Version, in_time, run,
+};
 
 /// Applies a [`Change`] to the record of its key.
 ///
@@ -7,6 +9,7 @@ use super::{Change, Lease, Record, Refusal, Stored, Time, Token, Ttl, Version, i
 pub fn change<V: Clone>(
     slot: &mut Option<Record<V>>,
     now: Time,
+    terms: &Terms,
     change: &Change<V>,
 ) -> Result<(), Refusal> {
     let creates = matches!(
@@ -19,7 +22,7 @@ pub fn change<V: Clone>(
         Change::Fill { generation, .. } | Change::Commit { generation, .. } => Some(*generation),
         _ => None,
     };
-    run(slot, now, creates, generation, |record| match *change {
+    run(slot, now, terms, creates, generation, |record| match *change {
         Change::Fill { token, deadline, ref value, version, ttl, until, .. } => {
             in_time(now, until)?;
             fill(record, Lease { token, deadline }, version)?;

@@ -1,17 +1,22 @@
 use std::time::Duration;
 
-use super::{Claim, Grant, Lease, Record, Refusal, Time, Token, Ttl, in_time, run};
+use super::{Claim, Grant, Lease, Record, Refusal, Terms, Time, Token, in_time, run};
 
 /// Applies a [`Claim`] to the record of its key.
 ///
 /// # Errors
 /// The [`Refusal`] that says why the claim was not granted; the record is as it was.
-pub fn claim<V>(slot: &mut Option<Record<V>>, now: Time, claim: &Claim) -> Result<Grant, Refusal> {
+pub fn claim<V>(
+    slot: &mut Option<Record<V>>,
+    now: Time,
+    terms: &Terms,
+    claim: &Claim,
+) -> Result<Grant, Refusal> {
     let creates = matches!(claim, Claim::Lease { .. } | Claim::Reserve { .. });
-    run(slot, now, creates, None, |record| {
+    run(slot, now, terms, creates, None, |record| {
         let (deadline, alone, ttl) = match *claim {
-            Claim::Lease { token, ref previous, time, ttl } => {
-                (lease(record, now, token, previous, time)?, false, Some(ttl))
+            Claim::Lease { token, ref previous, time, ttl, over } => {
+                (lease(record, now, token, previous, over, time)?, false, Some(ttl))
             }
             Claim::Extend { token, deadline, time, ttl, until } => {
                 in_time(now, until)?;
@@ -31,22 +36,17 @@ pub fn claim<V>(slot: &mut Option<Record<V>>, now: Time, claim: &Claim) -> Resul
                 (deadline, record.alone == Some(token), Some(ttl))
             }
         };
-        Some(granted(record, now, deadline, alone, ttl))
+        if let Some(ttl) = ttl {
+            record.live_for(ttl, now);
+        }
+        let wait = match (claim, record.near) {
+            (Claim::Reserve { .. }, Some(near)) => near.left(now, terms.clocks),
+            _ => Duration::ZERO,
+        };
+        // As it will be when this command is done.
+        let generation = record.generation.next();
+        Some(Grant { generation, deadline, alone, wait })
     })
-}
-
-/// The answer carries the generation that the record will have when this command is done.
-fn granted<V>(
-    record: &mut Record<V>,
-    now: Time,
-    deadline: Time,
-    alone: bool,
-    ttl: Option<Ttl>,
-) -> Grant {
-    if let Some(ttl) = ttl {
-        record.live_for(ttl, now);
-    }
-    Grant { generation: record.generation.next(), deadline, alone }
 }
 
 fn lease<V>(
@@ -54,12 +54,15 @@ fn lease<V>(
     now: Time,
     token: Token,
     previous: &[Token],
+    over: Option<Token>,
     time: Duration,
 ) -> Option<Time> {
-    if record.stored.is_some() || record.is_reserved(now) || is_leased(record, now, previous) {
+    let holds = record.stored.as_ref().is_some_and(|stored| over != Some(stored.token));
+    if holds || record.is_reserved(now) || is_leased(record, now, previous) {
         return None;
     }
     let deadline = now.after(time);
+    record.stored = None;
     record.lease = Some(Lease { token, deadline });
     record.reservations.clear();
     record.alone = None;

@@ -6,10 +6,10 @@ use super::{Generation, Time, Token, Ttl, Version};
 ///
 /// # Example
 /// ```
-/// use genfence::protocol::{Change, Hit, Time, Token, Ttl, change, get};
+/// use genfence::protocol::{Change, Hit, Terms, Time, Token, Ttl, change, get};
 ///
 /// let (mut slot, now, token) = (None, Time::from_nanos(1), Token::new(1));
-/// change(&mut slot, now, &Change::Set { token, value: "v", ttl: Ttl::from_secs(1).unwrap() }).unwrap();
+/// change(&mut slot, now, &Terms::default(), &Change::Set { token, value: "v", ttl: Ttl::from_secs(1).unwrap() }).unwrap();
 /// let hit: Hit<&str> = get(slot.as_ref(), now).unwrap();
 /// assert_eq!((hit.value, hit.stamp, hit.version), ("v", token, None));
 /// ```
@@ -56,7 +56,7 @@ impl Life {
 ///
 /// # Example
 /// ```
-/// use genfence::protocol::{Claim, Record, Time, Token, Ttl, claim};
+/// use genfence::protocol::{Claim, Record, Terms, Time, Token, Ttl, claim};
 /// use std::time::Duration;
 ///
 /// let mut slot: Option<Record<&str>> = None;
@@ -66,13 +66,13 @@ impl Life {
 ///     time: Duration::from_secs(10),
 ///     ttl: Ttl::from_secs(60).unwrap(),
 /// };
-/// let grant = claim(&mut slot, Time::from_nanos(1), &reserve).unwrap();
+/// let grant = claim(&mut slot, Time::from_nanos(1), &Terms::default(), &reserve).unwrap();
 /// assert!(grant.alone);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Claim {
-    /// **lease**: permission to fill a key that holds no value, no live reservation and no live
-    /// lease of somebody else's. Creates the record. Removes dead reservations.
+    /// **lease**: permission to fill a key that holds no value, or only the one it is taken over, no live reservation and
+    /// no live lease of somebody else's. Creates the record. Removes dead reservations.
     Lease {
         /// Names this packet. A retry takes a new one.
         token: Token,
@@ -82,6 +82,9 @@ pub enum Claim {
         time: Duration,
         /// How long the record lives.
         ttl: Ttl,
+        /// The stamp of a value that the caller saw and that must not be served any more, for a reason which the
+        /// record does not know: it goes.
+        over: Option<Token>,
     },
     /// **extend**: more time for a lease that is still the caller's own.
     Extend {
@@ -139,10 +142,14 @@ pub enum Claim {
 ///
 /// # Example
 /// ```
-/// use genfence::protocol::{Generation, Grant, Time};
+/// use genfence::protocol::{Claim, Generation, Terms, Time, Token, Ttl, claim};
+/// use std::time::Duration;
 ///
-/// let grant = Grant { generation: Generation::new(1), deadline: Time::from_nanos(9), alone: true };
-/// assert!(grant.deadline > Time::ZERO);
+/// let (time, ttl) = (Duration::from_nanos(8), Ttl::from_secs(60).unwrap());
+/// let reserve = Claim::Reserve { token: Token::new(1), previous: vec![], time, ttl };
+/// let grant = claim::<&str>(&mut None, Time::from_nanos(1), &Terms::default(), &reserve).unwrap();
+/// assert_eq!((grant.generation, grant.deadline), (Generation::new(1), Time::from_nanos(9)));
+/// assert!(grant.alone && grant.wait.is_zero());
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Grant {
@@ -153,6 +160,9 @@ pub struct Grant {
     /// For reservations: whether no other writer has held the key since this one was taken. Without
     /// versions, only such a reservation can still store. Always false for leases.
     pub alone: bool,
+    /// For reservations that were taken: how long copies of the value may still be served elsewhere, from the answer on.
+    /// The change of the source must not take place before.
+    pub wait: Duration,
 }
 
 /// A command that stores, removes, or gives a claim back.
@@ -163,11 +173,12 @@ pub struct Grant {
 ///
 /// # Example
 /// ```
-/// use genfence::protocol::{Change, Refusal, Time, Ttl, change};
+/// use genfence::protocol::{Change, Refusal, Terms, Time, Ttl, change};
 ///
 /// let mut slot = None::<genfence::protocol::Record<&str>>;
 /// let touch = Change::Touch { ttl: Ttl::from_secs(60).unwrap(), until: None };
-/// assert_eq!(change(&mut slot, Time::from_nanos(1), &touch), Err(Refusal::Missing));
+/// let terms = Terms::default();
+/// assert_eq!(change(&mut slot, Time::from_nanos(1), &terms, &touch), Err(Refusal::Missing));
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Change<V> {

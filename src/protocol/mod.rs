@@ -7,7 +7,10 @@
 //!
 //! * [`get`] reads the value, if one may be served;
 //! * [`claim`] takes or prolongs a claim on the key: a reader's lease, a writer's reservation;
-//! * [`change`] does everything else: it stores, removes, or gives a claim back.
+//! * [`change`] does everything else: it stores, removes, or gives a claim back;
+//! * [`stamp`] and [`look`] give leave to serve a copy of the value for a while.
+//!
+//! What all programs that use the records reckon with alike are [`Terms`].
 //!
 //! A refused command leaves the record exactly as it was.
 //!
@@ -18,18 +21,18 @@
 //! A writer crosses a reader. The reader's fill is refused, and the cache is left empty, not wrong.
 //!
 //! ```
-//! use genfence::protocol::{Change, Claim, Time, Token, Ttl, change, claim, get};
+//! use genfence::protocol::{Change, Claim, Terms, Time, Token, Ttl, change, claim, get};
 //! use std::time::Duration;
 //!
 //! let (now, time, ttl) = (Time::from_nanos(1), Duration::from_secs(2), Ttl::from_secs(60).unwrap());
-//! let mut slot = None;
+//! let (mut slot, terms) = (None, Terms::default());
 //!
 //! // The reader misses, takes the lease, and reads the source …
 //! let token = Token::new(1);
-//! let lease = claim(&mut slot, now, &Claim::Lease { token, previous: vec![], time, ttl }).unwrap();
+//! let lease = claim(&mut slot, now, &terms, &Claim::Lease { token, previous: vec![], time, ttl, over: None }).unwrap();
 //! // … a writer reserves the key and changes the source …
 //! let writer = Token::new(2);
-//! claim(&mut slot, now, &Claim::Reserve { token: writer, previous: vec![], time, ttl }).unwrap();
+//! claim(&mut slot, now, &terms, &Claim::Reserve { token: writer, previous: vec![], time, ttl }).unwrap();
 //! // … and the reader comes back with what is now an old value.
 //! let fill = Change::Fill {
 //!     token,
@@ -40,23 +43,27 @@
 //!     ttl,
 //!     until: None,
 //! };
-//! assert!(change(&mut slot, now, &fill).is_err());
+//! assert!(change(&mut slot, now, &terms, &fill).is_err());
 //! assert_eq!(get(slot.as_ref(), now), None);
 //! ```
 
 mod changes;
 mod claims;
 mod command;
+mod near;
 mod record;
 mod serving;
+mod terms;
 mod time;
 mod units;
 
 pub use changes::change;
 pub use claims::claim;
 pub use command::{Change, Claim, Grant, Hit, Life, Refusal};
+pub use near::{Copied, Near, Stamp, look, stamp};
 pub use record::{Lease, Record, Stored};
 pub use serving::{Epoch, Serving, Standing, serving};
+pub use terms::Terms;
 pub use time::Time;
 pub use units::{Generation, MAX_TTL, MAX_VERSION, Token, Ttl, Version};
 
@@ -83,6 +90,7 @@ fn in_time(now: Time, until: Option<Time>) -> Option<()> {
 fn run<V, T>(
     slot: &mut Option<Record<V>>,
     now: Time,
+    terms: &Terms,
     creates: bool,
     generation: Option<Generation>,
     step: impl FnOnce(&mut Record<V>) -> Option<T>,
@@ -99,7 +107,12 @@ fn run<V, T>(
     if generation.is_some_and(|expected| expected != record.generation) {
         return Err(Refusal::Generation);
     }
+    let near = record.near;
+    if creates && near.is_none() {
+        record.near = terms.near_unsaid(now);
+    }
     let Some(answer) = step(record) else {
+        record.near = near;
         slot.take_if(|_| created);
         return Err(Refusal::Condition);
     };

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use super::{Generation, Hit, Life, MAX_TTL, Time, Token, Ttl, Version};
+use super::{Generation, Hit, Life, MAX_TTL, Near, Time, Token, Ttl, Version};
 
 /// All that the cache knows of one key. Beside each field stands the name of its bin on a server.
 ///
@@ -24,6 +24,8 @@ pub struct Record<V> {
     pub alone: Option<Token>,
     /// The reader's permission to fill this key. (`lt`, `ld`)
     pub lease: Option<Lease>,
+    /// Until when copies of the value may be served, as far as it was said. (`nd`, `nn`)
+    pub near: Option<Near>,
     /// How often this record was written since it was created.
     pub generation: Generation,
     /// When the record is gone of itself.
@@ -87,6 +89,7 @@ impl<V> Default for Record<V> {
             reservations: BTreeMap::new(),
             alone: None,
             lease: None,
+            near: None,
             generation: Generation::default(),
             expires: Time::ZERO,
         }

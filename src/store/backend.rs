@@ -8,10 +8,10 @@ use bytes::Bytes;
 #[cfg(feature = "aerospike")]
 use super::AerospikeStore;
 use super::{
-    Answer, Change, Diagnosis, Guard, MemoryStore, Needs, Read, Snapshot, Store, StoreError,
-    Traffic,
+    Answer, Change, Diagnosis, Guard, Hit, Look, MemoryStore, Needs, Read, Snapshot, Store,
+    StoreError, Traffic,
 };
-use crate::protocol::{Claim, Grant};
+use crate::protocol::{Claim, Grant, Stamp, Terms};
 
 /// The store behind a cache. The stores of this crate are called directly, so that a hit costs no
 /// allocation; one that the caller brings is called through a box.
@@ -93,6 +93,9 @@ pub(crate) trait BoxedStore: Send + Sync {
     fn get<'a>(&'a self, key: &'a [u8]) -> Reply<'a, Read>;
     fn get_many<'a>(&'a self, keys: &'a [Bytes]) -> Replies<'a, Read>;
     fn inspect<'a>(&'a self, key: &'a [u8]) -> Reply<'a, Option<Snapshot>>;
+    fn look<'a>(&'a self, key: &'a [u8]) -> Reply<'a, Look>;
+    fn stamp<'a>(&'a self, key: &'a [u8], stamp: &'a Stamp) -> Reply<'a, Answer<Hit>>;
+    fn terms(&self) -> Terms;
     fn claim<'a>(&'a self, key: &'a [u8], claim: &'a Claim) -> Reply<'a, Answer<Grant>>;
     fn change<'a>(&'a self, key: &'a [u8], change: &'a Change) -> Reply<'a, Answer<()>>;
     fn change_many<'a>(&'a self, changes: &'a [(Bytes, Change)]) -> Replies<'a, Answer<()>>;
@@ -114,6 +117,18 @@ impl<S: Store> BoxedStore for S {
 
     fn inspect<'a>(&'a self, key: &'a [u8]) -> Reply<'a, Option<Snapshot>> {
         Box::pin(Store::inspect(self, key))
+    }
+
+    fn look<'a>(&'a self, key: &'a [u8]) -> Reply<'a, Look> {
+        Box::pin(Store::look(self, key))
+    }
+
+    fn stamp<'a>(&'a self, key: &'a [u8], stamp: &'a Stamp) -> Reply<'a, Answer<Hit>> {
+        Box::pin(Store::stamp(self, key, stamp))
+    }
+
+    fn terms(&self) -> Terms {
+        Store::terms(self)
     }
 
     fn claim<'a>(&'a self, key: &'a [u8], claim: &'a Claim) -> Reply<'a, Answer<Grant>> {
@@ -163,6 +178,33 @@ impl Store for Backend {
             #[cfg(feature = "aerospike")]
             Backend::Aerospike(store) => Store::inspect(&**store, key).await,
             Backend::Custom(store) => store.inspect(key).await,
+        }
+    }
+
+    async fn look(&self, key: &[u8]) -> Result<Look, StoreError> {
+        match self {
+            Backend::Memory(store) => Store::look(&**store, key).await,
+            #[cfg(feature = "aerospike")]
+            Backend::Aerospike(store) => Store::look(&**store, key).await,
+            Backend::Custom(store) => store.look(key).await,
+        }
+    }
+
+    async fn stamp(&self, key: &[u8], stamp: &Stamp) -> Result<Answer<Hit>, StoreError> {
+        match self {
+            Backend::Memory(store) => Store::stamp(&**store, key, stamp).await,
+            #[cfg(feature = "aerospike")]
+            Backend::Aerospike(store) => Store::stamp(&**store, key, stamp).await,
+            Backend::Custom(store) => store.stamp(key, stamp).await,
+        }
+    }
+
+    fn terms(&self) -> Terms {
+        match self {
+            Backend::Memory(store) => Store::terms(&**store),
+            #[cfg(feature = "aerospike")]
+            Backend::Aerospike(store) => Store::terms(&**store),
+            Backend::Custom(store) => store.terms(),
         }
     }
 

@@ -90,6 +90,27 @@ impl Read {
     }
 }
 
+/// What a look finds: a read, and how long a copy of a value may be served.
+///
+/// # Example
+/// ```
+/// use genfence::protocol::Ttl;
+/// use genfence::store::{MemoryStore, Store};
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), genfence::store::StoreError> {
+/// let store = MemoryStore::new(8 << 20);
+/// assert!(store.look(b"k").await?.lives.is_zero(), "there is nothing");
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Look {
+    /// What a plain read would have found.
+    pub read: Read,
+    /// How long a copy of the value may be served, from before the look was sent; zero where there is none, or where
+    /// nobody has leave to keep one.
+    pub lives: Duration,
+}
+
 /// A record and the server's time at which it was read.
 ///
 /// # Example
@@ -228,6 +249,29 @@ pub trait Store: Send + Sync + 'static {
         key: &[u8],
     ) -> impl Future<Output = Result<Option<Snapshot>, StoreError>> + Send;
 
+    /// A plain read, and how long a copy of what it finds may be served.
+    ///
+    /// A store that gives no leave to keep copies has nothing to say.
+    fn look(&self, key: &[u8]) -> impl Future<Output = Result<Look, StoreError>> + Send {
+        async move { Ok(Look { read: self.get(key).await?, lives: Duration::ZERO }) }
+    }
+
+    /// Asks for leave to keep a copy of the value, and to serve it for a time from before this was sent.
+    ///
+    /// A store that gives none refuses.
+    fn stamp(
+        &self,
+        _key: &[u8],
+        _stamp: &protocol::Stamp,
+    ) -> impl Future<Output = Result<Answer<Hit>, StoreError>> + Send {
+        std::future::ready(Err(StoreError::refused("this store gives no leave to keep copies")))
+    }
+
+    /// What all programs that use the records reckon with alike.
+    fn terms(&self) -> protocol::Terms {
+        protocol::Terms::default()
+    }
+
     /// Runs a command that takes or prolongs a claim.
     fn claim(
         &self,
@@ -304,6 +348,18 @@ impl<S: Store> Store for Arc<S> {
 
     async fn inspect(&self, key: &[u8]) -> Result<Option<Snapshot>, StoreError> {
         S::inspect(self, key).await
+    }
+
+    async fn look(&self, key: &[u8]) -> Result<Look, StoreError> {
+        S::look(self, key).await
+    }
+
+    async fn stamp(&self, key: &[u8], stamp: &protocol::Stamp) -> Result<Answer<Hit>, StoreError> {
+        S::stamp(self, key, stamp).await
+    }
+
+    fn terms(&self) -> protocol::Terms {
+        S::terms(self)
     }
 
     async fn claim(

@@ -5,15 +5,19 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use bytes::Bytes;
-use genfence::protocol::{self, Claim, Generation, Grant, Refusal, Time, Token, Ttl, Version};
-use genfence::store::{Change, Clock, MemoryStore, Read, Record, Store};
+use genfence::protocol::{
+    self, Claim, Generation, Grant, Refusal, Stamp, Time, Token, Ttl, Version,
+};
+use genfence::store::{Change, Clock, Look, MemoryStore, Read, Record, Store};
 use proptest::prelude::*;
+
+use crate::cases::TERMS;
 
 /// One step. Numbers are small, so that commands meet each other's tokens.
 #[derive(Clone, Debug)]
 enum Step {
     Advance { millis: u64 },
-    Lease { key: u8, token: u64, previous: Vec<u64> },
+    Lease { key: u8, token: u64, previous: Vec<u64>, over: Option<u64> },
     Extend { key: u8, token: u64 },
     Refresh { key: u8, token: u64, stamp: u64, previous: Vec<u64> },
     Refill { key: u8, token: u64, stamp: u64, version: Option<u64> },
@@ -29,6 +33,7 @@ enum Step {
     Set { key: u8, token: u64 },
     Replace { key: u8, stamp: u64, token: u64 },
     Touch { key: u8 },
+    Stamp { key: u8, millis: u64 },
     Evict { key: u8 },
 }
 
@@ -38,10 +43,12 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let previous = || prop::collection::vec(1..5u64, 0..2);
     let version = || prop::option::of(1..4u64);
     let off = || prop::bool::weighted(0.1);
+    let over = prop::option::weighted(0.2, 1..5u64);
     let step = prop_oneof![
         3 => (0..3000u64).prop_map(|millis| Step::Advance { millis }),
-        6 => (key.clone(), token.clone(), previous())
-            .prop_map(|(key, token, previous)| Step::Lease { key, token, previous }),
+        6 => (key.clone(), token.clone(), previous(), over).prop_map(
+            |(key, token, previous, over)| Step::Lease { key, token, previous, over }
+        ),
         2 => (key.clone(), token.clone()).prop_map(|(key, token)| Step::Extend { key, token }),
         4 => (key.clone(), token.clone(), token.clone(), previous()).prop_map(
             |(key, token, stamp, previous)| Step::Refresh { key, token, stamp, previous }
@@ -67,6 +74,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => (key.clone(), token.clone(), token)
             .prop_map(|(key, stamp, token)| Step::Replace { key, stamp, token }),
         1 => key.clone().prop_map(|key| Step::Touch { key }),
+        4 => (key.clone(), 0..2000u64).prop_map(|(key, millis)| Step::Stamp { key, millis }),
         1 => key.prop_map(|key| Step::Evict { key }),
     ];
     prop::collection::vec(step, 1..60)
@@ -75,6 +83,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 enum Command {
     Claim(Token, Claim),
     Change(Change),
+    Stamp(Stamp),
 }
 
 /// The grants that were seen, for commands that name one.
@@ -83,7 +92,12 @@ struct Grants(HashMap<(u8, u64), Grant>);
 
 impl Grants {
     fn of(&self, key: u8, token: u64) -> Grant {
-        let none = Grant { generation: Generation::new(1), deadline: Time::ZERO, alone: false };
+        let none = Grant {
+            generation: Generation::new(1),
+            deadline: Time::ZERO,
+            alone: false,
+            wait: Duration::ZERO,
+        };
         self.0.get(&(key, token)).copied().unwrap_or(none)
     }
 
@@ -97,9 +111,13 @@ impl Grants {
         let (time, until) = (Duration::from_secs(2), None);
         let held = |key, token| (Token::new(token), self.of(key, token).deadline);
         Some(match step {
-            Step::Lease { token, previous, .. } => {
-                Claim::Lease { token: Token::new(token), previous: tokens(previous), time, ttl }
-            }
+            Step::Lease { token, previous, over, .. } => Claim::Lease {
+                token: Token::new(token),
+                previous: tokens(previous),
+                time,
+                ttl,
+                over: over.map(Token::new),
+            },
             Step::Refresh { token, stamp, previous, .. } => {
                 let (token, stamp) = (Token::new(token), Token::new(stamp));
                 Claim::Refresh { token, previous: tokens(previous), stamp, time }
@@ -217,8 +235,13 @@ impl Grants {
                 )
             }
             Step::Touch { key } => (key, Command::Change(Change::Touch { ttl, until: None })),
+            Step::Stamp { key, millis } => (key, Command::Stamp(stamp(millis))),
         })
     }
+}
+
+fn stamp(millis: u64) -> Stamp {
+    Stamp { time: Duration::from_millis(millis), until: None }
 }
 
 fn tokens(bits: Vec<u64>) -> Vec<Token> {
@@ -258,7 +281,7 @@ fn check_step(before: Option<&Record>, after: Option<&Record>, answer: Result<()
 /// The sequence on the embedded store, whose clock is the model's: all is equal to the nanosecond.
 async fn embedded(steps: Vec<Step>) {
     let clock = Clock::manual();
-    let store = MemoryStore::with_clock(64 << 20, clock.clone());
+    let store = MemoryStore::with_clock(64 << 20, clock.clone()).on_terms(TERMS);
     let mut model: HashMap<u8, Option<Record>> = HashMap::new();
     let mut grants = Grants::default();
     for step in steps {
@@ -276,15 +299,21 @@ async fn embedded(steps: Vec<Step>) {
             let before = slot.clone().filter(|record| record.expires > now);
             let answer = match command {
                 Command::Claim(token, claim) => {
-                    let answer = protocol::claim(slot, now, &claim);
+                    let answer = protocol::claim(slot, now, &TERMS, &claim);
                     assert_eq!(store.claim(&[key], &claim).await.unwrap(), answer);
                     grants.remember(key, token, answer);
                     answer.map(drop)
                 }
                 Command::Change(change) => {
-                    let answer = protocol::change(slot, now, &change);
+                    let answer = protocol::change(slot, now, &TERMS, &change);
                     assert_eq!(store.change(&[key], &change).await.unwrap(), answer);
                     answer
+                }
+                Command::Stamp(stamp) => {
+                    let answer = protocol::stamp(slot, now, &TERMS, &stamp);
+                    let hit = answer.clone().map(|copied| copied.hit);
+                    assert_eq!(store.stamp(&[key], &stamp).await.unwrap(), hit);
+                    answer.map(drop)
                 }
             };
             check_step(before.as_ref(), slot.as_ref(), answer);
@@ -300,6 +329,9 @@ async fn embedded(steps: Vec<Step>) {
                 None if live.is_some_and(Record::is_claimed) => Read::Claimed,
                 None => Read::Free,
             };
+            let copied = protocol::look(slot.as_ref(), now);
+            let lives = copied.map_or(Duration::ZERO, |copied| copied.lives);
+            assert_eq!(store.look(&[*key]).await.unwrap(), Look { read: expected.clone(), lives });
             assert_eq!(read, expected);
         }
     }
@@ -327,8 +359,9 @@ mod elsewhere {
         let live: Vec<(Token, bool)> =
             record.reservations.iter().map(|(token, until)| (*token, *until > now)).collect();
         let lease = record.lease.map(|lease| (lease.token, lease.deadline > now));
+        let near = record.near.map(|near| (near.deadline > now, near.longest));
         let Record { stored, floor, alone, generation, .. } = record;
-        format!("{stored:?} {floor:?} {live:?} {alone:?} {lease:?} {generation:?}")
+        format!("{stored:?} {floor:?} {live:?} {alone:?} {lease:?} {near:?} {generation:?}")
     }
 
     /// The sequence on a server. Its clock is its own, so each side is given the deadlines that it
@@ -349,7 +382,7 @@ mod elsewhere {
             let slot = model.entry(key).or_default();
             match (command, sent) {
                 (Command::Claim(token, claim), Command::Claim(_, sent)) => {
-                    let expected = protocol::claim(slot, now, &claim);
+                    let expected = protocol::claim(slot, now, &TERMS, &claim);
                     let answer = target.claim(&name, &sent).await;
                     let told = |grant: Grant| (grant.generation, grant.alone);
                     assert_eq!(answer.map(told), expected.map(told), "{claim:?}");
@@ -357,8 +390,14 @@ mod elsewhere {
                     theirs.remember(key, token, answer);
                 }
                 (Command::Change(change), Command::Change(sent)) => {
-                    let expected = protocol::change(slot, now, &change);
+                    let expected = protocol::change(slot, now, &TERMS, &change);
                     assert_eq!(target.change(&name, &sent).await, expected, "{change:?}");
+                }
+                (Command::Stamp(stamp), Command::Stamp(_)) => {
+                    let expected = protocol::stamp(slot, now, &TERMS, &stamp);
+                    let answer = target.store().stamp(&name, &stamp).await.unwrap();
+                    let expected = expected.map(|copied| copied.hit.stamp);
+                    assert_eq!(answer.map(|hit| hit.stamp), expected, "{stamp:?}");
                 }
                 _ => unreachable!("one step is one command"),
             }

@@ -6,6 +6,8 @@ use bytes::Bytes;
 use genfence::protocol::{Claim, Grant, Refusal, Ttl};
 use genfence::store::{Change, Clock, Hit, MemoryStore, Read, Snapshot, Store};
 
+use crate::cases::TERMS;
+
 /// How long claims last: short, as on a real server it is waited for.
 pub const TIME: Duration = Duration::from_millis(40);
 
@@ -40,7 +42,7 @@ pub struct Embedded(MemoryStore, Clock);
 impl Embedded {
     pub fn new() -> Self {
         let clock = Clock::manual();
-        Embedded(MemoryStore::with_clock(64 << 20, clock.clone()), clock)
+        Embedded(MemoryStore::with_clock(64 << 20, clock.clone()).on_terms(TERMS), clock)
     }
 }
 
@@ -71,7 +73,7 @@ impl Wire {
         let clock = genfence_wire::Clock::manual();
         let config = genfence_wire::Config { replication_factor: 2, ..Default::default() };
         let nodes = genfence_wire::Cluster::start(nodes, config, clock.clone()).await.unwrap();
-        let mut settings = genfence::store::AerospikeSettings::new("test", "cache");
+        let mut settings = genfence::store::AerospikeSettings::new("test", "cache").terms(TERMS);
         for address in nodes.addresses() {
             settings = settings.host(address.ip().to_string(), address.port());
         }
@@ -202,7 +204,8 @@ pub async fn real(
     };
     // Servers keep their records between runs.
     let run = std::process::id();
-    let mut settings = genfence::store::AerospikeSettings::new("test", format!("{set}-{run}"));
+    let mut settings =
+        genfence::store::AerospikeSettings::new("test", format!("{set}-{run}")).terms(TERMS);
     for host in hosts.split(',') {
         let (name, port) = host.split_once(':').unwrap_or((host, "3000"));
         settings = settings.host(name, port.parse().expect("a port"));

@@ -316,7 +316,7 @@ fn renamed(setup: &Setup, world: &mut World, who: usize, claim: Claim) -> Claim 
     world.clients[who].earlier += 1;
     let (token, previous) = (world.draw(who), world.previous(who));
     match claim {
-        Claim::Lease { time, ttl, .. } => Claim::Lease { token, previous, time, ttl },
+        Claim::Lease { time, ttl, .. } => Claim::Lease { token, previous, time, ttl, over: None },
         Claim::Reserve { time, ttl, .. } => Claim::Reserve { token, previous, time, ttl },
         prolonged => prolonged,
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use genfence::protocol::{Change, Claim, Time, Token, change, claim, get};
+use genfence::protocol::{Change, Claim, Terms, Time, Token, change, claim, get};
 use stateright::Property;
 
 use crate::client::{Client, Said, Stage, ttl};
@@ -126,15 +126,16 @@ fn is_unstuck(world: &World) -> bool {
     let now = Time::ZERO.after(Duration::from_secs(1));
     let (token, previous, time, ttl) = (Token::new(u64::MAX), vec![], Duration::MAX, ttl());
 
-    let lease = Claim::Lease { token, previous: previous.clone(), time, ttl };
-    let leased = record.stored.is_some() || claim(&mut Some(record.clone()), now, &lease).is_ok();
+    let lease = Claim::Lease { token, previous: previous.clone(), time, ttl, over: None };
+    let leased = record.stored.is_some()
+        || claim(&mut Some(record.clone()), now, &Terms::default(), &lease).is_ok();
 
     let reserve = Claim::Reserve { token, previous, time, ttl };
     let mut slot = Some(record.clone());
-    let committed = claim(&mut slot, now, &reserve).is_ok_and(|grant| {
+    let committed = claim(&mut slot, now, &Terms::default(), &reserve).is_ok_and(|grant| {
         let (deadline, generation) = (grant.deadline, grant.generation);
         let commit = Change::Commit { token, deadline, generation, value: 0, ttl, until: None };
-        change(&mut slot, now, &commit).is_ok()
+        change(&mut slot, now, &Terms::default(), &commit).is_ok()
     });
     leased && committed
 }

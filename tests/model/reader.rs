@@ -58,7 +58,8 @@ pub fn act(setup: &Setup, world: &mut World, who: usize, versioned: bool, act: M
 
 pub fn lease(setup: &Setup, world: &mut World, who: usize) {
     let token = world.draw(who);
-    let lease = Claim::Lease { token, previous: vec![], time: setup.lease(), ttl: ttl() };
+    let lease =
+        Claim::Lease { token, previous: vec![], time: setup.lease(), ttl: ttl(), over: None };
     world.ask(who, Command::Claim(lease));
 }
 

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use genfence::protocol::{
-    Change, Claim, Generation, Grant, Lease, Record, Refusal, Time, Token, change, claim,
+    Change, Claim, Generation, Grant, Lease, Record, Refusal, Terms, Time, Token, change, claim,
 };
 
 use crate::client::tokens_of;
@@ -26,8 +26,8 @@ pub fn serve(
     let mut command = packet.command.clone();
     undo_before(setup, now, slot, packet.from, &mut command);
     let mut answer = match &command {
-        Command::Claim(command) => claim(slot, now, command).map(Some),
-        Command::Change(command) => change(slot, now, command).map(|()| None),
+        Command::Claim(command) => claim(slot, now, &Terms::default(), command).map(Some),
+        Command::Change(command) => change(slot, now, &Terms::default(), command).map(|()| None),
     };
     match answer {
         Ok(_) => undo_after(setup, before.as_ref(), slot, &command),

@@ -99,7 +99,7 @@ fn side(side: Side) -> &'static str {
 }
 
 fn granted(command: &Command, grant: Grant) -> String {
-    let Grant { generation, deadline, alone } = grant;
+    let Grant { generation, deadline, alone, .. } = grant;
     let word = match command {
         Command::Claim(Claim::Lease { .. }) => "Leased",
         Command::Claim(Claim::Extend { .. }) => "Extended",

@@ -102,6 +102,7 @@ fn one_of_many_threads_gets_the_lease() {
                         previous: vec![],
                         time: Duration::from_secs(60),
                         ttl,
+                        over: None,
                     };
                     let key = round.to_be_bytes();
                     let mut lease = Box::pin(store.claim(&key, &claim));

@@ -122,7 +122,8 @@ impl Cache {
     /// A clock is told with a record alone, so one is made that says nothing.
     async fn look_at_nothing(&self, region: &str) -> Result<Look, Error> {
         let (key, ttl) = (self.kept_key(region), self.0.options.claim_ttl());
-        let lease = |token, previous| Claim::Lease { token, previous, time: MAKING, ttl };
+        let lease =
+            |token, previous| Claim::Lease { token, previous, time: MAKING, ttl, over: None };
         if let Ok((token, _)) = self.claim_anew(&key, &mut Vec::new(), lease).await? {
             self.settle(&key, &Change::Unlease { token }, None).await?;
         }
@@ -209,7 +210,8 @@ impl Cache {
             (token, self.settle(&key, &change, Some(token)).await?)
         } else {
             // What two make at once is made by one.
-            let lease = |token, previous| Claim::Lease { token, previous, time: MAKING, ttl };
+            let lease =
+                |token, previous| Claim::Lease { token, previous, time: MAKING, ttl, over: None };
             let leased = self.claim_anew(&key, &mut Vec::new(), lease).await?;
             let Ok((token, Grant { deadline, generation, .. })) = leased else {
                 tokio::time::sleep(jittered(MAKING / 10)).await;

@@ -1,10 +1,14 @@
 //! The record on the server: the names of its bins, and how to read it back.
 
+use std::time::Duration;
+
 use aerospike::Value as Wire;
 use bytes::Bytes;
 
-use crate::protocol::{Claim, Generation, Grant, Lease, Stored, Time, Token, Ttl, Version};
-use crate::store::{Read, Record, StoreError, Value};
+use crate::protocol::{
+    Claim, Generation, Grant, Lease, Near, Stored, Terms, Time, Token, Ttl, Version,
+};
+use crate::store::{Look, Read, Record, StoreError, Value};
 
 pub(super) const VALUE: &str = "v";
 pub(super) const VALUE_TOKEN: &str = "vt";
@@ -16,12 +20,15 @@ pub(super) const RESERVATIONS: &str = "q";
 pub(super) const ALONE: &str = "a";
 pub(super) const LEASE_TOKEN: &str = "lt";
 pub(super) const LEASE_DEADLINE: &str = "ld";
+pub(super) const NEAR_DEADLINE: &str = "nd";
+/// In nanoseconds.
+pub(super) const NEAR_LONGEST: &str = "nn";
 
 /// How the other bins are to be read: [`FORMAT_NUMBER`], as every record has that bin from its creation
 /// on. Those without one are of the format 1, too.
 pub(super) const FORMAT: &str = "f";
 
-pub(super) const ALL: [&str; 10] = [
+pub(super) const ALL: [&str; 12] = [
     FORMAT,
     VALUE,
     VALUE_TOKEN,
@@ -32,11 +39,29 @@ pub(super) const ALL: [&str; 10] = [
     ALONE,
     LEASE_TOKEN,
     LEASE_DEADLINE,
+    NEAR_DEADLINE,
+    NEAR_LONGEST,
 ];
 
 /// What the answer to a claim is read from.
 pub(super) const OF_A_LEASE: &[&str] = &[FORMAT, LEASE_DEADLINE];
-pub(super) const OF_A_RESERVATION: &[&str] = &[FORMAT, RESERVATIONS, ALONE];
+pub(super) const OF_A_RESERVATION: &[&str] =
+    &[FORMAT, RESERVATIONS, ALONE, NEAR_DEADLINE, NEAR_LONGEST];
+/// What a value is read from.
+pub(super) const OF_A_VALUE: &[&str] = &[FORMAT, VALUE, VALUE_TOKEN, VALUE_VERSION, VALUE_LIFE];
+
+/// What a look is read from.
+pub(super) const OF_A_LOOK: &[&str] = &[
+    FORMAT,
+    VALUE,
+    VALUE_TOKEN,
+    VALUE_VERSION,
+    VALUE_LIFE,
+    RESERVATIONS,
+    LEASE_TOKEN,
+    NEAR_DEADLINE,
+    NEAR_LONGEST,
+];
 
 /// The name of the record that has the format of the whole set. It is text, as no key of a cache is. The first
 /// program that writes a format above 1 puts it there before anything else; format 1 is the lack of it.
@@ -58,6 +83,11 @@ const NOTHING: i64 = 0;
 /// Tokens use all 64 bits, which on the server are those of a signed integer.
 pub(super) fn token(token: Token) -> i64 {
     token.bits().cast_signed()
+}
+
+/// A span in nanoseconds.
+pub(super) fn nanos(span: Duration) -> u64 {
+    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// Instants and versions are below 2⁶³.
@@ -123,7 +153,7 @@ impl Reader {
     }
 
     /// What a claim was granted: the record as it left it.
-    pub fn grant(&self, claim: &Claim) -> Result<Grant, StoreError> {
+    pub fn grant(&self, claim: &Claim, terms: &Terms) -> Result<Grant, StoreError> {
         known_format(self.0.bins.get(FORMAT).unwrap_or(&Wire::Nil))?;
         let (deadline, alone) = match *claim {
             Claim::Lease { .. } | Claim::Extend { .. } | Claim::Refresh { .. } => {
@@ -135,7 +165,25 @@ impl Reader {
         };
         let deadline =
             deadline.ok_or_else(|| StoreError::doubtful("the answer has no deadline"))?;
-        Ok(Grant { generation: self.generation(), deadline, alone })
+        let wait = match (claim, self.near()?) {
+            (Claim::Reserve { time, .. }, Some(near)) => {
+                // When it was granted.
+                let now = Time::from_nanos(deadline.as_nanos().saturating_sub(nanos(*time)));
+                near.left(now, terms.clocks)
+            }
+            _ => Duration::ZERO,
+        };
+        Ok(Grant { generation: self.generation(), deadline, alone, wait })
+    }
+
+    /// What the record says of copies.
+    pub fn near(&self) -> Result<Option<Near>, StoreError> {
+        Ok(match (self.time(NEAR_DEADLINE)?, self.count(NEAR_LONGEST)?) {
+            (Some(deadline), Some(longest)) => {
+                Some(Near { deadline, longest: Duration::from_nanos(longest) })
+            }
+            _ => None,
+        })
     }
 
     fn alone(&self) -> Result<Option<Token>, StoreError> {
@@ -177,18 +225,28 @@ impl Reader {
         Ok(Some(Stored { value, token, version, life: life_of(life)? }))
     }
 
+    fn has(&self, bin: &str) -> bool {
+        !matches!(self.0.bins.get(bin), None | Some(Wire::Nil))
+    }
+
     /// What a plain read of all bins found.
     pub fn read(&mut self) -> Result<Read, StoreError> {
         Ok(match self.stored()? {
             Some(stored) => Read::Hit(stored.hit(self.expires(Time::ZERO), Time::ZERO)),
-            None if [RESERVATIONS, LEASE_TOKEN]
-                .iter()
-                .any(|bin| self.0.bins.contains_key(*bin)) =>
-            {
-                Read::Claimed
-            }
+            None if self.has(RESERVATIONS) || self.has(LEASE_TOKEN) => Read::Claimed,
             None => Read::Free,
         })
+    }
+
+    /// The same, and how long a copy may be served.
+    pub fn look(&mut self) -> Result<Look, StoreError> {
+        let near = self.near()?.zip(self.time(NOW)?);
+        let read = self.read()?;
+        let lives = match (&read, near) {
+            (Read::Hit(_), Some((near, now))) => near.lives(now),
+            _ => Duration::ZERO,
+        };
+        Ok(Look { read, lives })
     }
 
     /// The whole record, as it was at `now`.
@@ -203,6 +261,7 @@ impl Reader {
             reservations: self.reservations()?,
             alone: self.alone()?,
             lease,
+            near: self.near()?,
             generation: self.generation(),
             expires: self.expires(now),
         })

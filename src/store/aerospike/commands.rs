@@ -13,12 +13,12 @@ use aerospike::{
 };
 
 use super::bins::{
-    self, ALONE, FLOOR, FORMAT, LEASE_DEADLINE, LEASE_TOKEN, RESERVATIONS, VALUE, VALUE_LIFE,
-    VALUE_TOKEN, VALUE_VERSION,
+    self, ALONE, FLOOR, FORMAT, LEASE_DEADLINE, LEASE_TOKEN, NEAR_DEADLINE, NEAR_LONGEST,
+    RESERVATIONS, VALUE, VALUE_LIFE, VALUE_TOKEN, VALUE_VERSION,
 };
 use super::conditions as when;
 use super::undone::{self, Rule};
-use crate::protocol::{Claim, Generation, Token, Ttl, Version};
+use crate::protocol::{Claim, Generation, Stamp, Terms, Token, Ttl, Version};
 use crate::store::{Change, Value};
 
 /// One command, ready to be sent.
@@ -90,18 +90,19 @@ impl Plan {
 }
 
 /// The command for a claim. Its answer is the record as the claim left it.
-pub(super) fn claim(claim: &Claim, policy: &WritePolicy) -> Plan {
+pub(super) fn claim(claim: &Claim, policy: &WritePolicy, terms: &Terms) -> Plan {
     match *claim {
-        Claim::Lease { token, ref previous, time, ttl } => {
+        Claim::Lease { token, ref previous, time, ttl, over } => {
             let operations = [
                 put(&int(LEASE_TOKEN, bins::token(token))),
                 write(LEASE_DEADLINE, when::from_now(time)),
                 put(&none(RESERVATIONS)),
                 put(&none(ALONE)),
-                written(),
             ];
+            let gone = NO_VALUE.into_iter().filter(|_| over.is_some()).map(|bin| put(&none(bin)));
+            let operations = operations.into_iter().chain(gone).chain(written(terms));
             Plan::operate(policy, Some(ttl), operations)
-                .filter(when::is_free(previous))
+                .filter(when::is_free(previous, over))
                 .answer(bins::OF_A_LEASE)
         }
         Claim::Extend { token, deadline, time, ttl, until } => {
@@ -125,11 +126,10 @@ pub(super) fn claim(claim: &Claim, policy: &WritePolicy) -> Plan {
             let operations = [
                 write(ALONE, when::alone_or_nobody(token, previous)),
                 write(RESERVATIONS, when::reserved(token, previous, time)),
-                written(),
             ];
             let gone = NO_VALUE.into_iter().chain(NO_LEASE).map(|bin| put(&none(bin)));
-            Plan::operate(policy, Some(ttl), operations.into_iter().chain(gone))
-                .answer(bins::OF_A_RESERVATION)
+            let operations = operations.into_iter().chain(written(terms)).chain(gone);
+            Plan::operate(policy, Some(ttl), operations).answer(bins::OF_A_RESERVATION)
         }
         Claim::Renew { token, deadline, time, ttl, until } => {
             let operations = [write(RESERVATIONS, when::renewed(token, time))];
@@ -141,8 +141,24 @@ pub(super) fn claim(claim: &Claim, policy: &WritePolicy) -> Plan {
     }
 }
 
+/// The command for leave to keep a copy. Its answer is the value.
+pub(super) fn stamp(stamp: &Stamp, policy: &WritePolicy, terms: &Terms) -> Plan {
+    let Stamp { time, until } = *stamp;
+    // The first asks the bin that the second writes.
+    let operations = [
+        write(NEAR_LONGEST, when::near_longest(time, terms)),
+        write(NEAR_DEADLINE, when::near_deadline(time, terms)),
+    ];
+    let condition = if terms.unsaid.is_zero() {
+        when::is_stored_beyond(time + terms.clocks, until)
+    } else {
+        when::is_stored(until)
+    };
+    Plan::operate(policy, None, operations).filter(condition).update().answer(bins::OF_A_VALUE)
+}
+
 /// The command for a change. Its answer is that it was applied.
-pub(super) fn change(change: &Change, policy: &WritePolicy) -> Plan {
+pub(super) fn change(change: &Change, policy: &WritePolicy, terms: &Terms) -> Plan {
     match *change {
         Change::Fill { token, deadline, generation, ref value, version, ttl, until } => {
             let condition = match version {
@@ -181,7 +197,7 @@ pub(super) fn change(change: &Change, policy: &WritePolicy) -> Plan {
                 .update()
                 .carries(value)
         }
-        Change::Release { token, version, ttl } => release(token, version, ttl, policy),
+        Change::Release { token, version, ttl } => release(token, version, ttl, policy, terms),
         Change::Abort { token, ref previous } => {
             let own: Vec<Token> = previous.iter().copied().chain([token]).collect();
             let operations = [
@@ -206,14 +222,21 @@ pub(super) fn change(change: &Change, policy: &WritePolicy) -> Plan {
         }
         Change::Invalidate { version: Some(version), ttl } => {
             let emptied = emptied().map(|bin| put(&none(bin)));
-            let operations = emptied.chain([write(FLOOR, when::raised_floor(version)), written()]);
+            let floor = [write(FLOOR, when::raised_floor(version))];
+            let operations = emptied.chain(floor).chain(written(terms));
             Plan::operate(policy, Some(ttl), operations).filter(when::is_outdated_by(version))
         }
         Change::Set { token, ref value, ttl } => {
             let others = NO_LEASE.into_iter().chain(NO_WRITER).collect::<Vec<_>>();
             let mut bins = stored(value, token, None, ttl, &others);
             bins.push(int(FORMAT, bins::FORMAT_NUMBER));
-            Plan::put(policy, Some(ttl), bins).filter(when::nobody_reserves()).carries(value)
+            let set = if terms.unsaid.is_zero() {
+                Plan::put(policy, Some(ttl), bins)
+            } else {
+                let operations = bins.iter().map(put).chain(unsaid(terms));
+                Plan::operate(policy, Some(ttl), operations)
+            };
+            set.filter(when::nobody_reserves()).carries(value)
         }
         Change::Replace { stamp, token, ref value, ttl, until } => {
             Plan::put(policy, Some(ttl), stored(value, token, None, ttl, &[]))
@@ -227,7 +250,13 @@ pub(super) fn change(change: &Change, policy: &WritePolicy) -> Plan {
     }
 }
 
-fn release(token: Token, version: Option<Version>, ttl: Ttl, policy: &WritePolicy) -> Plan {
+fn release(
+    token: Token,
+    version: Option<Version>,
+    ttl: Ttl,
+    policy: &WritePolicy,
+    terms: &Terms,
+) -> Plan {
     let emptied = emptied().map(|bin| put(&none(bin)));
     match version {
         None => {
@@ -242,9 +271,8 @@ fn release(token: Token, version: Option<Version>, ttl: Ttl, policy: &WritePolic
                 write_or_leave(RESERVATIONS, when::without(&[token])),
                 drop_or_leave(RESERVATIONS, when::nothing_if_left(0)),
                 write(FLOOR, when::raised_floor(version)),
-                written(),
             ]);
-            Plan::operate(policy, Some(ttl), operations)
+            Plan::operate(policy, Some(ttl), operations.chain(written(terms)))
         }
     }
 }
@@ -285,12 +313,30 @@ fn stored(
 /// In every command that may create the record. It stays when all else goes, so that no command lets a
 /// record vanish: that would be no news to a copy that was away, and the value there would be back.
 /// A newer format that is there stays, for the answer to tell.
-fn written() -> Operation {
-    let number = when::format_number();
-    if !undone::holds(Rule::RecordsStay) {
-        return put(&none(FORMAT));
-    }
-    write_exp(FORMAT, number, ExpWriteFlags::CREATE_ONLY | ExpWriteFlags::POLICY_NO_FAIL)
+fn written(terms: &Terms) -> impl Iterator<Item = Operation> {
+    let format = if undone::holds(Rule::RecordsStay) {
+        write_once(FORMAT, when::format_number())
+    } else {
+        put(&none(FORMAT))
+    };
+    [format].into_iter().chain(unsaid(terms))
+}
+
+/// Where a record says nothing of copies, it says from now on that there may be some.
+fn unsaid(terms: &Terms) -> impl Iterator<Item = Operation> {
+    let longest = terms.unsaid;
+    let says = (!longest.is_zero()).then(|| {
+        [
+            write_once(NEAR_DEADLINE, when::from_now(longest)),
+            write_once(NEAR_LONGEST, when::span(longest)),
+        ]
+    });
+    says.into_iter().flatten()
+}
+
+/// Unless the bin is there.
+fn write_once(bin: &'static str, expression: Expression) -> Operation {
+    write_exp(bin, expression, ExpWriteFlags::CREATE_ONLY | ExpWriteFlags::POLICY_NO_FAIL)
 }
 
 /// Written as nothing, a bin goes.

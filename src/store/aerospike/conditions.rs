@@ -15,14 +15,14 @@ use aerospike::Value as Wire;
 use aerospike::expressions::{
     ExpType, Expression, and, bin_exists, cond, def, eq, exp_let, ge, gt, int_bin, int_val,
     last_update, le, lt, map_bin, map_val, maps, max, nil, not, num_add, num_mul, or, since_update,
-    unknown, var,
+    unknown, var, void_time,
 };
 use aerospike::operations::maps::{MapOrder, MapPolicy, MapReturnType, MapWriteFlags};
 
 use super::bins;
 use super::template::{Template, once, once_before};
 use super::undone;
-use crate::protocol::{Time, Token, Version};
+use crate::protocol::{Terms, Time, Token, Version};
 
 /// Now, in a filter: the last write and the time since (which is in milliseconds).
 pub(super) fn now_in_filter() -> Expression {
@@ -40,7 +40,7 @@ fn after_now(span: Expression) -> Expression {
 }
 
 fn nanos(span: Duration) -> i64 {
-    i64::try_from(span.as_nanos()).unwrap_or(i64::MAX)
+    i64::try_from(bins::nanos(span)).unwrap_or(i64::MAX)
 }
 
 /// An integer bin is there and has this value.
@@ -151,12 +151,32 @@ pub(super) fn format_number() -> Expression {
     once!(=> int_val(bins::FORMAT_NUMBER))
 }
 
-/// There is no value, no live reservation, and no live lease but those of `previous`.
-pub(super) fn is_free(previous: &[Token]) -> Expression {
-    fn free(but: &[Token]) -> Expression {
-        and(vec![not(has_value()), none_reserves(), none_leases(but)])
+/// There is a value, in a record that lives longer than `span` from now.
+pub(super) fn is_stored_beyond(span: Duration, before: Option<Time>) -> Expression {
+    once_before!(before; span = nanos(span) => and(vec![
+        has_value(),
+        or(vec![
+            // For ever.
+            le(void_time(), int_val(0)),
+            gt(void_time(), num_add(vec![now_in_filter(), span()])),
+        ]),
+    ]))
+}
+
+/// There is no value but one that is `over`, no live reservation, and no live lease but those of `previous`.
+pub(super) fn is_free(previous: &[Token], over: Option<Token>) -> Expression {
+    fn free(but: &[Token], value: Expression) -> Expression {
+        and(vec![value, none_reserves(), none_leases(but)])
     }
-    if previous.is_empty() { once!(=> free(&[])) } else { free(previous) }
+    fn none_but(over: Expression) -> Expression {
+        or(vec![not(has_value()), is(bins::VALUE_TOKEN, over)])
+    }
+    match (over, previous.is_empty()) {
+        (None, true) => once!(=> free(&[], not(has_value()))),
+        (None, false) => free(previous, not(has_value())),
+        (Some(over), true) => once!(over = bins::token(over) => free(&[], none_but(over()))),
+        (Some(over), false) => free(previous, none_but(int_val(bins::token(over)))),
+    }
 }
 
 /// The lease has this token.
@@ -306,6 +326,39 @@ pub(super) fn is_outdated_by(version: Version) -> Expression {
 /// In an operation: `span` after now.
 pub(super) fn from_now(span: Duration) -> Expression {
     once!(span = nanos(span) => after_now(span()))
+}
+
+/// A span.
+pub(super) fn span(span: Duration) -> Expression {
+    once!(span = nanos(span) => span())
+}
+
+/// In an operation: until when copies may live, once one may for `time` from now.
+pub(super) fn near_deadline(time: Duration, terms: &Terms) -> Expression {
+    once!(time = nanos(time), unsaid = nanos(terms.unsaid) => max(vec![
+        after_now(time()),
+        cond(vec![
+            bin_exists(bins::NEAR_DEADLINE),
+            int_bin(bins::NEAR_DEADLINE),
+            after_now(unsaid()),
+        ]),
+    ]))
+}
+
+/// In an operation: the longest time that a copy was given which may still live, once one is given `time`.
+pub(super) fn near_longest(time: Duration, terms: &Terms) -> Expression {
+    once!(
+        time = nanos(time),
+        unsaid = nanos(terms.unsaid),
+        clocks = nanos(terms.clocks)
+        => cond(vec![
+            not(bin_exists(bins::NEAR_DEADLINE)),
+            max(vec![unsaid(), time()]),
+            le(num_add(vec![int_bin(bins::NEAR_DEADLINE), clocks()]), now_in_operation()),
+            time(),
+            max(vec![int_bin(bins::NEAR_LONGEST), time()]),
+        ])
+    )
 }
 
 /// The floor, raised to `version`.

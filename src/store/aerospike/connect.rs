@@ -18,6 +18,7 @@ use super::merge::{Merger, Nodes};
 use super::owned::Owned;
 use super::undone::{self, Rule};
 use super::{AerospikeStore, Connected, trouble};
+use crate::protocol::Terms;
 use crate::settings::ClusterGuard;
 use crate::settings::{
     Access, Auth, Invalid, access_settings, login_setter, setter, setters, within,
@@ -44,6 +45,7 @@ pub struct AerospikeSettings {
     pub(crate) regions: Option<String>,
     /// Whether it is for a tool that asks and is gone, and leaves it to the first program what all say.
     pub(crate) looks: bool,
+    pub(crate) terms: Terms,
 }
 
 macro_rules! access_setters {
@@ -74,12 +76,20 @@ impl AerospikeSettings {
             access: Access::default(),
             regions: None,
             looks: false,
+            terms: Terms::default(),
         }
     }
 
     /// One more node to find the cluster by.
     pub fn host(mut self, name: impl Into<String>, port: u16) -> Self {
         self.hosts.push((name.into(), port));
+        self
+    }
+
+    /// What all programs of the set reckon with alike of copies of values. [`Cache::connect`](crate::Cache::connect) takes it from
+    /// the cache's own options, and whoever opens a store by himself says it here. The default: nobody keeps copies.
+    pub fn terms(mut self, terms: Terms) -> Self {
+        self.terms = terms;
         self
     }
 
@@ -229,7 +239,8 @@ impl AerospikeStore {
     /// Connects by the seeds of these settings, in the background.
     pub(crate) fn in_background(settings: AerospikeSettings, seeds: Seeds) -> Self {
         let home = Home::here(settings.access.timeout);
-        AerospikeStore { link: Link::in_background(settings, seeds), home }
+        let terms = settings.terms;
+        AerospikeStore { link: Link::in_background(settings, seeds), home, terms }
     }
 
     /// Connects by the seeds of these settings to a cluster that may not be fit, so that it can be
@@ -243,7 +254,7 @@ impl AerospikeStore {
 
     fn on(connected: Connected, settings: &AerospikeSettings) -> Self {
         let home = Home::here(settings.access.timeout);
-        AerospikeStore { link: Link::to(connected), home }
+        AerospikeStore { link: Link::to(connected), home, terms: settings.terms }
     }
 
     /// Tests what the store relies on and cannot see, within the connect time-out. One that connects in the
@@ -326,6 +337,7 @@ impl Connected {
             mode: if strong { ClusterGuard::Off } else { settings.access.cluster_guard },
             regions: settings.regions.as_deref().map(Arc::from),
             says: !settings.looks,
+            terms: settings.terms,
             guard: Arc::new(Guard::new(
                 settings.access.cluster_guard_time,
                 settings.access.cluster_size,

@@ -37,8 +37,10 @@ use aerospike::{
 use bytes::Bytes;
 use futures_util::future::join_all;
 
-use super::{Answer, Change, Diagnosis, Needs, Read, Snapshot, Store, StoreError, Traffic};
-use crate::protocol::{Claim, Grant};
+use super::{
+    Answer, Change, Diagnosis, Hit, Look, Needs, Read, Snapshot, Store, StoreError, Traffic,
+};
+use crate::protocol::{Claim, Grant, Stamp, Terms};
 use crate::settings::ClusterGuard;
 use crate::store::guard::{Guard, Standing};
 #[cfg(feature = "cli")]
@@ -85,6 +87,7 @@ pub use undone::{Rule, undo};
 pub struct AerospikeStore {
     link: Arc<Link>,
     home: Home,
+    terms: Terms,
 }
 
 /// A cluster, and how it is spoken to.
@@ -113,6 +116,7 @@ struct Connected {
     nodes: Nodes,
     mode: ClusterGuard,
     guard: Arc<Guard>,
+    terms: Terms,
     /// What all programs of the set say of regions.
     regions: Option<Arc<str>>,
     /// Whether this one says it where nobody has said anything.
@@ -224,10 +228,10 @@ impl AerospikeStore {
     async fn run(
         &self,
         key: &[u8],
-        plan: impl FnOnce(&WritePolicy) -> Plan,
+        plan: impl FnOnce(&Connected) -> Plan,
     ) -> Result<Answer<Option<Reader>>, StoreError> {
         let on = self.cluster_now().await?;
-        let (key, plan) = (on.key(key)?, Box::new(plan(&on.write)));
+        let (key, plan) = (on.key(key)?, Box::new(plan(&on)));
         // Boxed, as it is large, and would be copied into the future of each caller on the way out.
         self.home.run(true, Box::pin(async move { on.run(key, Run(plan)).await })).await?
     }
@@ -250,6 +254,12 @@ impl AerospikeStore {
         Self::found(read)?.map_or(Ok(Read::Free), |mut record| record.read())
     }
 
+    /// What the client says of a look.
+    fn looked(read: aerospike::Result<Answered>) -> Result<Look, StoreError> {
+        let nothing = Look { read: Read::Free, lives: Duration::ZERO };
+        Self::found(read)?.map_or(Ok(nothing), |mut record| record.look())
+    }
+
     /// A read that finds nothing is an answer.
     fn found(read: aerospike::Result<Answered>) -> Result<Option<Reader>, StoreError> {
         match read {
@@ -260,6 +270,12 @@ impl AerospikeStore {
             },
         }
     }
+}
+
+/// Bin by bin: beside a read of all bins a server answers no expression.
+fn bins_and_now(bins: &[&'static str]) -> Vec<Operation> {
+    let now = read_exp(NOW, conditions::now_in_filter(), ExpReadFlags::DEFAULT);
+    bins.iter().map(|bin| get_bin(*bin)).chain([now]).collect()
 }
 
 /// A read of a batch, and its place in what was asked for.
@@ -344,9 +360,7 @@ impl Store for AerospikeStore {
     async fn inspect(&self, key: &[u8]) -> Result<Option<Snapshot>, StoreError> {
         let on = self.cluster_now().await?;
         let key = on.key(key)?;
-        // Bin by bin: beside a read of all bins a server answers no expression.
-        let mut look: Vec<Operation> = bins::ALL.map(get_bin).to_vec();
-        look.push(read_exp(NOW, conditions::now_in_filter(), ExpReadFlags::DEFAULT));
+        let look = bins_and_now(&bins::ALL);
         let read = async move {
             let lanes = on.nodes.of(&key);
             let read = lanes.client.operate(&on.look, &key, &look);
@@ -362,18 +376,48 @@ impl Store for AerospikeStore {
         Ok(Some(Snapshot { record: record.record(now)?, now }))
     }
 
+    async fn look(&self, key: &[u8]) -> Result<Look, StoreError> {
+        let on = self.cluster_now().await?;
+        let key = on.key(key)?;
+        let standing = on.standing()?;
+        let look = async move {
+            let look = on.run(key, merge::Look).await?;
+            on.serves(&look.read, standing)?;
+            Ok(look)
+        };
+        self.home.run(false, look).await?
+    }
+
+    async fn stamp(&self, key: &[u8], stamp: &Stamp) -> Result<Answer<Hit>, StoreError> {
+        let plan = |on: &Connected| commands::stamp(stamp, &on.write, &on.terms);
+        let record = match self.run(key, plan).await? {
+            Ok(record) => record,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let unsaid = || StoreError::doubtful("the server did not answer with the value");
+        match record.ok_or_else(unsaid)?.read()? {
+            Read::Hit(hit) => Ok(Ok(hit)),
+            _ => Err(unsaid()),
+        }
+    }
+
+    fn terms(&self) -> Terms {
+        self.terms
+    }
+
     async fn claim(&self, key: &[u8], claim: &Claim) -> Result<Answer<Grant>, StoreError> {
-        match self.run(key, |policy| commands::claim(claim, policy)).await? {
+        let terms = self.terms;
+        match self.run(key, |on| commands::claim(claim, &on.write, &terms)).await? {
             Ok(record) => {
                 let unsaid = || StoreError::doubtful("the server did not answer what it granted");
-                record.ok_or_else(unsaid)?.grant(claim).map(Ok)
+                record.ok_or_else(unsaid)?.grant(claim, &terms).map(Ok)
             }
             Err(refusal) => Ok(Err(refusal)),
         }
     }
 
     async fn change(&self, key: &[u8], change: &Change) -> Result<Answer<()>, StoreError> {
-        Ok(self.run(key, |policy| commands::change(change, policy)).await?.map(drop))
+        Ok(self.run(key, |on| commands::change(change, &on.write, &on.terms)).await?.map(drop))
     }
 
     async fn change_many(

@@ -15,9 +15,10 @@ use parking_lot::RwLock;
 
 use super::clock::Clock;
 use super::{
-    Answer, Change, Diagnosis, Finding, Level, Needs, Read, Record, Snapshot, Store, StoreError,
+    Answer, Change, Diagnosis, Finding, Hit, Level, Look, Needs, Read, Record, Snapshot, Store,
+    StoreError,
 };
-use crate::protocol::{self, Claim, Grant, Time};
+use crate::protocol::{self, Claim, Copied, Grant, Stamp, Terms, Time};
 use shard::{RECORD, Shard};
 
 /// An in-process store with a bound in bytes.
@@ -43,6 +44,7 @@ pub struct MemoryStore {
     clock: Clock,
     /// How long a floor must not be forgotten, in nanoseconds: replicas may lag so long.
     floor_life: AtomicU64,
+    terms: Terms,
 }
 
 /// The most shards there are: enough that a few dozen threads rarely meet on one lock.
@@ -71,7 +73,15 @@ impl MemoryStore {
         let shard_bytes = max_bytes / shards;
         let shard = || RwLock::new(Shard::new(shard_bytes, &hasher, clock.clone()));
         let shards = (0..shards).map(|_| shard()).collect();
-        MemoryStore { shards, hasher, clock, floor_life: AtomicU64::default() }
+        let (floor_life, terms) = (AtomicU64::default(), Terms::default());
+        MemoryStore { shards, hasher, clock, floor_life, terms }
+    }
+
+    /// The same store on these terms, as one that gives leave to keep copies has them. Caches on `memory://` need
+    /// none: they know of each change at once.
+    #[must_use]
+    pub fn on_terms(self, terms: Terms) -> Self {
+        MemoryStore { terms, ..self }
     }
 
     /// From now on no floor is forgotten before it is so old, as replicas that loaders read may lag so long.
@@ -126,7 +136,7 @@ impl MemoryStore {
 
     fn changed(&self, key: &[u8], change: &Change) -> Result<Answer<()>, StoreError> {
         let pins = matches!(change, Change::Invalidate { version: Some(_), .. });
-        self.transition(key, pins, |slot, now| protocol::change(slot, now, change))
+        self.transition(key, pins, |slot, now| protocol::change(slot, now, &self.terms, change))
     }
 
     /// Runs one transition on the record of `key`, in place where there is one. `pins`: whether the record
@@ -169,9 +179,29 @@ impl Store for MemoryStore {
         Ok(record.map(|record| Snapshot { record: record.clone(), now }))
     }
 
+    async fn look(&self, key: &[u8]) -> Result<Look, StoreError> {
+        let read = self.read(key);
+        let shard = self.shard(key).read();
+        let copied = protocol::look(shard.peek(key), self.clock.now());
+        Ok(match copied {
+            Some(Copied { hit, lives }) => Look { read: Read::Hit(hit), lives },
+            None => Look { read, lives: Duration::ZERO },
+        })
+    }
+
+    async fn stamp(&self, key: &[u8], stamp: &Stamp) -> Result<Answer<Hit>, StoreError> {
+        let stamped =
+            self.transition(key, false, |slot, now| protocol::stamp(slot, now, &self.terms, stamp));
+        Ok(stamped?.map(|copied| copied.hit))
+    }
+
+    fn terms(&self) -> Terms {
+        self.terms
+    }
+
     async fn claim(&self, key: &[u8], claim: &Claim) -> Result<Answer<Grant>, StoreError> {
         let pins = matches!(claim, Claim::Reserve { .. });
-        self.transition(key, pins, |slot, now| protocol::claim(slot, now, claim))
+        self.transition(key, pins, |slot, now| protocol::claim(slot, now, &self.terms, claim))
     }
 
     async fn change(&self, key: &[u8], change: &Change) -> Result<Answer<()>, StoreError> {

@@ -37,8 +37,8 @@ struct Place {
 impl Place {
     /// All but the floor goes, and that must stay.
     fn leave_floor(&mut self) {
-        let Record { floor, generation, expires, .. } = self.record;
-        self.record = Record { floor, generation, expires, ..Record::default() };
+        let Record { floor, near, generation, expires, .. } = self.record;
+        self.record = Record { floor, near, generation, expires, ..Record::default() };
         self.pinned_until = self.floor_until;
     }
 }

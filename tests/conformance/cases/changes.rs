@@ -48,7 +48,7 @@ cases! {
     }
 
     commit_of_a_missing_record_is_refused_and_creates_none(key) {
-        let grant = Grant { generation: Generation::new(1), deadline: Time::from_nanos(1), alone: true };
+        let grant = Grant { generation: Generation::new(1), deadline: Time::from_nanos(1), alone: true, wait: Duration::ZERO };
         assert_eq!(key.commit(A, grant).await, Err(Missing));
         assert_eq!(key.commit_version(A, grant, 1).await, Err(Missing));
         assert_eq!(key.record().await, None);

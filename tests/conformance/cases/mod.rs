@@ -4,8 +4,8 @@
 
 use std::time::Duration;
 
-use genfence::protocol::{Claim, Grant, Refusal, Time, Token, Ttl, Version};
-use genfence::store::{Change, Record, Value};
+use genfence::protocol::{Claim, Grant, Refusal, Stamp, Terms, Time, Token, Ttl, Version};
+use genfence::store::{Change, Hit, Look, Record, Store as _, Value};
 
 use crate::target::{KeyOf, TIME, Target};
 
@@ -13,6 +13,10 @@ type Answer<T> = Result<T, Refusal>;
 
 /// A key on a target, and short names for what can be sent to it.
 pub struct Key<'t, T>(pub &'t T, pub KeyOf);
+
+/// What copies are reckoned with where stores give leave to keep any.
+pub const TERMS: Terms =
+    Terms { unsaid: Duration::from_millis(100), clocks: Duration::from_millis(10) };
 
 pub const A: Token = Token::new(0xa);
 pub const B: Token = Token::new(0xffff_ffff_ffff_fff0); // negative, as a signed integer
@@ -46,7 +50,7 @@ impl<T: Target> Key<'_, T> {
 
     async fn lease_after(&self, token: Token, previous: &[Token]) -> Answer<Grant> {
         let previous = previous.to_vec();
-        self.claim(Claim::Lease { token, previous, time: TIME, ttl: ttl() }).await
+        self.claim(Claim::Lease { token, previous, time: TIME, ttl: ttl(), over: None }).await
     }
 
     async fn extend(&self, token: Token, deadline: Time) -> Answer<Grant> {
@@ -75,6 +79,19 @@ impl<T: Target> Key<'_, T> {
             until: None,
         })
         .await
+    }
+
+    async fn lease_over(&self, token: Token, over: Token, previous: &[Token]) -> Answer<Grant> {
+        let (previous, over) = (previous.to_vec(), Some(over));
+        self.claim(Claim::Lease { token, previous, time: TIME, ttl: ttl(), over }).await
+    }
+
+    async fn stamp(&self, time: Duration) -> Answer<Hit> {
+        self.0.store().stamp(&self.1, &Stamp { time, until: None }).await.unwrap()
+    }
+
+    async fn look(&self) -> Look {
+        self.0.store().look(&self.1).await.unwrap()
     }
 
     async fn reserve(&self, token: Token) -> Grant {
@@ -192,17 +209,20 @@ macro_rules! cases {
 
 mod changes;
 mod claims;
+mod near;
 mod refresh;
 
 /// The names of all cases, in order.
 pub fn names() -> Vec<&'static str> {
-    [claims::NAMES, changes::NAMES, refresh::NAMES].concat()
+    [claims::NAMES, changes::NAMES, refresh::NAMES, near::NAMES].concat()
 }
 
 /// Runs one case.
 pub async fn run<T: Target>(name: &str, key: Key<'_, T>) {
     if claims::NAMES.contains(&name) {
         claims::run(name, key).await;
+    } else if near::NAMES.contains(&name) {
+        near::run(name, key).await;
     } else if refresh::NAMES.contains(&name) {
         refresh::run(name, key).await;
     } else {

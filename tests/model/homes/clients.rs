@@ -144,7 +144,7 @@ impl World {
             }
             Role::Reader => {
                 let time = Duration::from_nanos(setup.lease);
-                let lease = Claim::Lease { token, previous, time, ttl };
+                let lease = Claim::Lease { token, previous, time, ttl, over: None };
                 (&read[..], Command::Claim(lease))
             }
             Role::Announcer => {
@@ -193,7 +193,7 @@ impl World {
         let client = std::mem::replace(&mut self.clients[who], Client::done(None));
         let (token, value, ttl, until) = (token(who), self.source, ttl(), None);
         for (list, grant) in client.targets {
-            let Some(Grant { deadline, generation, alone }) = grant else { continue };
+            let Some(Grant { deadline, generation, alone, .. }) = grant else { continue };
             let here = list == client.reads || setup.undoes(Mend::StoresWhereItReads);
             let change = if !here || !(alone || setup.versioned) {
                 let version = setup.versioned.then(|| version(value));

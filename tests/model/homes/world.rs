@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use genfence::protocol::{
-    Change, Generation, Grant, Record, Stored, Time, Token, change, claim, get,
+    Change, Generation, Grant, Record, Stored, Terms, Time, Token, change, claim, get,
 };
 use stateright::{Model, Property};
 
@@ -197,10 +197,10 @@ impl World {
         let (now, at) = (self.now, setup.record(packet.list));
         let mut slot = self.slots.remove(&at);
         let answer = match &packet.command {
-            Command::Claim(command) => claim(&mut slot, now, command).ok(),
+            Command::Claim(command) => claim(&mut slot, now, &Terms::default(), command).ok(),
             Command::Change(command) => {
                 // A refusal leaves the record as it was, and only who announces waits for the answer.
-                let _ = change(&mut slot, now, command);
+                let _ = change(&mut slot, now, &Terms::default(), command);
                 None
             }
         };

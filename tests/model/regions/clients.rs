@@ -281,7 +281,8 @@ impl World {
     fn lease(&mut self, setup: &Setup, who: usize, epoch: Epoch) {
         let Role::Reader { at, .. } = setup.roles[who] else { return };
         let time = std::time::Duration::from_nanos(setup.lease);
-        let lease = Claim::Lease { token: token(who), previous: vec![], time, ttl: ttl() };
+        let lease =
+            Claim::Lease { token: token(who), previous: vec![], time, ttl: ttl(), over: None };
         let target = Target { region: at, epoch, state: State::Asked, counts: true };
         self.clients[who].targets.push(target);
         self.clients[who].stage = Stage::Asks;
@@ -359,7 +360,9 @@ impl World {
             self.asks_no_more(Asker::Writer(who, index), None);
         }
         for target in std::mem::take(&mut self.clients[who].targets) {
-            let State::Held(Grant { deadline, generation, alone }) = target.state else { continue };
+            let State::Held(Grant { deadline, generation, alone, .. }) = target.state else {
+                continue;
+            };
             let stores =
                 target.counts && (alone || versioned) && (target.region == at || setup.push);
             let (token, ttl, until) = (token(who), ttl(), None);

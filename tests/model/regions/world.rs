@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use genfence::protocol::{
-    Change, Epoch, Generation, Record, Standing, Stored, Time, Token, change, claim, get,
+    Change, Epoch, Generation, Record, Standing, Stored, Terms, Time, Token, change, claim, get,
 };
 use stateright::{Model, Property};
 
@@ -229,10 +229,10 @@ impl World {
         let epoch = key(setup, packet.epoch);
         let mut slot = slots.remove(&epoch);
         let answer = match &packet.command {
-            Command::Claim(command) => claim(&mut slot, now, command).ok(),
+            Command::Claim(command) => claim(&mut slot, now, &Terms::default(), command).ok(),
             Command::Change(command) => {
                 // A refusal leaves the record as it was, and nobody waits for the answer.
-                let _ = change(&mut slot, now, command);
+                let _ = change(&mut slot, now, &Terms::default(), command);
                 None
             }
         };

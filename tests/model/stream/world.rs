@@ -1,7 +1,7 @@
 //! One region, and the stream of changes that leads to it, in one state; and every step it can take.
 
 use genfence::protocol::{
-    Change, Claim, Generation, Grant, Record, Time, Token, Version, change, claim,
+    Change, Claim, Generation, Grant, Record, Terms, Time, Token, Version, change, claim,
 };
 use stateright::{Model, Property};
 
@@ -229,8 +229,12 @@ impl World {
         let packet = self.packets.remove(index);
         let (now, before) = (self.now, self.slot.clone());
         let answer = match &packet.command {
-            Command::Claim(command) => claim(&mut self.slot, now, command).map(Some),
-            Command::Change(command) => change(&mut self.slot, now, command).map(|()| None),
+            Command::Claim(command) => {
+                claim(&mut self.slot, now, &Terms::default(), command).map(Some)
+            }
+            Command::Change(command) => {
+                change(&mut self.slot, now, &Terms::default(), command).map(|()| None)
+            }
         };
         let was_missing = before.is_none();
         if answer.is_err() {
@@ -309,7 +313,7 @@ impl World {
         let command = match (act, self.clients[who]) {
             (Move::Start, _) => Command::Claim(match setup.roles[who] {
                 Role::Writer => Claim::Reserve { token, previous, time, ttl },
-                Role::Reader => Claim::Lease { token, previous, time, ttl },
+                Role::Reader => Claim::Lease { token, previous, time, ttl, over: None },
             }),
             (Move::Read, Client::Holds(grant)) => {
                 self.clients[who] = Client::Read(grant, self.source);

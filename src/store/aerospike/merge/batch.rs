@@ -81,6 +81,7 @@ fn answers<W: Work>(
     let refusal = refusal.cloned();
     if refusal.as_ref().is_some_and(takes_none) || whole.is_some_and(takes_none) {
         lanes.reads.refused();
+        lanes.looks.refused();
         lanes.writes.refused();
     }
     let whole = whole.or(refusal.as_ref());

@@ -65,7 +65,7 @@ impl Connected {
         let mut bytes = 0;
         while batch.len() < most && bytes < MOST_BYTES {
             let Some(Asked { place, key, change }) = left.next() else { break };
-            let plan = commands::change(&change, &self.write);
+            let plan = commands::change(&change, &self.write, &self.terms);
             bytes += plan.bytes;
             batch.push((place, key, plan));
         }

@@ -36,7 +36,7 @@ pub(super) use many::Asked;
 pub(super) use nodes::{Heard, Nodes};
 use presence::Presence;
 pub(super) use presence::gone;
-pub(super) use work::{Get, Run};
+pub(super) use work::{Get, Look, Run};
 
 /// What is merged.
 pub(super) trait Work: Send + Sized + 'static {
@@ -67,13 +67,14 @@ pub(super) trait Work: Send + Sized + 'static {
 /// What a command's caller gets.
 pub(super) type Answer<W> = Result<<W as Work>::Said, StoreError>;
 
-/// The two lanes of a node, and the way there.
+/// The lanes of a node, and the way there.
 pub(super) struct Lanes {
     /// It knows no other node, unless the program brought it: so it is known where a command goes.
     pub client: Client,
     /// The same, where it is closed with the lanes.
     _own: Option<Owned>,
     reads: Arc<Lane<Get>>,
+    looks: Arc<Lane<Look>>,
     writes: Arc<Lane<Run>>,
     pub presence: Presence,
 }
@@ -165,6 +166,7 @@ impl Merger {
             client,
             _own: own,
             reads: Lane::new(self.messages, self.patience),
+            looks: Lane::new(self.messages, self.patience),
             writes: Lane::new(self.messages, self.patience),
             presence,
         }

@@ -10,14 +10,17 @@ use aerospike::{
 
 use super::lane::Lane;
 use super::{Answer, Lanes, Work};
-use crate::store::aerospike::bins::Reader;
+use crate::store::aerospike::bins::{self, Reader};
 use crate::store::aerospike::codes::{is_for_the_moment, root};
 use crate::store::aerospike::commands::{Plan, Work as Does};
-use crate::store::aerospike::{AerospikeStore, Connected};
-use crate::store::{Answer as Answered, Read};
+use crate::store::aerospike::{AerospikeStore, Connected, bins_and_now};
+use crate::store::{Answer as Answered, Look as Looked, Read};
 
 /// A plain read.
 pub(in super::super) struct Get;
+
+/// A read that also tells how long a copy of the value may be served.
+pub(in super::super) struct Look;
 
 /// A command that writes. Boxed, as it is large and handed on often.
 pub(in super::super) struct Run(pub Box<Plan>);
@@ -46,10 +49,7 @@ impl Work for Get {
     }
 
     fn weight(answer: &Answer<Self>) -> Option<usize> {
-        match answer {
-            Ok(Read::Hit(hit)) => Some(hit.value.as_ref().map_or(0, bytes::Bytes::len)),
-            _ => None,
-        }
+        answer.as_ref().ok().and_then(weight_of)
     }
 
     fn lane(lanes: &Lanes) -> &Arc<Lane<Self>> {
@@ -63,6 +63,47 @@ impl Work for Get {
     async fn alone(self, on: &Connected, client: &Client, key: Key) -> Answer<Self> {
         let read = client.get(&on.read, &key, Bins::All).await;
         AerospikeStore::read(read.inspect_err(|error| on.forgive(client, error)))
+    }
+}
+
+impl Work for Look {
+    type Said = Looked;
+    const WRITES: bool = false;
+
+    fn bytes(&self) -> usize {
+        0
+    }
+
+    fn row(self, on: &Connected, key: Key) -> BatchOperation {
+        BatchOperation::read_ops(&on.each, key, bins_and_now(bins::OF_A_LOOK))
+    }
+
+    fn policy(on: &Connected) -> &BatchPolicy {
+        &on.batch
+    }
+
+    fn answer(row: Sent<Record>) -> Option<Answer<Self>> {
+        let again =
+            row.as_ref().is_err_and(|error| is_for_the_moment(error) || is_of_the_batch(error));
+        (!again).then(|| AerospikeStore::looked(row))
+    }
+
+    fn weight(answer: &Answer<Self>) -> Option<usize> {
+        answer.as_ref().ok().and_then(|look| weight_of(&look.read))
+    }
+
+    fn lane(lanes: &Lanes) -> &Arc<Lane<Self>> {
+        &lanes.looks
+    }
+
+    fn again() -> Option<Self> {
+        Some(Look)
+    }
+
+    async fn alone(self, on: &Connected, client: &Client, key: Key) -> Answer<Self> {
+        let look = bins_and_now(bins::OF_A_LOOK);
+        let read = client.operate(&on.look, &key, &look).await;
+        AerospikeStore::looked(read.inspect_err(|error| on.forgive(client, error)))
     }
 }
 
@@ -146,6 +187,13 @@ impl Plan {
         };
         let sent = client.operate(&policy, key, &operations).await;
         sent.inspect_err(|error| on.forgive(client, error)).map(|record| Some(Reader(record)))
+    }
+}
+
+fn weight_of(read: &Read) -> Option<usize> {
+    match read {
+        Read::Hit(hit) => Some(hit.value.as_ref().map_or(0, bytes::Bytes::len)),
+        _ => None,
     }
 }
 

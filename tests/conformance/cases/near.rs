@@ -1,0 +1,148 @@
+//! Copies of a value: stamp, look, what a writer is told to wait, and a lease over a value that is not to be served.
+
+use genfence::protocol::Near;
+use genfence::protocol::Refusal::{Condition, Missing};
+use genfence::store::Read;
+
+use super::*;
+
+const SHORT: Duration = Duration::from_millis(50);
+const LONG: Duration = Duration::from_millis(200);
+
+impl<T: Target> Key<'_, T> {
+    async fn near(&self) -> Near {
+        self.there().await.near.expect("it says something of copies")
+    }
+
+    /// A value whose record says that no copies are out any more.
+    async fn filled_long_ago(&self) {
+        self.filled("v", None).await;
+        self.0.pass(TERMS.unsaid + TERMS.clocks).await;
+    }
+
+    async fn lives(&self) -> Duration {
+        self.look().await.lives
+    }
+}
+
+cases! {
+    a_record_that_was_missing_may_have_been_lost_and_copies_live_on(key) {
+        let grant = key.reserve(A).await;
+        assert_eq!(grant.wait, TERMS.unsaid);
+        assert_eq!(key.near().await.longest, TERMS.unsaid);
+        key.release(A, None).await.unwrap();
+        key.0.pass(TERMS.unsaid + TERMS.clocks).await;
+        assert_eq!(key.reserve(B).await.wait, Duration::ZERO);
+    }
+
+    every_command_that_creates_a_record_says_that_copies_may_be_out(key) {
+        let other = |name: &str| Key(key.0, [&key.1, name.as_bytes()].concat());
+        let (leased, set) = (other("leased"), other("set"));
+        let (told, released) = (other("told"), other("released"));
+        leased.lease(A).await.unwrap();
+        set.set(A, "v").await.unwrap();
+        told.invalidate(Some(1)).await.unwrap();
+        released.release(A, Some(1)).await.unwrap();
+        for created in [leased, set, told, released] {
+            assert_eq!(created.near().await.longest, TERMS.unsaid);
+            assert!(!created.reserve(A).await.wait.is_zero());
+        }
+    }
+
+    a_stamp_of_no_value_is_refused(key) {
+        assert_eq!(key.stamp(SHORT).await, Err(Missing));
+        key.lease(A).await.unwrap();
+        assert_eq!(key.stamp(SHORT).await, Err(Condition));
+        key.reserve(A).await;
+        assert_eq!(key.stamp(SHORT).await, Err(Condition));
+    }
+
+    a_stamp_answers_the_value_and_writers_wait_for_it(key) {
+        key.filled_long_ago().await;
+        let hit = key.stamp(LONG).await.unwrap();
+        assert_eq!((hit.value, hit.stamp), (bytes("v"), C));
+        let record = key.there().await;
+        assert_eq!(record.near.unwrap().longest, LONG);
+        let grant = key.reserve(A).await;
+        assert!(grant.wait > SHORT && grant.wait <= LONG, "{:?}", grant.wait);
+        assert_eq!(key.near().await, record.near.unwrap(), "a reserve keeps it");
+    }
+
+    a_shorter_stamp_shortens_no_wait(key) {
+        key.filled_long_ago().await;
+        key.stamp(LONG).await.unwrap();
+        let before = key.near().await;
+        key.stamp(SHORT).await.unwrap();
+        assert_eq!(key.near().await, before);
+        assert!(key.reserve(A).await.wait > SHORT);
+    }
+
+    a_stamp_after_all_others_are_over_is_the_longest(key) {
+        key.filled_long_ago().await;
+        key.stamp(LONG).await.unwrap();
+        key.0.pass(LONG + TERMS.clocks).await;
+        key.stamp(SHORT).await.unwrap();
+        assert_eq!(key.near().await.longest, SHORT);
+        assert!(key.reserve(A).await.wait <= SHORT);
+    }
+
+    a_stamp_counts_the_clocks_before_it_takes_others_for_over(key) {
+        key.filled_long_ago().await;
+        key.stamp(SHORT).await.unwrap();
+        key.stamp(LONG).await.unwrap();
+        assert_eq!(key.near().await.longest, LONG);
+    }
+
+    a_look_finds_how_long_a_copy_may_live(key) {
+        assert_eq!(key.look().await, Look { read: Read::Free, lives: Duration::ZERO });
+        key.lease(A).await.unwrap();
+        assert_eq!(key.look().await, Look { read: Read::Claimed, lives: Duration::ZERO });
+        key.change(Change::Unlease { token: A }).await.unwrap();
+        key.filled_long_ago().await;
+        assert_eq!(key.lives().await, Duration::ZERO);
+        key.stamp(LONG).await.unwrap();
+        let Look { read, lives } = key.look().await;
+        assert_eq!(read.hit().unwrap().value, bytes("v"));
+        assert!(lives > SHORT && lives <= LONG, "{lives:?}");
+        key.reserve(A).await;
+        assert_eq!(key.look().await, Look { read: Read::Claimed, lives: Duration::ZERO });
+    }
+
+    what_changes_the_value_keeps_what_is_said_of_copies(key) {
+        key.filled_long_ago().await;
+        key.stamp(LONG).await.unwrap();
+        let near = key.near().await;
+        key.invalidate(None).await.unwrap();
+        assert_eq!(key.near().await, near);
+        let grant = key.reserve(A).await;
+        assert!(grant.wait > SHORT, "{:?}", grant.wait);
+        key.commit(A, grant).await.unwrap();
+        assert_eq!(key.near().await, near);
+        key.reserve(A).await;
+        key.abort(A, &[]).await.unwrap();
+        key.filled("v", None).await;
+        assert_eq!(key.near().await, near);
+    }
+
+    a_lease_over_a_value_that_was_seen_takes_it_away(key) {
+        key.filled("v", None).await;
+        assert_eq!(key.lease_over(A, B, &[]).await, Err(Condition));
+        assert_eq!(key.text().await.unwrap(), "v");
+        let grant = key.lease_over(A, C, &[]).await.unwrap();
+        assert_eq!(key.text().await, None);
+        assert_eq!(key.lease_over(B, C, &[]).await, Err(Condition), "it is leased");
+        let again = key.lease_over(B, C, &[A]).await.unwrap();
+        assert_eq!(key.fill(A, grant, bytes("w")).await, Err(genfence::protocol::Refusal::Generation));
+        key.fill(B, again, bytes("w")).await.unwrap();
+        assert_eq!(key.text().await.unwrap(), "w");
+        assert_eq!(key.lease_over(A, C, &[]).await, Err(Condition), "that is another value");
+    }
+
+    a_lease_over_a_value_beside_a_refresh_is_refused(key) {
+        key.filled("v", None).await;
+        let grant = key.refresh(A, C, &[]).await.unwrap();
+        assert_eq!(key.lease_over(B, C, &[]).await, Err(Condition));
+        key.lease_over(B, C, &[A]).await.unwrap();
+        assert_eq!(key.refill(A, grant, C, None).await, Err(Condition));
+    }
+}
