@@ -883,6 +883,14 @@ typedef struct gf_stats {
    How long this region served nothing, in microseconds, all together; counted when it serves again.
    */
   uint64_t unserved_micros;
+  /*
+   Hits that needed no command, of copies that this process keeps.
+   */
+  uint64_t near_hits;
+  /*
+   Leave to keep a copy that was asked for, and given.
+   */
+  uint64_t near_stamps;
 } gf_stats;
 
 /*

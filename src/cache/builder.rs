@@ -240,7 +240,7 @@ impl Builder {
                 let names = others.iter().map(|peer| &*peer.name);
                 let names = names.chain(opened.iter().map(String::as_str));
                 let names: Vec<&str> = names.chain(options.region.as_deref()).collect();
-                let (said, terms) = (options.clone(), crate::protocol::Terms::default());
+                let (said, terms) = (options.clone(), options.terms());
                 let at = |hosts, access, region| {
                     let (namespace, set) = (namespace.clone(), set.clone());
                     let homes = homes.as_ref();

@@ -65,6 +65,10 @@ macro_rules! counters {
             regions_barred: Serving "genfence.regions.barred";
             /// How long this region served nothing, in microseconds, all together; counted when it serves again.
             unserved_micros: Serving "genfence.regions.without";
+            /// Hits that needed no command, of copies that this process keeps.
+            near_hits: Striped "genfence.near.hits";
+            /// Leave to keep a copy that was asked for, and given.
+            near_stamps: Counter "genfence.near.stamps";
         }
     };
 }

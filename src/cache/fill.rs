@@ -8,11 +8,12 @@ use bytes::Bytes;
 use futures_util::future::{join_all, try_join_all};
 use futures_util::stream::{self, StreamExt as _};
 
-use super::found::{LoadError, Seen};
+use super::found::{Found, LoadError, Seen};
 use super::load::{Load, Loaded};
+use super::near::Near;
 use super::{Cache, CallError, Error, Fresh, Lookup};
 use crate::protocol::Epoch;
-use crate::store::{Store, Value};
+use crate::store::{Store, StoreError, Value};
 
 impl Cache {
     /// The value of `key`: from the cache, or else from `loader`, which reads the source.
@@ -285,16 +286,33 @@ impl Cache {
 
     /// Plain reads of several keys of an epoch, counted, and what to do where they fail.
     async fn read_many(&self, keys: &[Bytes], epoch: Epoch) -> Result<Vec<Seen>, Error> {
-        let reads = match self.serves(epoch) {
-            Ok(()) => self.0.store.get_many(keys).await,
-            Err(error) => vec![Err(error); keys.len()],
+        let reads = match (self.serves(epoch), &self.0.near) {
+            (Ok(()), None) => self.see_many(keys).await,
+            (Ok(()), Some(near)) => self.see_many_near(near, keys).await,
+            (Err(error), _) => keys.iter().map(|_| Err(error.clone())).collect(),
         };
         if let Some(error) = reads.iter().find_map(|read| read.as_ref().err()) {
             tracing::warn!(%error, "the store did not answer to some reads");
         }
-        let seen = reads.into_iter().map(|read| match read {
-            Ok(read) => Ok(self.count(read)),
-            Err(error) => self.without(error),
+        reads.into_iter().map(|read| read.or_else(|error| self.without(error))).collect()
+    }
+
+    async fn see_many(&self, keys: &[Bytes]) -> Vec<Result<Seen, StoreError>> {
+        let reads = self.0.store.get_many(keys).await;
+        reads.into_iter().map(|read| read.map(|read| self.count(read))).collect()
+    }
+
+    /// Those of which there is no copy are asked for together.
+    async fn see_many_near(&self, near: &Near, keys: &[Bytes]) -> Vec<Result<Seen, StoreError>> {
+        let copy = |key: &Bytes| self.near_hit(near, key).map(|hit| Seen::Found(Found::Hit(hit)));
+        let copies: Vec<Option<Seen>> = keys.iter().map(copy).collect();
+        let asked = keys.iter().zip(&copies).filter(|(_, copy)| copy.is_none());
+        let asked: Vec<Bytes> = asked.map(|(key, _)| key.clone()).collect();
+        let mut read = self.see_many(&asked).await.into_iter();
+        let unsaid = || Err(StoreError::unavailable("the store gave no answer"));
+        let seen = copies.into_iter().map(|copy| match copy {
+            Some(seen) => Ok(seen),
+            None => read.next().unwrap_or_else(unsaid),
         });
         seen.collect()
     }

@@ -232,6 +232,7 @@ impl Cache {
     /// One change, in this cache's own store.
     async fn invalidate_one(&self, key: &[u8], version: Option<Version>) -> Result<(), Error> {
         let key = self.key_in(key, self.epoch());
+        self.forget(&key);
         let change = self.invalidation(version);
         let mut tries = self.tries();
         loop {
@@ -242,7 +243,8 @@ impl Cache {
                 Settled::InDoubt(error) => return Err(self.unanswered(INVALIDATE, error)),
             }
             if self.is_still(standing).await {
-                return Ok(());
+                let unknown = self.outlive_copies([&*key].into_iter()).await;
+                return unknown.into_iter().next().map_or(Ok(()), |(_, error)| Err(error.into()));
             }
             let again = tries.again(changed()).await;
             again.map_err(|error| self.unanswered(INVALIDATE, error))?;
@@ -285,6 +287,9 @@ impl Cache {
                 Ok(standing) => standing,
                 Err(error) => return all(&error.into()),
             };
+            for (key, _) in &changes {
+                self.forget(key);
+            }
             let unsettled = self.settle_many(&changes).await;
             if unsettled.len() == changes.len() || self.is_still(standing).await {
                 let failed = |Unsettled { place, doubted, error }| {
@@ -292,7 +297,14 @@ impl Cache {
                         if doubted { self.unanswered(INVALIDATE, error) } else { error.into() };
                     (place, failed)
                 };
-                return unsettled.into_iter().map(failed).collect();
+                let mut failed: Vec<(usize, Error)> = unsettled.into_iter().map(failed).collect();
+                let unknown = self.outlive_copies(changes.iter().map(|(key, _)| &**key)).await;
+                for (place, error) in unknown {
+                    if !failed.iter().any(|(known, _)| *known == place) {
+                        failed.push((place, error.into()));
+                    }
+                }
+                return failed;
             }
             if let Err(error) = tries.again(changed()).await {
                 return all(&self.unanswered(INVALIDATE, error));

@@ -159,12 +159,25 @@ impl Cache {
 
     /// The same within a call that has asked before whether it may be served.
     pub(super) async fn read_served(&self, key: &[u8]) -> Result<Seen, Error> {
-        match self.0.store.get(key).await {
-            Ok(read) => Ok(self.count(read)),
+        match self.see(key).await {
+            Ok(seen) => Ok(seen),
             Err(error) => {
                 tracing::warn!(%error, "the store did not answer to a read");
                 self.without(error)
             }
+        }
+    }
+
+    /// What is known of a key: by a copy, or by the store.
+    #[inline]
+    pub(super) async fn see(&self, key: &[u8]) -> Result<Seen, StoreError> {
+        match &self.0.near {
+            None => Ok(self.count(self.0.store.get(key).await?)),
+            Some(near) => match self.near_hit(near, key) {
+                Some(hit) => Ok(Seen::Found(Found::Hit(hit))),
+                // Apart, so that a hit's future is not as large as that of one who asks.
+                None => Box::pin(self.read_near(near, key)).await,
+            },
         }
     }
 

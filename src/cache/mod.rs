@@ -15,6 +15,7 @@ mod invalidate;
 mod lease;
 mod load;
 mod lookup;
+mod near;
 mod options;
 mod regions;
 mod reservation;
@@ -43,12 +44,13 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
 use tokio_util::task::TaskTracker;
 
-use crate::protocol::{Epoch, Token};
+use crate::protocol::{Epoch, Terms, Token};
 use crate::settings::Options;
 use crate::store::{Backend, Change, Diagnosis, Hit, Snapshot, Store, StoreError};
 use flight::Flights;
 use follow::Gate;
 use found::{Found, Seen, Told};
+use near::Near;
 use regions::{Others, Regions};
 use serving::Serves;
 
@@ -125,6 +127,8 @@ struct Inner {
     /// holds.
     beside: Arc<Flights<Told, Token>>,
     turns: turns::Turns,
+    /// Where copies are kept of what the store holds.
+    near: Option<Near>,
     counters: stats::Counters,
     /// Where there are several.
     regions: Option<Regions>,
@@ -180,6 +184,7 @@ impl Cache {
         let watches = options.stream_bound.is_some();
         let regions = Regions::new(&mut options, peers, homes);
         let grantors: Vec<String> = options.grantors().into_iter().map(str::to_owned).collect();
+        let near = near_of(&store, &options)?;
         let serves = (!grantors.is_empty()).then(|| Serves::new(options.serving_lease, grantors));
         let cache = Cache(Arc::new_cyclic(|inner: &Weak<Inner>| {
             let inner = inner.clone();
@@ -194,6 +199,7 @@ impl Cache {
                 flights: Flights::new(FLIGHT_SHARDS, abandoned),
                 beside: Flights::new(FLIGHT_SHARDS, |_, _| {}),
                 turns: turns::Turns::default(),
+                near,
                 counters: stats::Counters::default(),
                 regions,
                 serves,
@@ -230,11 +236,11 @@ impl Cache {
     pub(crate) async fn get_strictly(&self, key: &[u8]) -> Result<Option<Hit>, Error> {
         let (cache, key) = self.key(key)?;
         let read = match cache.serves(key.epoch) {
-            Ok(()) => cache.0.store.get(&key).await,
+            Ok(()) => cache.see(&key).await,
             Err(error) => Err(error),
         };
-        let read = read.inspect_err(|_| cache.0.counters.failures.add())?;
-        Ok(match cache.count(read) {
+        let seen = read.inspect_err(|_| cache.0.counters.failures.add())?;
+        Ok(match seen {
             Seen::Found(Found::Hit(hit)) => Some(hit),
             _ => None,
         })
@@ -358,13 +364,18 @@ impl Cache {
         if self.0.closed.load(Relaxed) { Err(Error::ShutDown) } else { Ok(()) }
     }
 
-    /// A hit that needs no waiting, as the embedded store is asked without it. `None` says nothing.
+    /// A hit that needs no waiting, as the embedded store is asked without it, and a copy is at hand. `None` says nothing.
     #[cfg(feature = "capi")]
     pub(crate) fn hit_at_once(&self, key: &[u8]) -> Option<Hit> {
-        let Backend::Memory(_) = &self.0.store else { return None };
+        if !self.is_embedded() && self.0.near.is_none() {
+            return None;
+        }
         let (cache, key) = self.key(key).ok()?;
-        let Backend::Memory(store) = &cache.0.store else { return None };
         cache.serves(key.epoch).ok()?;
+        if let Some(near) = &cache.0.near {
+            return cache.near_hit(near, &key);
+        }
+        let Backend::Memory(store) = &cache.0.store else { return None };
         let hit = store.read(&key).hit()?;
         cache.0.counters.hits.add();
         Some(hit)
@@ -426,6 +437,18 @@ impl Cache {
         let most = self.0.options.max_key_bytes - self.0.options.prefix.len();
         Error::invalid("key", format!("{} bytes, must be 1 to {most}", key.len()))
     }
+}
+
+/// Where copies are kept. A store in this process needs none: to read it is as good.
+fn near_of(store: &Backend, options: &Options) -> Result<Option<Near>, Error> {
+    let Some(time) = options.near.filter(|_| !matches!(store, Backend::Memory(_))) else {
+        return Ok(None);
+    };
+    if store.terms() == Terms::default() {
+        let problem = "this store gives no leave to keep copies; connect by a URL, or give a store of your own its terms";
+        return Err(Error::invalid("near", problem));
+    }
+    Ok(Some(Near::new(time, options.near_bytes as u64)))
 }
 
 /// A key with all that stands before it; most need no allocation.

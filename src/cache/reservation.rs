@@ -12,7 +12,7 @@ use super::everywhere::{Everywhere, Told, tell};
 use super::footing::Footing;
 use super::fresh::{Checked, Fresh, check_version};
 use super::retry::Settled;
-use super::stopwatch::Stopwatch;
+use super::stopwatch::{Stopwatch, with_drift};
 use super::{Cache, Error};
 use crate::protocol::{Claim, Grant, Token, Version};
 use crate::store::Change;
@@ -154,6 +154,22 @@ pub(super) struct Granted {
     /// Started before the claim was sent; how long the source has from there on.
     pub since: Stopwatch,
     pub time: Duration,
+    /// Started when it was answered; how long copies of the value may be served from there on.
+    answered: Stopwatch,
+    copies: Duration,
+}
+
+impl Granted {
+    /// Granted just now.
+    pub fn of(footing: Footing, since: Stopwatch, time: Duration) -> Self {
+        let copies = footing.grant.wait;
+        Granted { grant: Some(footing), ..Granted::none(since, time, copies) }
+    }
+
+    /// Not granted; copies may be served for so long from now on.
+    pub fn none(since: Stopwatch, time: Duration, copies: Duration) -> Self {
+        Granted { grant: None, since, time, answered: Stopwatch::start(), copies }
+    }
 }
 
 impl Held {
@@ -168,8 +184,26 @@ impl Held {
         self.everywhere.as_ref().map_or(left, |everywhere| left.min(everywhere.remaining()))
     }
 
+    /// The longest that copies may still be served in any region.
+    pub fn unsettled(&self) -> Duration {
+        let elsewhere = self.everywhere.iter().flat_map(|everywhere| &everywhere.elsewhere);
+        let longest = elsewhere.map(|(_, held)| held.unsettled_here()).max();
+        self.unsettled_here().max(longest.unwrap_or_default())
+    }
+
+    fn unsettled_here(&self) -> Duration {
+        let Granted { answered, copies, .. } = *self.granted.lock();
+        with_drift(copies).saturating_sub(answered.elapsed())
+    }
+
+    /// Waits until no copies can be served any more.
+    pub async fn settled(&self) {
+        let left = self.unsettled();
+        Stopwatch::start().wait_until(left).await;
+    }
+
     pub(super) fn remaining_here(&self) -> Duration {
-        let Granted { since, time, grant } = *self.granted.lock();
+        let Granted { since, time, grant, .. } = *self.granted.lock();
         let left = time.saturating_sub(since.elapsed());
         grant.map_or(left, |granted| left.min(granted.left(&self.cache)))
     }
@@ -213,7 +247,7 @@ impl Held {
             Ok(grant) => {
                 self.cache.0.counters.renewals.add();
                 let grant = Some(held.renewed(grant));
-                *granted = Granted { grant, since, time: self.cache.source_time() };
+                *granted = Granted { grant, since, time: self.cache.source_time(), ..*granted };
             }
             Err(_) => granted.time = Duration::ZERO,
         }
@@ -289,6 +323,33 @@ impl Reservation {
     #[must_use]
     pub fn remaining(&self) -> Duration {
         self.held.remaining()
+    }
+
+    /// How long copies of the value may still be served, by this process or another, in any region (the option `near`):
+    /// COMMIT must not be sent before. Zero where none are kept.
+    #[must_use]
+    pub fn unsettled(&self) -> Duration {
+        self.held.unsettled()
+    }
+
+    /// Waits until no copy of the value is served any more, at most for the option `near_max`. To be called before COMMIT is
+    /// *sent*; what comes before it in the transaction need not wait. It is part of the time that
+    /// [`remaining`](Reservation::remaining) counts. [`Cache::update`] waits by itself.
+    ///
+    /// # Example
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), genfence::Error> {
+    /// # let cache = genfence::Cache::connect("memory://").await?;
+    /// let reservation = cache.reserve("user:1").await?;
+    /// // BEGIN; UPDATE …
+    /// reservation.settled().await;
+    /// assert!(reservation.unsettled().is_zero());
+    /// // COMMIT
+    /// let _ = reservation.release(None).await?;
+    /// # Ok(()) }
+    /// ```
+    pub async fn settled(&self) {
+        self.held.settled().await;
     }
 
     /// Whether the key is held, in the own region if that serves. Not so only where the store gave no answer and the option

@@ -16,7 +16,7 @@ use super::stopwatch::Stopwatch;
 use super::{Cache, Error};
 use crate::protocol::{Claim, Epoch, Token};
 use crate::settings::UnreachableReserve;
-use crate::store::{Answer, Change, StoreError};
+use crate::store::{Answer, Change, Store as _, StoreError};
 
 impl Cache {
     /// Reserves `key`, before its source is changed. Always succeeds where the store answers; other
@@ -136,7 +136,7 @@ impl Cache {
     /// A reservation that holds nothing in the own region.
     fn take_nothing(&self, key: &[u8]) -> Taken {
         let key = Bytes::copy_from_slice(&self.key_in(key, Epoch::NONE));
-        let granted = Granted { grant: None, since: Stopwatch::start(), time: self.source_time() };
+        let granted = Granted::none(Stopwatch::start(), self.source_time(), Duration::ZERO);
         let sent = Sent { cache: self.clone(), key, tokens: Vec::new() };
         Taken { token: super::retry::token(), granted, sent }
     }
@@ -149,14 +149,26 @@ impl Cache {
     /// In this cache's own store.
     async fn take(&self, key: &[u8], epoch: Epoch, proceeds: bool) -> Result<Taken, Error> {
         self.check_key(key)?;
-        let key = Bytes::copy_from_slice(&self.key_in(key, epoch));
+        self.take_full(&self.key_in(key, epoch), proceeds).await
+    }
+
+    /// The same by its whole name, which was checked, and only where the store answers.
+    pub(super) async fn reserve_full(&self, key: &[u8]) -> Result<Reservation, Error> {
+        Ok(self.take_full(key, false).await?.hand_over())
+    }
+
+    async fn take_full(&self, key: &[u8], proceeds: bool) -> Result<Taken, Error> {
+        let key = Bytes::copy_from_slice(key);
         let (time, ttl) = (self.0.options.reservation_time, self.0.options.claim_ttl());
         let claim = |token, previous| Claim::Reserve { token, previous, time, ttl };
         // The embedded store has no queue that could be full.
         let turn = if self.is_embedded() { None } else { Some(self.0.turns.take(&key).await) };
+        self.forget(&key);
         let mut sent = Sent { cache: self.clone(), key: key.clone(), tokens: Vec::new() };
         let (since, answer) = self.reserve_on_ground(&mut sent, claim).await;
         drop(turn);
+        // What was read while it was under way.
+        self.forget(&key);
         let (token, grant) = match answer {
             Ok(Ok((token, granted))) => {
                 self.0.counters.reservations.add();
@@ -177,7 +189,12 @@ impl Cache {
                 return Err(error.into());
             }
         };
-        let granted = Granted { grant, since, time: self.source_time() };
+        let time = self.source_time();
+        let granted = match grant {
+            Some(footing) => Granted::of(footing, since, time),
+            // What the record says of copies is not known.
+            None => Granted::none(since, time, self.0.store.terms().unsaid),
+        };
         Ok(Taken { token, granted, sent })
     }
 

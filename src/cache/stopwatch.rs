@@ -44,6 +44,17 @@ impl Stopwatch {
     pub fn elapsed(&self) -> Duration {
         self.start.elapsed().max(going_on().saturating_sub(self.awake))
     }
+
+    /// Waits until so much is over.
+    pub async fn wait_until(&self, span: Duration) {
+        loop {
+            let left = span.saturating_sub(self.elapsed());
+            if left.is_zero() {
+                return;
+            }
+            tokio::time::sleep(left).await;
+        }
+    }
 }
 
 #[cfg(test)]

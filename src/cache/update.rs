@@ -63,6 +63,9 @@ pub enum UpdateOutcome {
 impl Cache {
     /// Changes the source of `key` under a reservation.
     ///
+    /// Before it is called no copy of the value is served any more (the option `near`): where that takes time which the transaction's first
+    /// statements could use, [`reserve`](Cache::reserve) and [`settled`](Reservation::settled) do the same by hand.
+    ///
     /// `change` changes the source, within [`Reservation::remaining`], and says what became of it:
     /// committed → commit, rolled back → abort. An error or a panic says nothing about the source
     /// (a COMMIT whose answer never came may still land), so then the reservation is left to
@@ -100,6 +103,7 @@ impl Cache {
         F: AsyncFnOnce(&Reservation) -> Result<SourceResult, E>,
     {
         let reservation = self.reserve(key).await?;
+        reservation.settled().await;
         Ok(match change(&reservation).await.map_err(CallError::Caller)? {
             SourceResult::Committed(fresh) => match reservation.commit(fresh).await? {
                 CommitOutcome::Stored => UpdateOutcome::Stored,

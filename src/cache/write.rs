@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::fresh::{Checked, Fresh};
+use super::reservation::CommitOutcome;
 use super::retry::{Settled, token};
-use super::{Cache, Error};
+use super::{Cache, Error, FullKey};
 use crate::protocol::{Epoch, Time, Token};
 use crate::store::{Change, Snapshot, Store, StoreError};
 
@@ -101,9 +102,13 @@ impl Cache {
     ) -> Result<SetOutcome, Error> {
         let (cache, key) = self.key(key.as_ref())?;
         cache.may_store(key.epoch)?;
-        let Some(Checked { value, ttl, .. }) = cache.unconditional(fresh.into())? else {
+        let Some(fresh) = cache.unconditional(fresh.into())? else {
             return Ok(SetOutcome::TooLarge);
         };
+        if cache.has_copies() {
+            return Box::pin(cache.set_settled(&key, fresh)).await;
+        }
+        let Checked { value, ttl, .. } = fresh;
         let token = token();
         Ok(match cache.settle(&key, &Change::Set { token, value, ttl }, Some(token)).await? {
             Settled::Applied => SetOutcome::Stored,
@@ -112,6 +117,17 @@ impl Cache {
                 cache.0.counters.in_doubt.add();
                 SetOutcome::InDoubt
             }
+        })
+    }
+
+    /// Where copies may be served: they are waited for first, as before any change.
+    async fn set_settled(&self, key: &FullKey<'_>, fresh: Checked) -> Result<SetOutcome, Error> {
+        let reservation = self.reserve_full(key).await?;
+        reservation.settled().await;
+        Ok(match reservation.commit_checked(fresh).await {
+            CommitOutcome::Stored => SetOutcome::Stored,
+            CommitOutcome::Purged | CommitOutcome::TooLarge => SetOutcome::Busy,
+            CommitOutcome::InDoubt => SetOutcome::InDoubt,
         })
     }
 

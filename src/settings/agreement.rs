@@ -4,6 +4,7 @@
 use super::HomesPhase;
 use super::kinds::Words;
 use super::{Homes, Options, UnreachableRegion};
+use crate::protocol::Terms;
 
 /// What stands there where there is one.
 pub(crate) const ONE_REGION: &str = "one region";
@@ -16,11 +17,12 @@ pub(crate) fn agreement(
     options: &Options,
     homes: Option<&Homes>,
 ) -> String {
-    let Some(region) = region else { return ONE_REGION.to_owned() };
+    let near = near(options);
+    let Some(region) = region else { return format!("{ONE_REGION}{near}") };
     let mut names = names.to_vec();
     names.sort_unstable();
     let fence = options.fence.word();
-    let all = format!("{region} of {}, fence={fence}", names.join(","));
+    let all = format!("{region} of {}, fence={fence}{near}", names.join(","));
     if let Some(homes) = homes {
         return format!("{all}{HOMES}{homes}");
     }
@@ -35,12 +37,29 @@ pub(crate) fn agreement(
     format!("{all}, grantors={grantors}, serving_lease={lease}, reservation_time={reservation}")
 }
 
+/// What copies all reckon with, where there are any.
+fn near(options: &Options) -> String {
+    let Terms { unsaid, clocks } = options.terms();
+    if unsaid.is_zero() {
+        return String::new();
+    }
+    let [near, margin] = [unsaid, clocks].map(humantime::format_duration);
+    format!("{NEAR}{near}, reservation_margin={margin}")
+}
+
+/// What stands before the longest time of a copy.
+const NEAR: &str = ", near_max=";
+
 /// What stands before the lists of homes.
 const HOMES: &str = ", homes=";
 
 /// Whether programs may go over from the one to the other while some of both run, with the less of what both promise.
 #[cfg(feature = "cli")]
 pub(crate) fn follows(old: &str, new: &str) -> bool {
+    // Who reckons with shorter copies does not wait for the others'.
+    if copies(old) != copies(new) {
+        return false;
+    }
     if old.contains(HOMES) || new.contains(HOMES) {
         // Who knows of no homes fences elsewhere.
         return homes(old).zip(homes(new)).is_some_and(|(old, new)| new.follows(&old));
@@ -61,6 +80,12 @@ pub(crate) fn follows(old: &str, new: &str) -> bool {
 pub(crate) fn begins_to_read(old: &str, new: &str) -> bool {
     let reads = |line: &str| homes(line).map(|homes| homes.phase == HomesPhase::Read);
     reads(old) == Some(false) && reads(new) == Some(true)
+}
+
+/// What a line says of copies: two settings.
+#[cfg(feature = "cli")]
+fn copies(line: &str) -> Option<Vec<&str>> {
+    line.split_once(NEAR).map(|(_, said)| said.split(", ").take(2).collect())
 }
 
 #[cfg(feature = "cli")]

@@ -3,6 +3,8 @@ use std::time::Duration;
 use super::kinds::{
     Bounded, Bytes, Choice, Count, Kind, Optional, Peers, Prefix, Share, Span, Switch, Text,
 };
+use crate::protocol::Terms;
+
 use super::{
     Access, Fence, HomesPhase, Invalid, Of, UnreachableRead, UnreachableRegion, UnreachableReserve,
     bound, cache_settings, default, define_settings, note,
@@ -24,6 +26,7 @@ impl Options {
     pub fn check(&self, store: Of) -> Result<(), Invalid> {
         self.check_bounds(store)?;
         self.check_stream_bound(store)?;
+        self.check_near()?;
         if store == Of::aerospike { self.access.check() } else { Ok(()) }
     }
 
@@ -37,6 +40,34 @@ impl Options {
                 "; but for `memory://` the least is one and a half times `reservation_margin`",
             ])
         })
+    }
+
+    /// A writer must have time left when it has waited for copies.
+    fn check_near(&self) -> Result<(), Invalid> {
+        let most = self.just_below_reservation_time().saturating_sub(self.reservation_margin);
+        for (field, near) in [("near_max", self.near_max), ("near", self.near)] {
+            let Some(near) = near else { continue };
+            super::span(field, near, Duration::from_millis(10), most).map_err(|invalid| {
+                invalid.noting(&["; the most is `reservation_time` less `reservation_margin`"])
+            })?;
+        }
+        if let (Some(near), Some(max)) = (self.near, self.near_max) {
+            super::span("near", near, Duration::from_millis(10), max)
+                .map_err(|invalid| invalid.noting(&["; the most is `near_max`"]))?;
+        }
+        Ok(())
+    }
+
+    /// What all programs of the set reckon with alike.
+    #[cfg_attr(
+        not(feature = "aerospike"),
+        expect(dead_code, reason = "the embedded store needs none")
+    )]
+    pub fn terms(&self) -> Terms {
+        match self.near_max.or(self.near) {
+            Some(unsaid) => Terms { unsaid, clocks: self.reservation_margin },
+            None => Terms::default(),
+        }
     }
 
     fn just_below_reservation_time(&self) -> Duration {

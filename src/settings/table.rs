@@ -80,6 +80,14 @@ macro_rules! cache_settings {
             /// Where `fence` is `home`: how far the change to the last list of `homes` is. All programs of all regions go through it one step after
             /// the other: keys are reserved at both homes, then read at the new ones, then it is over.
             any homes_phase: Choice<HomesPhase> = "done";
+            /// How long a copy of a value may be served by this process without a command, in a store that other processes
+            /// use. A writer waits so long before its change may take place: see `near_max`. In `memory://` nothing is waited for.
+            any near: Optional<Span> = ("none: no copies are kept");
+            /// The longest that any program of the set keeps copies for. All programs of a set say the same, and those that keep none
+            /// too, as their writers wait for the others' copies. With `reservation_margin` it must be less than `reservation_time`.
+            any near_max: Optional<Span> = ("`near`");
+            /// The bound on the copies that are kept, in bytes.
+            any near_bytes: Bytes = "64MiB", "64KiB";
             /// The bound on all that is held, in bytes. Values are counted by their length; a slice of a larger buffer
             /// keeps all of that alive, so pass values of their own.
             memory max_bytes: Bytes = "64MiB", ("four times `max_value_bytes`", four_values);

@@ -90,7 +90,7 @@ impl Read {
     }
 }
 
-/// What a look finds: a read, and how long a copy of a value may be served.
+/// What a look finds: a read, and what the record says of copies.
 ///
 /// # Example
 /// ```
@@ -99,16 +99,41 @@ impl Read {
 ///
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), genfence::store::StoreError> {
 /// let store = MemoryStore::new(8 << 20);
-/// assert!(store.look(b"k").await?.lives.is_zero(), "there is nothing");
+/// assert!(store.look(b"k").await?.lives().is_zero(), "there is nothing");
 /// # Ok(()) }
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Look {
     /// What a plain read would have found.
     pub read: Read,
+    /// What the record says of copies, if it says anything.
+    pub near: Option<protocol::Near>,
+    /// When that was, on the store's clock.
+    pub now: protocol::Time,
+}
+
+impl Look {
+    /// Of a store that knows of no copies.
+    #[must_use]
+    pub fn without_copies(read: Read) -> Self {
+        Look { read, near: None, now: protocol::Time::ZERO }
+    }
+
     /// How long a copy of the value may be served, from before the look was sent; zero where there is none, or where
     /// nobody has leave to keep one.
-    pub lives: Duration,
+    #[must_use]
+    pub fn lives(&self) -> Duration {
+        match (&self.read, self.near) {
+            (Read::Hit(_), Some(near)) => near.lives(self.now),
+            _ => Duration::ZERO,
+        }
+    }
+
+    /// How long copies may still be served, from the answer on.
+    #[must_use]
+    pub fn wait(&self, terms: &protocol::Terms) -> Duration {
+        self.near.map_or(terms.unsaid, |near| near.left(self.now, terms.clocks))
+    }
 }
 
 /// A record and the server's time at which it was read.
@@ -249,11 +274,11 @@ pub trait Store: Send + Sync + 'static {
         key: &[u8],
     ) -> impl Future<Output = Result<Option<Snapshot>, StoreError>> + Send;
 
-    /// A plain read, and how long a copy of what it finds may be served.
+    /// A plain read, and what the record says of copies.
     ///
     /// A store that gives no leave to keep copies has nothing to say.
     fn look(&self, key: &[u8]) -> impl Future<Output = Result<Look, StoreError>> + Send {
-        async move { Ok(Look { read: self.get(key).await?, lives: Duration::ZERO }) }
+        async move { self.get(key).await.map(Look::without_copies) }
     }
 
     /// Asks for leave to keep a copy of the value, and to serve it for a time from before this was sent.

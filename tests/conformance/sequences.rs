@@ -8,7 +8,7 @@ use bytes::Bytes;
 use genfence::protocol::{
     self, Claim, Generation, Grant, Refusal, Stamp, Time, Token, Ttl, Version,
 };
-use genfence::store::{Change, Clock, Look, MemoryStore, Read, Record, Store};
+use genfence::store::{Change, Clock, MemoryStore, Read, Record, Store};
 use proptest::prelude::*;
 
 use crate::cases::TERMS;
@@ -331,7 +331,9 @@ async fn embedded(steps: Vec<Step>) {
             };
             let copied = protocol::look(slot.as_ref(), now);
             let lives = copied.map_or(Duration::ZERO, |copied| copied.lives);
-            assert_eq!(store.look(&[*key]).await.unwrap(), Look { read: expected.clone(), lives });
+            let look = store.look(&[*key]).await.unwrap();
+            assert_eq!((&look.read, look.lives()), (&expected, lives));
+            assert_eq!(look.near, live.and_then(|record| record.near));
             assert_eq!(read, expected);
         }
     }

@@ -35,6 +35,7 @@ mod loads;
 mod login;
 #[cfg(feature = "aerospike")]
 mod merged;
+mod near;
 mod outcomes;
 mod platforms;
 mod regions;

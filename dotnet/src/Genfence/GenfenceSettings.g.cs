@@ -312,6 +312,26 @@ public abstract partial class GenfenceSettings
     public HomesPhase? HomesPhase { get; set; }
 
     /// <summary>
+    /// How long a copy of a value may be served by this process without a command, in a store that other processes
+    /// use. A writer waits so long before its change may take place: see <see cref="GenfenceSettings.NearMax"/>. In
+    /// <c>memory://</c> nothing is waited for. Default: none: no copies are kept.
+    /// </summary>
+    public TimeSpan? Near { get; set; }
+
+    /// <summary>
+    /// The longest that any program of the set keeps copies for. All programs of a set say the same, and those that
+    /// keep none too, as their writers wait for the others' copies. With <see
+    /// cref="GenfenceSettings.ReservationMargin"/> it must be less than <see
+    /// cref="GenfenceSettings.ReservationTime"/>. Default: <see cref="GenfenceSettings.Near"/>.
+    /// </summary>
+    public TimeSpan? NearMax { get; set; }
+
+    /// <summary>
+    /// The bound on the copies that are kept, in bytes. Bounds: at least <c>64KiB</c>. Default: <c>64MiB</c>.
+    /// </summary>
+    public long? NearBytes { get; set; }
+
+    /// <summary>
     /// The bound on all that is held, in bytes. Values are counted by their length; a slice of a larger buffer keeps
     /// all of that alive, so pass values of their own. For <c>memory://</c> alone. Bounds: at least four times <see
     /// cref="GenfenceSettings.MaxValueBytes"/>. Default: <c>64MiB</c>.
@@ -489,6 +509,9 @@ public abstract partial class GenfenceSettings
         query.Add(Store.Any, "push", Push);
         query.Add(Store.Any, "homes", Homes);
         query.Add(Store.Any, "homes_phase", HomesPhase);
+        query.Add(Store.Any, "near", Near);
+        query.Add(Store.Any, "near_max", NearMax);
+        query.Add(Store.Any, "near_bytes", NearBytes);
         query.Add(Store.Memory, "max_bytes", MaxBytes);
         query.Add(Store.Aerospike, "auth", Auth);
         query.Add(Store.Aerospike, "tls", Tls);
@@ -540,6 +563,9 @@ public abstract partial class GenfenceSettings
         Push = from.Push;
         Homes = from.Homes;
         HomesPhase = from.HomesPhase;
+        Near = from.Near;
+        NearMax = from.NearMax;
+        NearBytes = from.NearBytes;
         MaxBytes = from.MaxBytes;
         Auth = from.Auth;
         Tls = from.Tls;

@@ -155,6 +155,16 @@ public readonly record struct GenfenceStats
     /// </summary>
     public long UnservedMicros { get; init; }
 
+    /// <summary>
+    /// Hits that needed no command, of copies that this process keeps.
+    /// </summary>
+    public long NearHits { get; init; }
+
+    /// <summary>
+    /// Leave to keep a copy that was asked for, and given.
+    /// </summary>
+    public long NearStamps { get; init; }
+
     internal static GenfenceStats Of(in NativeStats stats) => new()
     {
         Hits = (long)stats.Hits,
@@ -186,5 +196,7 @@ public readonly record struct GenfenceStats
         RegionsFounded = (long)stats.RegionsFounded,
         RegionsBarred = (long)stats.RegionsBarred,
         UnservedMicros = (long)stats.UnservedMicros,
+        NearHits = (long)stats.NearHits,
+        NearStamps = (long)stats.NearStamps,
     };
 }

@@ -37,5 +37,7 @@ internal static partial class Telemetry
         Count("genfence.regions.founded", "Epochs that this process founded for its region, each of which serves nothing for as long as a reservation lasts.", stats => stats.RegionsFounded);
         Count("genfence.regions.barred", "Regions that did not answer, and that the grantors were told to let serve no more.", stats => stats.RegionsBarred);
         Count("genfence.regions.without", "How long this region served nothing, in microseconds, all together; counted when it serves again.", stats => stats.UnservedMicros);
+        Count("genfence.near.hits", "Hits that needed no command, of copies that this process keeps.", stats => stats.NearHits);
+        Count("genfence.near.stamps", "Leave to keep a copy that was asked for, and given.", stats => stats.NearStamps);
     }
 }

@@ -238,15 +238,11 @@ impl Reader {
         })
     }
 
-    /// The same, and how long a copy may be served.
+    /// The same, and what it says of copies.
     pub fn look(&mut self) -> Result<Look, StoreError> {
-        let near = self.near()?.zip(self.time(NOW)?);
-        let read = self.read()?;
-        let lives = match (&read, near) {
-            (Read::Hit(_), Some((near, now))) => near.lives(now),
-            _ => Duration::ZERO,
-        };
-        Ok(Look { read, lives })
+        let (near, now) = (self.near()?, self.time(NOW)?);
+        let now = now.ok_or_else(|| StoreError::unavailable("the server did not tell the time"))?;
+        Ok(Look { read: self.read()?, near, now })
     }
 
     /// The whole record, as it was at `now`.

@@ -256,7 +256,7 @@ impl AerospikeStore {
 
     /// What the client says of a look.
     fn looked(read: aerospike::Result<Answered>) -> Result<Look, StoreError> {
-        let nothing = Look { read: Read::Free, lives: Duration::ZERO };
+        let nothing = Look::without_copies(Read::Free);
         Self::found(read)?.map_or(Ok(nothing), |mut record| record.look())
     }
 

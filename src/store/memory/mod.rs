@@ -18,7 +18,7 @@ use super::{
     Answer, Change, Diagnosis, Finding, Hit, Level, Look, Needs, Read, Record, Snapshot, Store,
     StoreError,
 };
-use crate::protocol::{self, Claim, Copied, Grant, Stamp, Terms, Time};
+use crate::protocol::{self, Claim, Grant, Stamp, Terms, Time};
 use shard::{RECORD, Shard};
 
 /// An in-process store with a bound in bytes.
@@ -180,13 +180,15 @@ impl Store for MemoryStore {
     }
 
     async fn look(&self, key: &[u8]) -> Result<Look, StoreError> {
-        let read = self.read(key);
         let shard = self.shard(key).read();
-        let copied = protocol::look(shard.peek(key), self.clock.now());
-        Ok(match copied {
-            Some(Copied { hit, lives }) => Look { read: Read::Hit(hit), lives },
-            None => Look { read, lives: Duration::ZERO },
-        })
+        let now = self.clock.now();
+        let record = shard.peek(key).filter(|record| record.expires > now);
+        let read = match protocol::get(record, now) {
+            Some(hit) => Read::Hit(hit),
+            None if record.is_some_and(Record::is_claimed) => Read::Claimed,
+            None => Read::Free,
+        };
+        Ok(Look { read, near: record.and_then(|record| record.near), now })
     }
 
     async fn stamp(&self, key: &[u8], stamp: &Stamp) -> Result<Answer<Hit>, StoreError> {

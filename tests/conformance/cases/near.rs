@@ -21,7 +21,7 @@ impl<T: Target> Key<'_, T> {
     }
 
     async fn lives(&self) -> Duration {
-        self.look().await.lives
+        self.look().await.lives()
     }
 }
 
@@ -94,18 +94,23 @@ cases! {
     }
 
     a_look_finds_how_long_a_copy_may_live(key) {
-        assert_eq!(key.look().await, Look { read: Read::Free, lives: Duration::ZERO });
+        let look = key.look().await;
+        assert_eq!((&look.read, look.wait(&TERMS)), (&Read::Free, TERMS.unsaid), "it may be lost");
         key.lease(A).await.unwrap();
-        assert_eq!(key.look().await, Look { read: Read::Claimed, lives: Duration::ZERO });
+        let look = key.look().await;
+        assert_eq!((&look.read, look.lives()), (&Read::Claimed, Duration::ZERO));
         key.change(Change::Unlease { token: A }).await.unwrap();
         key.filled_long_ago().await;
         assert_eq!(key.lives().await, Duration::ZERO);
         key.stamp(LONG).await.unwrap();
-        let Look { read, lives } = key.look().await;
-        assert_eq!(read.hit().unwrap().value, bytes("v"));
+        let look = key.look().await;
+        let lives = look.lives();
+        assert_eq!(look.read.hit().unwrap().value, bytes("v"));
         assert!(lives > SHORT && lives <= LONG, "{lives:?}");
         key.reserve(A).await;
-        assert_eq!(key.look().await, Look { read: Read::Claimed, lives: Duration::ZERO });
+        let look = key.look().await;
+        assert_eq!((&look.read, look.lives()), (&Read::Claimed, Duration::ZERO));
+        assert!(look.wait(&TERMS) > SHORT);
     }
 
     what_changes_the_value_keeps_what_is_said_of_copies(key) {

@@ -202,4 +202,6 @@ internal unsafe struct NativeStats
     public ulong RegionsFounded;
     public ulong RegionsBarred;
     public ulong UnservedMicros;
+    public ulong NearHits;
+    public ulong NearStamps;
 }

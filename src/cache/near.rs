@@ -1,0 +1,310 @@
+//! Near copies: values that this process may serve by itself for a while, as their records say until when.
+//!
+//! A key that is read now and then costs what it did. Of one that is read again within the near time a copy is kept: under
+//! the stamp of another process, if enough of that is left, else under one of its own. While it is read it is
+//! renewed before it ends, so that its readers wait for no command.
+
+use std::hash::BuildHasher;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::AcqRel, Ordering::Acquire};
+use std::time::Duration;
+
+use bytes::Bytes;
+use foldhash::fast::RandomState;
+use futures_util::future::join_all;
+use quick_cache::sync::{Cache as EvictingMap, DefaultLifecycle};
+use quick_cache::{OptionsBuilder, Weighter};
+use rand::RngExt;
+
+use super::Cache;
+use super::found::Seen;
+use super::stopwatch::{Stopwatch, less_drift, with_drift};
+use crate::protocol::{Stamp, Terms, Time};
+use crate::store::{Hit, Look, Read, Standing, Store, StoreError, going_on};
+
+/// Counters that the process's own changes move: few enough to stay in the processor's cache, and enough that hardly a
+/// change drops the copy of another key.
+const STRIPES: usize = 4096;
+/// What a copy takes beside its key and value.
+const COPY: u64 = 256;
+/// The most shards of the map, each with a lock of its own.
+const SHARDS: usize = 64;
+
+pub(super) struct Near {
+    /// How long a copy may live.
+    time: Duration,
+    copies: EvictingMap<Bytes, Arc<Kept>, Weigh, RandomState>,
+    hasher: RandomState,
+    stripes: Box<[AtomicU64]>,
+}
+
+/// What is kept of a key.
+struct Kept {
+    /// Nothing, where it is only known that somebody has read it.
+    hit: Option<Hit>,
+    /// When it was asked for, and until when it counts, on the clock that goes on.
+    since: Duration,
+    until: Duration,
+    /// From when on more time is asked for, if it is read.
+    renew: Duration,
+    seen: Mark,
+    /// The lease on the cluster that it was read under, where the store has one.
+    standing: Option<Standing>,
+    /// Whether somebody asks for more time, or for a copy.
+    is_asked: AtomicBool,
+}
+
+/// What this process had changed when something was asked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Mark {
+    stripe: usize,
+    changes: u64,
+}
+
+#[derive(Clone)]
+struct Weigh;
+
+impl Weighter<Bytes, Arc<Kept>> for Weigh {
+    fn weight(&self, key: &Bytes, kept: &Arc<Kept>) -> u64 {
+        let value = kept.hit.as_ref().and_then(|hit| hit.value.as_ref());
+        COPY + (key.len() + value.map_or(0, Bytes::len)) as u64
+    }
+}
+
+impl Near {
+    pub fn new(time: Duration, bytes: u64) -> Self {
+        let items = usize::try_from(bytes / (2 * COPY)).unwrap_or(usize::MAX);
+        let options = OptionsBuilder::new()
+            .weight_capacity(bytes)
+            .estimated_items_capacity(items.clamp(SHARDS, 1 << 20))
+            .shards(SHARDS)
+            .build()
+            .expect("both sizes are given");
+        let hasher = RandomState::default();
+        let copies =
+            EvictingMap::with_options(options, Weigh, hasher.clone(), DefaultLifecycle::default());
+        let stripes = (0..STRIPES).map(|_| AtomicU64::new(0)).collect();
+        Near { time, copies, hasher, stripes }
+    }
+
+    /// A change of this process's own: what was read before is not served after it.
+    pub fn forget(&self, key: &[u8]) {
+        self.stripes[self.stripe(key)].fetch_add(1, AcqRel);
+    }
+
+    fn stripe(&self, key: &[u8]) -> usize {
+        // The map takes the low bits of the same hash.
+        (self.hasher.hash_one(key) >> 32) as usize % STRIPES
+    }
+
+    fn mark(&self, key: &[u8]) -> Mark {
+        let stripe = self.stripe(key);
+        Mark { stripe, changes: self.stripes[stripe].load(Acquire) }
+    }
+
+    fn is_changed_since(&self, mark: Mark) -> bool {
+        self.stripes[mark.stripe].load(Acquire) != mark.changes
+    }
+
+    /// Whether it was read within a near time before.
+    fn is_wanted(&self, key: &[u8], now: Duration) -> bool {
+        let lately = |kept: Arc<Kept>| now.saturating_sub(kept.since) < 2 * self.time;
+        self.copies.get(key).is_some_and(lately)
+    }
+}
+
+/// What a look, or a stamp, is asked on.
+struct Ground {
+    since: Duration,
+    seen: Mark,
+    standing: Option<Standing>,
+}
+
+impl Ground {
+    fn of(cache: &Cache, near: &Near, key: &[u8]) -> Self {
+        let (seen, standing) = (near.mark(key), cache.may_serve());
+        Ground { since: going_on(), seen, standing }
+    }
+
+    /// Keeps what was found, for so long from before it was asked for.
+    fn keep(self, near: &Near, key: Bytes, hit: Option<Hit>, lives: Duration) {
+        let Ground { since, seen, standing } = self;
+        let left = hit.as_ref().and_then(|hit| hit.life).map(|life| life.left.span());
+        let lives = less_drift(lives.min(left.unwrap_or(lives)));
+        // When half of it is over, and some later than others, which then find that it was asked for.
+        let renew = since + lives.mul_f64(0.5 + 0.3 * rand::rng().random::<f64>());
+        let (until, is_asked) = (since + lives, AtomicBool::new(false));
+        near.copies
+            .insert(key, Arc::new(Kept { hit, since, until, renew, seen, standing, is_asked }));
+    }
+}
+
+impl Cache {
+    /// A copy of this process's own that may be served.
+    #[inline]
+    pub(super) fn near_hit(&self, near: &Near, key: &[u8]) -> Option<Hit> {
+        let kept = near.copies.get(key)?;
+        let hit = kept.hit.as_ref()?;
+        let now = going_on();
+        if now >= kept.until || near.is_changed_since(kept.seen) || !self.is_ground(kept.standing) {
+            return None;
+        }
+        if now >= kept.renew && !kept.is_asked.swap(true, AcqRel) {
+            self.ask_for_more(Bytes::copy_from_slice(key));
+        }
+        self.0.counters.hits.add();
+        self.0.counters.near_hits.add();
+        Some(hit.clone())
+    }
+
+    fn is_ground(&self, standing: Option<Standing>) -> bool {
+        self.stands_on(standing).is_ok()
+    }
+
+    /// A read that may leave a copy behind.
+    pub(super) async fn read_near(&self, near: &Near, key: &[u8]) -> Result<Seen, StoreError> {
+        let ground = Ground::of(self, near, key);
+        let look = self.0.store.look(key).await?;
+        if let Read::Hit(hit) = &look.read {
+            self.keep_or_ask(near, key, ground, hit, &look);
+        }
+        Ok(self.count(look.read))
+    }
+
+    fn keep_or_ask(&self, near: &Near, key: &[u8], ground: Ground, hit: &Hit, look: &Look) {
+        let lives = look.lives();
+        // More than half is left of somebody's stamp: one is enough for all.
+        if lives > near.time / 2 {
+            return ground.keep(
+                near,
+                Bytes::copy_from_slice(key),
+                Some(hit.clone()),
+                lives.min(near.time),
+            );
+        }
+        let is_wanted = near.is_wanted(key, ground.since);
+        let key = Bytes::copy_from_slice(key);
+        let (since, until) = (ground.since, self.until_stamped(look, ground.standing));
+        // Another caller may have got a copy meanwhile.
+        let is_kept = |kept: Arc<Kept>| kept.hit.is_some() && kept.since > since;
+        if near.copies.peek(&key).is_some_and(is_kept) {
+            return;
+        }
+        ground.keep(near, key.clone(), None, Duration::ZERO);
+        if is_wanted && let Ok(until) = until {
+            // One at a time, of all who read it.
+            let asked = near.copies.get(&key).filter(|kept| kept.since == since);
+            if asked.is_some_and(|kept| !kept.is_asked.swap(true, AcqRel)) {
+                self.stamp_in_background(key, until);
+            }
+        }
+    }
+
+    /// Looks whether another process has asked for more time by now, else asks for it.
+    fn ask_for_more(&self, key: Bytes) {
+        let cache = self.clone();
+        self.spawn(async move {
+            let Some(near) = &cache.0.near else { return };
+            let ground = Ground::of(&cache, near, &key);
+            match cache.0.store.look(&key).await {
+                Ok(look) => {
+                    let Read::Hit(hit) = &look.read else { return };
+                    if look.lives() > near.time / 2 {
+                        let lives = look.lives().min(near.time);
+                        ground.keep(near, key, Some(hit.clone()), lives);
+                    } else if let Ok(until) = cache.until_stamped(&look, ground.standing) {
+                        cache.stamp(near, key, until).await;
+                    }
+                }
+                Err(error) => tracing::debug!(%error, "a copy was not renewed"),
+            }
+        });
+    }
+
+    fn stamp_in_background(&self, key: Bytes, until: Option<Time>) {
+        let cache = self.clone();
+        self.spawn(async move {
+            if let Some(near) = &cache.0.near {
+                cache.stamp(near, key, until).await;
+            }
+        });
+    }
+
+    async fn stamp(&self, near: &Near, key: Bytes, until: Option<Time>) {
+        let ground = Ground::of(self, near, &key);
+        match self.0.store.stamp(&key, &Stamp { time: near.time, until }).await {
+            Ok(Ok(hit)) => {
+                self.0.counters.near_stamps.add();
+                ground.keep(near, key, Some(hit), near.time);
+            }
+            // It is there no more: the next reader finds out.
+            Ok(Err(why)) => tracing::debug!(%why, "no leave to keep a copy"),
+            Err(error) => tracing::debug!(%error, "no answer to a stamp"),
+        }
+    }
+
+    /// Until when a stamp may count, on the server's clock: as a touch, it would make a forgotten copy of the record the newest.
+    fn until_stamped(
+        &self,
+        look: &Look,
+        standing: Option<Standing>,
+    ) -> Result<Option<Time>, StoreError> {
+        let Some(guard) = self.0.store.guard().filter(|guard| guard.may_split()) else {
+            return Ok(None);
+        };
+        match standing.map(|standing| guard.left(standing)) {
+            None | Some(Duration::ZERO) => Err(guard.absence()),
+            Some(left) => Ok(Some(look.now.after(left))),
+        }
+    }
+
+    /// What this process knows of a key by itself is not served any more.
+    #[inline]
+    pub(super) fn forget(&self, key: &[u8]) {
+        if let Some(near) = &self.0.near {
+            near.forget(key);
+        }
+    }
+
+    /// Whether any program keeps copies of what is in the store.
+    pub(super) fn has_copies(&self) -> bool {
+        self.0.store.terms() != Terms::default()
+    }
+
+    /// Waits until no copies of these keys' values can be served any more, after they were removed. Of those of which it
+    /// is not known: their places, and why.
+    pub(super) async fn outlive_copies<'k>(
+        &self,
+        keys: impl Iterator<Item = &'k [u8]>,
+    ) -> Vec<(usize, StoreError)> {
+        if !self.has_copies() {
+            return Vec::new();
+        }
+        let looks = join_all(keys.map(|key| self.copies_live(key))).await;
+        let answered = Stopwatch::start();
+        let (mut longest, mut unknown) = (Duration::ZERO, Vec::new());
+        for (place, left) in looks.into_iter().enumerate() {
+            match left {
+                Ok(left) => longest = longest.max(left),
+                Err(error) => unknown.push((place, error)),
+            }
+        }
+        answered.wait_until(with_drift(longest)).await;
+        unknown
+    }
+
+    /// For how long, from the answer on.
+    async fn copies_live(&self, key: &[u8]) -> Result<Duration, StoreError> {
+        let mut tries = self.tries();
+        loop {
+            match self.0.store.look(key).await {
+                Ok(look) => {
+                    // What was read while it was removed.
+                    self.forget(key);
+                    return Ok(look.wait(&self.0.store.terms()));
+                }
+                Err(error) => tries.again(error).await?,
+            }
+        }
+    }
+}

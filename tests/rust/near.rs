@@ -1,0 +1,299 @@
+//! Copies that a process serves by itself, on the wire test server: who may keep one, who waits for it, and when it is served no more.
+
+use std::convert::Infallible;
+use std::time::{Duration, Instant};
+
+use genfence::{Cache, CommitOutcome, Error, Fresh, Lookup, SetOutcome, SourceResult};
+use genfence_wire::{Action, Kind, Rule, Server};
+
+/// How long copies live here, if no test says otherwise.
+const NEAR: Duration = Duration::from_secs(2);
+/// More than it takes to do what is to be done while a copy lives.
+const MOMENT: Duration = Duration::from_millis(500);
+
+async fn connect(server: &Server, options: &str) -> Cache {
+    let url = format!("aerospike://{}/test/cache?{options}", server.address());
+    Cache::connect(&url).await.unwrap()
+}
+
+async fn one(options: &str) -> (Server, Cache) {
+    let server = Server::start().await.unwrap();
+    let cache = connect(&server, options).await;
+    (server, cache)
+}
+
+/// A server, and caches of two processes.
+async fn two(options: &str) -> (Server, Cache, Cache) {
+    let (server, first) = one(options).await;
+    let second = connect(&server, options).await;
+    (server, first, second)
+}
+
+async fn load(cache: &Cache, value: &'static str) {
+    cache.get_or_fill("k", async || Ok::<_, Infallible>(value)).await.unwrap();
+}
+
+async fn text(cache: &Cache) -> Option<String> {
+    let hit = cache.get("k").await.unwrap()?;
+    Some(String::from_utf8(hit.value.unwrap().to_vec()).unwrap())
+}
+
+/// Reads until it has a copy.
+async fn copied(cache: &Cache) {
+    let before = cache.stats().near_hits;
+    let reads = async {
+        while cache.stats().near_hits == before {
+            assert!(text(cache).await.is_some());
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), reads).await.expect("a copy is kept");
+}
+
+/// All that was sent to it for keys.
+fn sent(server: &Server) -> u64 {
+    [Kind::Read, Kind::Write, Kind::Batch].map(|kind| server.requests(kind)).iter().sum()
+}
+
+#[tokio::test]
+async fn a_value_that_is_read_again_and_again_costs_no_command() {
+    let (server, cache) = one("near=2s").await;
+    load(&cache, "v").await;
+    copied(&cache).await;
+    let before = sent(&server);
+    for _ in 0..1000 {
+        assert_eq!(text(&cache).await.as_deref(), Some("v"));
+        assert!(matches!(cache.lookup("k").await.unwrap(), Lookup::Hit(_)));
+    }
+    load(&cache, "is not asked for").await;
+    // One may ask for more time meanwhile.
+    assert!(sent(&server) - before <= 2, "{}", sent(&server) - before);
+    assert!(cache.stats().near_hits >= 2001 && cache.stats().hits >= cache.stats().near_hits);
+}
+
+#[tokio::test]
+async fn no_copy_is_kept_where_nobody_asked_for_any() {
+    let (server, cache) = one("near_max=2s").await;
+    load(&cache, "v").await;
+    let before = sent(&server);
+    for _ in 0..10 {
+        assert_eq!(text(&cache).await.as_deref(), Some("v"));
+    }
+    assert_eq!((sent(&server) - before, cache.stats().near_hits), (10, 0));
+}
+
+#[tokio::test]
+async fn a_writer_waits_for_the_copies_of_others_and_after_that_there_are_none() {
+    let (_server, reader, writer) = two("near=2s").await;
+    load(&reader, "old").await;
+    copied(&reader).await;
+    let reservation = writer.reserve("k").await.unwrap();
+    assert!(!reservation.unsettled().is_zero() && reservation.unsettled() <= NEAR + MOMENT);
+    // It is the latest as long as the writer's COMMIT was not sent.
+    assert_eq!(text(&reader).await.as_deref(), Some("old"));
+    reservation.settled().await;
+    assert!(reservation.unsettled().is_zero() && !reservation.remaining().is_zero());
+    assert_eq!(text(&reader).await, None);
+    assert_eq!(reservation.commit("new").await.unwrap(), CommitOutcome::Stored);
+    assert_eq!(text(&reader).await.as_deref(), Some("new"));
+}
+
+#[tokio::test]
+async fn an_update_runs_when_no_copy_is_served_any_more() {
+    let (_server, reader, writer) = two("near=1s").await;
+    load(&reader, "old").await;
+    copied(&reader).await;
+    let update = writer.update("k", async |reservation| {
+        assert!(reservation.unsettled().is_zero());
+        assert_eq!(text(&reader).await, None);
+        Ok::<_, Infallible>(SourceResult::Committed(Fresh::from("new")))
+    });
+    let _ = update.await.unwrap();
+    assert_eq!(text(&reader).await.as_deref(), Some("new"));
+}
+
+#[tokio::test]
+async fn a_program_that_keeps_no_copies_waits_for_those_of_others() {
+    let server = Server::start().await.unwrap();
+    let reader = connect(&server, "near=2s").await;
+    let writer = connect(&server, "near_max=2s").await;
+    load(&reader, "old").await;
+    copied(&reader).await;
+    let reservation = writer.reserve("k").await.unwrap();
+    assert!(!reservation.unsettled().is_zero());
+    reservation.abort().await;
+}
+
+#[tokio::test]
+async fn ones_own_changes_are_seen_at_once() {
+    let (_server, cache) = one("near=2s").await;
+    load(&cache, "old").await;
+    copied(&cache).await;
+    let reservation = cache.reserve("k").await.unwrap();
+    assert_eq!(text(&cache).await, None, "it has reserved the key itself");
+    reservation.release(None).await.unwrap();
+    load(&cache, "other").await;
+    copied(&cache).await;
+    let invalidated = tokio::spawn({
+        let cache = cache.clone();
+        async move { cache.invalidate("k", None).await }
+    });
+    let gone = async {
+        while text(&cache).await.is_some() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(MOMENT, gone).await.expect("it is seen before others' copies are over");
+    invalidated.await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn an_invalidate_returns_when_no_copy_is_served_any_more() {
+    for many in [false, true] {
+        let (_server, reader, other) = two("near=1s").await;
+        load(&reader, "old").await;
+        copied(&reader).await;
+        if many {
+            other.invalidate_many([("k", None), ("unknown", Some(7))]).await.unwrap();
+        } else {
+            other.invalidate("k", None).await.unwrap();
+        }
+        assert_eq!(text(&reader).await, None);
+    }
+}
+
+/// Its value is new enough; but copies of what was before may live on.
+#[tokio::test]
+async fn an_invalidate_that_is_refused_waits_all_the_same() {
+    let (_server, reader, other) = two("near=1s").await;
+    let fresh = Fresh::from("v").version(7);
+    reader.get_or_fill("k", async || Ok::<_, Infallible>(fresh)).await.unwrap();
+    copied(&reader).await;
+    let start = Instant::now();
+    other.invalidate("k", Some(7)).await.unwrap();
+    assert!(start.elapsed() > Duration::from_millis(300), "{:?}", start.elapsed());
+}
+
+#[tokio::test]
+async fn a_set_is_seen_by_all_when_it_returns() {
+    let (_server, reader, other) = two("near=1s").await;
+    load(&reader, "old").await;
+    copied(&reader).await;
+    assert_eq!(other.set("k", "new").await.unwrap(), SetOutcome::Stored);
+    assert_eq!(text(&reader).await.as_deref(), Some("new"));
+}
+
+#[tokio::test]
+async fn a_record_that_was_lost_is_waited_for_as_nobody_knows_of_copies() {
+    let (server, reader, writer) = two("near=2s").await;
+    load(&reader, "old").await;
+    copied(&reader).await;
+    server.evict_all();
+    assert_eq!(text(&reader).await.as_deref(), Some("old"));
+    let reservation = writer.reserve("k").await.unwrap();
+    assert!(reservation.unsettled() + MOMENT >= NEAR, "{:?}", reservation.unsettled());
+    reservation.settled().await;
+    assert_eq!(text(&reader).await, None);
+}
+
+#[tokio::test]
+async fn one_stamp_serves_all_processes() {
+    let (server, first) = one("near=10s&reservation_time=30s").await;
+    load(&first, "v").await;
+    let others = [
+        connect(&server, "near=10s&reservation_time=30s").await,
+        connect(&server, "near=10s&reservation_time=30s").await,
+    ];
+    copied(&first).await;
+    for other in &others {
+        copied(other).await;
+    }
+    let stamps: u64 = others.iter().chain([&first]).map(|cache| cache.stats().near_stamps).sum();
+    assert!(stamps <= 1, "{stamps}");
+}
+
+#[tokio::test]
+async fn a_copy_that_is_read_is_renewed_before_it_ends() {
+    let (_server, cache) = one("near=500ms").await;
+    load(&cache, "v").await;
+    copied(&cache).await;
+    let start = Instant::now();
+    let before = cache.stats();
+    while start.elapsed() < 6 * Duration::from_millis(500) {
+        assert_eq!(text(&cache).await.as_deref(), Some("v"));
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let (after, reads) = (cache.stats(), cache.stats().hits - before.hits);
+    let near = after.near_hits - before.near_hits;
+    assert!(after.near_stamps > before.near_stamps + 2, "{after:?}");
+    assert!(near * 10 > reads * 8, "{near} of {reads}");
+}
+
+#[tokio::test]
+async fn a_key_that_is_read_once_is_not_stamped() {
+    let (_server, cache) = one("near=200ms").await;
+    for key in ["a", "b", "c"] {
+        cache.get_or_fill(key, async || Ok::<_, Infallible>("v")).await.unwrap();
+    }
+    // What was said when they were made is over.
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    for key in ["a", "b", "c"] {
+        assert!(cache.get(key).await.unwrap().is_some());
+    }
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert_eq!(cache.stats().near_stamps, 0);
+}
+
+/// A copy counts from before the stamp was sent, and not from its answer.
+#[tokio::test]
+async fn a_stamp_whose_answer_comes_late_gives_no_more_time() {
+    let (server, reader, writer) = two("near=1s").await;
+    load(&reader, "old").await;
+    tokio::time::sleep(Duration::from_millis(2500)).await;
+    let late = Duration::from_millis(600);
+    server.faults().add(Rule::new(Action::DelayReply(late)).on(Kind::Write).times(1));
+    copied(&reader).await;
+    let reservation = writer.reserve("k").await.unwrap();
+    reservation.settled().await;
+    assert_eq!(text(&reader).await, None);
+}
+
+#[tokio::test]
+async fn programs_that_reckon_with_other_copies_are_refused_and_told_both() {
+    let (server, _cache) = one("near=2s").await;
+    for options in ["", "near=1s", "near=1s&near_max=3s", "near=2s&reservation_margin=2s"] {
+        let url = format!("aerospike://{}/test/cache?{options}", server.address());
+        let Err(Error::Store(error)) = Cache::connect(&url).await else { panic!("{options}") };
+        let told = error.to_string();
+        assert!(told.contains("near_max=2s") && told.contains("genfence contract"), "{told}");
+    }
+    connect(&server, "near=1s&near_max=2s").await;
+}
+
+#[tokio::test]
+async fn a_near_time_out_of_bounds_is_refused_and_named() {
+    for (options, told) in [
+        ("near=1ms", "near: 1ms is out of bounds, must be 10ms"),
+        ("near=10s", "near: 10s is out of bounds"),
+        ("near_max=9s", "near_max: 9s is out of bounds"),
+        (
+            "near=2s&near_max=1s",
+            "near: 2s is out of bounds, must be 10ms to 1s; the most is `near_max`",
+        ),
+    ] {
+        let url = format!("memory://?{options}");
+        let error = Cache::connect(&url).await.unwrap_err().to_string();
+        assert!(error.starts_with(told), "{error}");
+    }
+}
+
+/// There is nothing to wait for where every handle reads the same memory.
+#[tokio::test]
+async fn in_process_nobody_waits() {
+    let cache = Cache::connect("memory://?near=2s").await.unwrap();
+    load(&cache, "old").await;
+    assert_eq!(text(&cache).await.as_deref(), Some("old"));
+    let reservation = cache.reserve("k").await.unwrap();
+    assert!(reservation.unsettled().is_zero());
+    assert_eq!(text(&cache).await, None);
+}
