@@ -115,6 +115,7 @@ fn header() {
         "queue/calls",
         "submit",
         "peek",
+        "copy",
         "stats",
         "log",
     ] {

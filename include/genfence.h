@@ -283,6 +283,31 @@
 #define GF_FLAG_OWN_REGION 32
 
 /*
+ gf_peek may find something: in the embedded store, or where copies are kept.
+ */
+#define GF_PEEK_HITS 1
+
+/*
+ gf_copy_new may give a copy: where the option `near` is set.
+ */
+#define GF_PEEK_COPIES 2
+
+/*
+ The value may not be served any more. Ask the cache.
+ */
+#define GF_COPY_OVER 0
+
+/*
+ The value may be served.
+ */
+#define GF_COPY_COUNTS 1
+
+/*
+ The value may be served, and it is time for gf_copy_renew, without which it is over soon.
+ */
+#define GF_COPY_DUE 2
+
+/*
  Log nothing.
  */
 #define GF_LOG_OFF 0
@@ -421,9 +446,21 @@
 #define GF_OP_HEARD 21
 
 /*
+ Reads reservation.
+ See gf_settled.
+ */
+#define GF_OP_SETTLED 22
+
+/*
  An open cache. All calls may be made from many threads at once, but for gf_free.
  */
 typedef struct gf_cache gf_cache;
+
+/*
+ Of one value that the program keeps in a form of its own. All calls may be made from many threads at once, but for
+ gf_copy_free.
+ */
+typedef struct gf_copy gf_copy;
 
 /*
  The permission to fill one key, or to load it. Used up by a fill; freeing it unused gives the permission back,
@@ -1240,6 +1277,18 @@ int32_t gf_renew(const struct gf_cache *cache,
                  struct gf_result *result);
 
 /*
+ Waits until no copy of the value is served any more, by this process or another (the option `near`), at most for the option
+ `near_max`: GF_DONE. To be called before COMMIT is sent; where no copies are kept it returns at once. It is part of the
+ time that gf_remaining_ms counts, of which gf_result.remaining_ms tells what is left.
+
+ SAFETY:
+ `cache`, `reservation` are NULL or alive; `result` may be written.
+ */
+int32_t gf_settled(const struct gf_cache *cache,
+                   struct gf_reservation *reservation,
+                   struct gf_result *result);
+
+/*
  Stores a value without asking the source; the last one wins: GF_STORED, GF_BUSY (a writer holds the
  key), GF_TOO_LARGE or GF_IN_DOUBT. Outside the guarantee.
 
@@ -1490,7 +1539,16 @@ int32_t gf_start(const struct gf_cache *cache,
                  size_t result_size);
 
 /*
- Looks whether the value of a key is at hand in the embedded store (`memory://`). GF_HIT: `result` has it, is to be
+ What there is to look for without waiting: GF_PEEK_HITS, GF_PEEK_COPIES, both or 0, which does not change. 0 for NULL. Any thread.
+
+ SAFETY:
+ `cache` is NULL or alive.
+ */
+int32_t gf_peeks(const struct gf_cache *cache);
+
+/*
+ Looks whether the value of a key is at hand: in the embedded store (`memory://`), or as a copy of this process's own
+ (the option `near`). GF_HIT: `result` has it, is to be
  freed, and it counts as a hit; a value of at most `room_len` bytes is copied to `room`, where `result` says it is, and
  then there is nothing to be freed. GF_MISS says nothing, not even that the arguments are right, and nothing was
  written: ask with gf_start or a call that waits. Any thread; it neither blocks nor fails.
@@ -1505,6 +1563,54 @@ int32_t gf_peek(const struct gf_cache *cache,
                 size_t room_len,
                 struct gf_result *result,
                 size_t result_size);
+
+/*
+ A copy of the value of a hit, by its gf_result.stamp, so that the program may serve what it has made of it without reading
+ it again. NULL where the value is not at hand any more, or the option `near` is not set. Free it with gf_copy_free,
+ which may be after the cache was freed. Any thread; it neither blocks nor fails.
+
+ SAFETY:
+ `cache` is NULL or alive; `key` is readable.
+ */
+struct gf_copy *gf_copy_new(const struct gf_cache *cache,
+                            struct gf_slice key,
+                            uint64_t stamp);
+
+/*
+ Whether a copy may be served now, which then counts as a hit: GF_COPY_COUNTS, GF_COPY_DUE, or GF_COPY_OVER, also for NULL.
+ What is over stays over; another copy of the same value may count. Any thread; it takes no lock and calls no system
+ but for the time, so that a runtime need not take notice of it.
+
+ SAFETY:
+ `copy` is NULL or was given by this library and not freed yet.
+ */
+int32_t gf_copy_counts(const struct gf_copy *copy);
+
+/*
+ Asks for more time for the key of a copy, in the background: the next copy of it is at hand before this one is over. Any
+ thread; it does not wait.
+
+ SAFETY:
+ `copy` is NULL or was given by this library and not freed yet.
+ */
+void gf_copy_renew(const struct gf_copy *copy);
+
+/*
+ Frees a copy. NULL is fine. Nobody may use it any more.
+
+ SAFETY:
+ `copy` is NULL or was given by this library and not freed yet.
+ */
+void gf_copy_free(struct gf_copy *copy);
+
+/*
+ How many milliseconds copies of the reserved value may still be served, by this process or another: COMMIT must not be
+ sent before; gf_settled waits for it. 0 where there are none, and for NULL. Any thread.
+
+ SAFETY:
+ `reservation` is NULL or was given by this library and not freed yet.
+ */
+uint64_t gf_unsettled_ms(const struct gf_reservation *reservation);
 
 /*
  Counts. Any thread. Returns GF_DONE, GF_E_INVALID for NULL, GF_E_ABI where `struct_size` is not one

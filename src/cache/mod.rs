@@ -1,6 +1,11 @@
 //! What a caller uses: [`Cache`], and what its calls return.
 
 mod builder;
+#[cfg_attr(
+    not(any(feature = "capi", feature = "serde")),
+    allow(dead_code, reason = "for hosts, and for types")
+)]
+mod copy;
 mod counters;
 mod error;
 mod everywhere;
@@ -16,6 +21,8 @@ mod lease;
 mod load;
 mod lookup;
 mod near;
+#[cfg(feature = "serde")]
+mod objects;
 mod options;
 mod regions;
 mod reservation;
@@ -56,6 +63,8 @@ use serving::Serves;
 
 pub use builder::Builder;
 #[cfg(feature = "capi")]
+pub(crate) use copy::ValueCopy;
+#[cfg(feature = "capi")]
 pub(crate) use counters::counters;
 pub use error::{CallError, Error};
 pub use follow::{
@@ -68,6 +77,8 @@ pub use lease::{FillOutcome, Lease};
 #[cfg(feature = "capi")]
 pub(crate) use load::{Load, ToLoad};
 pub use lookup::Lookup;
+#[cfg(feature = "capi")]
+pub(crate) use near::Counts;
 #[cfg(feature = "capi")]
 pub(crate) use reservation::Held;
 pub use reservation::{CommitOutcome, RegionOutcome, ReleaseOutcome, Reservation};
@@ -365,9 +376,9 @@ impl Cache {
     }
 
     /// A hit that needs no waiting, as the embedded store is asked without it, and a copy is at hand. `None` says nothing.
-    #[cfg(feature = "capi")]
+    #[cfg(any(feature = "capi", feature = "serde"))]
     pub(crate) fn hit_at_once(&self, key: &[u8]) -> Option<Hit> {
-        if !self.is_embedded() && self.0.near.is_none() {
+        if !self.has_hits_at_once() {
             return None;
         }
         let (cache, key) = self.key(key).ok()?;
@@ -389,6 +400,12 @@ impl Cache {
             serves.serves(epoch)?;
         }
         self.0.gate.as_ref().map_or(Ok(()), |gate| gate.serves())
+    }
+
+    /// Whether there may be such a hit.
+    #[cfg(any(feature = "capi", feature = "serde"))]
+    pub(crate) fn has_hits_at_once(&self) -> bool {
+        self.is_embedded() || self.0.near.is_some()
     }
 
     /// Whether no command waits for a network.

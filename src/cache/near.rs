@@ -4,9 +4,9 @@
 //! the stamp of another process, if enough of that is left, else under one of its own. While it is read it is
 //! renewed before it ends, so that its readers wait for no command.
 
-use std::hash::BuildHasher;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::AcqRel, Ordering::Acquire};
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::{AcqRel, Acquire};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -19,12 +19,9 @@ use rand::RngExt;
 use super::Cache;
 use super::found::Seen;
 use super::stopwatch::{Stopwatch, less_drift, with_drift};
-use crate::protocol::{Stamp, Terms, Time};
-use crate::store::{Hit, Look, Read, Standing, Store, StoreError, going_on};
+use crate::protocol::{Stamp, Terms, Time, Token};
+use crate::store::{Hit, Look, Mark, Read, Standing, Store, StoreError, Stripes, going_on};
 
-/// Counters that the process's own changes move: few enough to stay in the processor's cache, and enough that hardly a
-/// change drops the copy of another key.
-const STRIPES: usize = 4096;
 /// What a copy takes beside its key and value.
 const COPY: u64 = 256;
 /// The most shards of the map, each with a lock of its own.
@@ -34,12 +31,11 @@ pub(super) struct Near {
     /// How long a copy may live.
     time: Duration,
     copies: EvictingMap<Bytes, Arc<Kept>, Weigh, RandomState>,
-    hasher: RandomState,
-    stripes: Box<[AtomicU64]>,
+    stripes: Stripes,
 }
 
 /// What is kept of a key.
-struct Kept {
+pub(super) struct Kept {
     /// Nothing, where it is only known that somebody has read it.
     hit: Option<Hit>,
     /// When it was asked for, and until when it counts, on the clock that goes on.
@@ -52,13 +48,6 @@ struct Kept {
     standing: Option<Standing>,
     /// Whether somebody asks for more time, or for a copy.
     is_asked: AtomicBool,
-}
-
-/// What this process had changed when something was asked for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Mark {
-    stripe: usize,
-    changes: u64,
 }
 
 #[derive(Clone)]
@@ -83,27 +72,7 @@ impl Near {
         let hasher = RandomState::default();
         let copies =
             EvictingMap::with_options(options, Weigh, hasher.clone(), DefaultLifecycle::default());
-        let stripes = (0..STRIPES).map(|_| AtomicU64::new(0)).collect();
-        Near { time, copies, hasher, stripes }
-    }
-
-    /// A change of this process's own: what was read before is not served after it.
-    pub fn forget(&self, key: &[u8]) {
-        self.stripes[self.stripe(key)].fetch_add(1, AcqRel);
-    }
-
-    fn stripe(&self, key: &[u8]) -> usize {
-        // The map takes the low bits of the same hash.
-        (self.hasher.hash_one(key) >> 32) as usize % STRIPES
-    }
-
-    fn mark(&self, key: &[u8]) -> Mark {
-        let stripe = self.stripe(key);
-        Mark { stripe, changes: self.stripes[stripe].load(Acquire) }
-    }
-
-    fn is_changed_since(&self, mark: Mark) -> bool {
-        self.stripes[mark.stripe].load(Acquire) != mark.changes
+        Near { time, copies, stripes: Stripes::new(hasher) }
     }
 
     /// Whether it was read within a near time before.
@@ -111,6 +80,15 @@ impl Near {
         let lately = |kept: Arc<Kept>| now.saturating_sub(kept.since) < 2 * self.time;
         self.copies.get(key).is_some_and(lately)
     }
+}
+
+/// Whether a copy may be served.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Counts {
+    No,
+    Yes,
+    /// It may, and it is time to ask for more.
+    Due,
 }
 
 /// What a look, or a stamp, is asked on.
@@ -122,16 +100,16 @@ struct Ground {
 
 impl Ground {
     fn of(cache: &Cache, near: &Near, key: &[u8]) -> Self {
-        let (seen, standing) = (near.mark(key), cache.may_serve());
+        let (seen, standing) = (near.stripes.mark(key), cache.may_serve());
         Ground { since: going_on(), seen, standing }
     }
 
-    /// Keeps what was found, for so long from before it was asked for.
+    /// Keeps what was found, for so long from before it was asked for. More time is asked for when half of it is over, or
+    /// some later, so that others find that it was.
     fn keep(self, near: &Near, key: Bytes, hit: Option<Hit>, lives: Duration) {
         let Ground { since, seen, standing } = self;
         let left = hit.as_ref().and_then(|hit| hit.life).map(|life| life.left.span());
         let lives = less_drift(lives.min(left.unwrap_or(lives)));
-        // When half of it is over, and some later than others, which then find that it was asked for.
         let renew = since + lives.mul_f64(0.5 + 0.3 * rand::rng().random::<f64>());
         let (until, is_asked) = (since + lives, AtomicBool::new(false));
         near.copies
@@ -145,16 +123,44 @@ impl Cache {
     pub(super) fn near_hit(&self, near: &Near, key: &[u8]) -> Option<Hit> {
         let kept = near.copies.get(key)?;
         let hit = kept.hit.as_ref()?;
-        let now = going_on();
-        if now >= kept.until || near.is_changed_since(kept.seen) || !self.is_ground(kept.standing) {
-            return None;
-        }
-        if now >= kept.renew && !kept.is_asked.swap(true, AcqRel) {
-            self.ask_for_more(Bytes::copy_from_slice(key));
+        match self.counts(near, &kept) {
+            Counts::No => return None,
+            Counts::Yes => {}
+            Counts::Due => self.renew(Bytes::copy_from_slice(key), &kept),
         }
         self.0.counters.hits.add();
         self.0.counters.near_hits.add();
         Some(hit.clone())
+    }
+
+    /// Whether a copy may be served now.
+    #[inline]
+    pub(super) fn counts(&self, near: &Near, kept: &Kept) -> Counts {
+        let now = going_on();
+        if now >= kept.until
+            || near.stripes.is_changed_since(kept.seen)
+            || !self.is_ground(kept.standing)
+        {
+            Counts::No
+        } else if now >= kept.renew && !kept.is_asked.load(Acquire) {
+            Counts::Due
+        } else {
+            Counts::Yes
+        }
+    }
+
+    /// The copy of a key that is of this value, if it may be served.
+    pub(super) fn kept_of(&self, near: &Near, key: &[u8], stamp: Token) -> Option<Arc<Kept>> {
+        let kept = near.copies.get(key)?;
+        kept.hit.as_ref().filter(|hit| hit.stamp == stamp)?;
+        (self.counts(near, &kept) != Counts::No).then_some(kept)
+    }
+
+    /// Asks for more time, unless somebody does.
+    pub(super) fn renew(&self, key: Bytes, kept: &Kept) {
+        if !kept.is_asked.swap(true, AcqRel) {
+            self.ask_for_more(key);
+        }
     }
 
     fn is_ground(&self, standing: Option<Standing>) -> bool {
@@ -262,7 +268,7 @@ impl Cache {
     #[inline]
     pub(super) fn forget(&self, key: &[u8]) {
         if let Some(near) = &self.0.near {
-            near.forget(key);
+            near.stripes.change(key);
         }
     }
 

@@ -1,7 +1,6 @@
 //! Values of the caller's own types, as JSON. A thin layer: all else is the cache's.
 
 use std::future::Future;
-use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
@@ -10,6 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::load::Loaded;
+use super::objects::{Known, Objects};
 use super::{Cache, CallError, Error, Fresh, Reservation, SetOutcome, SourceResult, UpdateOutcome};
 
 impl Fresh {
@@ -27,7 +27,8 @@ impl Fresh {
 impl Cache {
     /// This cache, for values of one type, as JSON.
     pub fn typed<T: Serialize + DeserializeOwned>(&self) -> Typed<T> {
-        Typed { cache: self.clone(), is_logged: Arc::default(), kind: PhantomData }
+        let objects = Arc::new(Objects::new(self.0.options.near_bytes as u64));
+        Typed { cache: self.clone(), is_logged: Arc::default(), objects }
     }
 }
 
@@ -58,13 +59,13 @@ pub struct Typed<T> {
     cache: Cache,
     /// That values of this type cannot be written or read.
     is_logged: Arc<AtomicBool>,
-    kind: PhantomData<fn() -> T>,
+    objects: Arc<Objects<T>>,
 }
 
 impl<T> Clone for Typed<T> {
     fn clone(&self) -> Self {
-        let is_logged = Arc::clone(&self.is_logged);
-        Typed { cache: self.cache.clone(), is_logged, kind: PhantomData }
+        let (is_logged, objects) = (Arc::clone(&self.is_logged), Arc::clone(&self.objects));
+        Typed { cache: self.cache.clone(), is_logged, objects }
     }
 }
 
@@ -123,6 +124,56 @@ impl<T: Serialize + DeserializeOwned> Typed<T> {
         }
         self.log_once("a cached value cannot be read, also after it was removed; is another version of this program at work?");
         loader().await.map_err(|error| CallError::Caller(Arc::new(error)))
+    }
+
+    /// As [`get_or_fill`](Typed::get_or_fill), for a value that all callers share: where the option `near` is set, it is read as JSON
+    /// once, and served as it is without a command, as long as the cache may; also on `memory://`. Of one `Typed`, and its clones, at most
+    /// `near_bytes` are so kept, reckoned by what they are as JSON.
+    ///
+    /// # Errors
+    /// As [`get_or_fill`](Typed::get_or_fill).
+    ///
+    /// # Example
+    /// ```
+    /// # use std::{convert::Infallible, sync::Arc};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), genfence::Error> {
+    /// let numbers = genfence::Cache::connect("memory://?near=1s").await?.typed::<Vec<u64>>();
+    /// let load = async || Ok::<_, Infallible>(Some(vec![1, 2, 3]));
+    /// let _loaded = numbers.get_or_fill_shared("k", load).await.unwrap();
+    /// let first = numbers.get_or_fill_shared("k", load).await.unwrap().unwrap();
+    /// let again = numbers.get_or_fill_shared("k", load).await.unwrap().unwrap();
+    /// assert!(Arc::ptr_eq(&first, &again));
+    /// numbers.cache().invalidate("k", None).await?;
+    /// let new = numbers.get_or_fill_shared("k", load).await.unwrap().unwrap();
+    /// assert!(!Arc::ptr_eq(&first, &new));
+    /// # Ok(()) }
+    /// ```
+    pub async fn get_or_fill_shared<E, L, F>(
+        &self,
+        key: impl AsRef<[u8]>,
+        loader: L,
+    ) -> Result<Option<Arc<T>>, CallError<Arc<E>>>
+    where
+        L: Fn() -> F,
+        F: Future<Output = Result<Option<T>, E>>,
+        E: Send + Sync + 'static,
+    {
+        let key = key.as_ref();
+        match self.objects.get(key).or_else(|| self.read_at_once(key)) {
+            Some(Known(value)) => Ok(value),
+            None => Ok(Box::pin(self.get_or_fill(key, loader)).await?.map(Arc::new)),
+        }
+    }
+
+    /// What is at hand in bytes, which is kept as it is then.
+    fn read_at_once(&self, key: &[u8]) -> Option<Known<T>> {
+        let hit = self.cache.hit_at_once(key)?;
+        let value = decode(hit.value.as_ref()).ok()?.map(Arc::new);
+        if let Some(copy) = self.cache.copy(key, hit.stamp) {
+            let bytes = hit.value.as_ref().map_or(0, Bytes::len);
+            self.objects.keep(key, value.clone(), bytes, copy);
+        }
+        Some(Known(value))
     }
 
     /// Nothing, where it cannot be written.

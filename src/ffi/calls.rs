@@ -337,6 +337,22 @@ pub unsafe extern "C" fn gf_renew(
     unsafe { call(cache, &gf_op { reservation, ..only(GF_OP_RENEW) }, result) }
 }
 
+/// Waits until no copy of the value is served any more, by this process or another (the option `near`), at most for the option
+/// `near_max`: GF_DONE. To be called before COMMIT is sent; where no copies are kept it returns at once. It is part of the
+/// time that gf_remaining_ms counts, of which gf_result.remaining_ms tells what is left.
+///
+/// # Safety
+/// `cache`, `reservation` are NULL or alive; `result` may be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn gf_settled(
+    cache: *const gf_cache,
+    reservation: *mut gf_reservation,
+    result: *mut gf_result,
+) -> i32 {
+    // SAFETY: by the function's own contract.
+    unsafe { call(cache, &gf_op { reservation, ..only(GF_OP_SETTLED) }, result) }
+}
+
 /// Stores a value without asking the source; the last one wins: GF_STORED, GF_BUSY (a writer holds the
 /// key), GF_TOO_LARGE or GF_IN_DOUBT. Outside the guarantee.
 ///

@@ -12,6 +12,7 @@
 mod abi;
 mod cache;
 mod calls;
+mod copy;
 mod error;
 mod fields;
 mod guard;
@@ -36,6 +37,7 @@ mod test;
 pub use abi::*;
 pub use cache::*;
 pub use calls::*;
+pub use copy::*;
 pub use error::{gf_error, gf_error_free};
 pub use handles::*;
 pub use live::*;

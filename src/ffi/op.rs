@@ -14,7 +14,7 @@ use super::handles::{gf_lease, gf_reservation, millis};
 use super::inspection;
 use super::operations::operations;
 use super::queue::Completion;
-use crate::cache::{Load, ToLoad};
+use crate::cache::{Held, Load, ToLoad};
 use crate::protocol::Refusal;
 use crate::{
     Bypass, Cache, CommitOutcome, FillOutcome, Lookup, ReleaseOutcome, ReplaceOutcome, Reservation,
@@ -129,15 +129,7 @@ impl Op {
                 return Ok(hit.map_or_else(|| gf_result::new(GF_MISS), gf_result::hit));
             }
             Op::Lookup { .. } => unreachable!("it runs by itself"),
-            Op::Fill { entry, lease } => match lease.fill(entry).await? {
-                FillOutcome::Stored => GF_STORED,
-                FillOutcome::Rejected(refusal) => {
-                    let detail = refused(refusal);
-                    return Ok(gf_result { detail, ..gf_result::new(GF_REJECTED) });
-                }
-                FillOutcome::TooLarge => GF_TOO_LARGE,
-                FillOutcome::InDoubt => GF_IN_DOUBT,
-            },
+            Op::Fill { entry, lease } => return Ok(filled(lease.fill(entry).await?)),
             Op::Load { key, .. } => return Ok(begun(cache.begin_load_unread(&key).await?)),
             Op::Loaded { entry, flags, lease } => {
                 if flags & GF_FLAG_UNSTORED == 0 {
@@ -178,8 +170,11 @@ impl Op {
             }
             Op::Renew { held } => {
                 let status = if held.renew().await? { GF_DONE } else { GF_LOST };
-                let remaining_ms = millis(held.remaining());
-                return Ok(gf_result { remaining_ms, ..gf_result::new(status) });
+                return Ok(left_of(&held, status));
+            }
+            Op::Settled { held } => {
+                held.settled().await;
+                return Ok(left_of(&held, GF_DONE));
             }
             Op::Set { key, entry } => match cache.set(&key, entry).await? {
                 SetOutcome::Stored => GF_STORED,
@@ -236,6 +231,17 @@ async fn invalidate(
     }
 }
 
+fn filled(outcome: FillOutcome) -> gf_result {
+    match outcome {
+        FillOutcome::Stored => gf_result::new(GF_STORED),
+        FillOutcome::Rejected(refusal) => {
+            gf_result { detail: refused(refusal), ..gf_result::new(GF_REJECTED) }
+        }
+        FillOutcome::TooLarge => gf_result::new(GF_TOO_LARGE),
+        FillOutcome::InDoubt => gf_result::new(GF_IN_DOUBT),
+    }
+}
+
 fn reserved(reservation: Reservation) -> gf_result {
     gf_result {
         remaining_ms: millis(reservation.remaining()),
@@ -243,6 +249,11 @@ fn reserved(reservation: Reservation) -> gf_result {
         reservation: gf_reservation::new(reservation),
         ..gf_result::new(GF_RESERVED)
     }
+}
+
+/// What became of a reservation that goes on, and what is left of it.
+fn left_of(held: &Held, status: i32) -> gf_result {
+    gf_result { remaining_ms: millis(held.remaining()), ..gf_result::new(status) }
 }
 
 fn beaten((stamp, bound): (u64, Duration)) -> gf_result {

@@ -9,7 +9,25 @@ use super::fields::bytes_of;
 use super::guard::guarded;
 use super::handles::gf_cache;
 
-/// Looks whether the value of a key is at hand in the embedded store (`memory://`). GF_HIT: `result` has it, is to be
+/// gf_peek may find something: in the embedded store, or where copies are kept.
+pub const GF_PEEK_HITS: i32 = 1;
+/// gf_copy_new may give a copy: where the option `near` is set.
+pub const GF_PEEK_COPIES: i32 = 2;
+
+/// What there is to look for without waiting: GF_PEEK_HITS, GF_PEEK_COPIES, both or 0, which does not change. 0 for NULL. Any thread.
+///
+/// # Safety
+/// `cache` is NULL or alive.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn gf_peeks(cache: *const gf_cache) -> i32 {
+    // SAFETY: by the function's own contract.
+    let Some(gf_cache { cache, .. }) = (unsafe { cache.as_ref() }) else { return 0 };
+    let flag = |is_set, flag| if is_set { flag } else { 0 };
+    flag(cache.has_hits_at_once(), GF_PEEK_HITS) | flag(cache.keeps_copies(), GF_PEEK_COPIES)
+}
+
+/// Looks whether the value of a key is at hand: in the embedded store (`memory://`), or as a copy of this process's own
+/// (the option `near`). GF_HIT: `result` has it, is to be
 /// freed, and it counts as a hit; a value of at most `room_len` bytes is copied to `room`, where `result` says it is, and
 /// then there is nothing to be freed. GF_MISS says nothing, not even that the arguments are right, and nothing was
 /// written: ask with gf_start or a call that waits. Any thread; it neither blocks nor fails.

@@ -12,6 +12,7 @@ mod error;
 #[cfg_attr(not(feature = "aerospike"), allow(dead_code, reason = "a store on a cluster makes one"))]
 mod guard;
 mod memory;
+mod stripes;
 mod system;
 
 use std::future::Future;
@@ -40,6 +41,7 @@ pub use diagnosis::{Diagnosis, Finding, Level, Needs};
 pub use error::{Cause, StoreError};
 pub(crate) use guard::{Guard, Standing};
 pub use memory::MemoryStore;
+pub(crate) use stripes::{Mark, Stripes};
 pub(crate) use system::going_on;
 
 /// What a record holds: bytes, or `None` where the source was asked and has nothing.

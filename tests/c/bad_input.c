@@ -102,8 +102,8 @@ static void late(void) {
 
 static void handles(void) {
   refused(leased(NULL, "v"), GF_E_INVALID, "lease");
-  uint32_t ops[] = {GF_OP_COMMIT, GF_OP_RELEASE, GF_OP_ABORT, GF_OP_RENEW};
-  for (int i = 0; i < 4; i++) refused(reserved(ops[i], NULL), GF_E_INVALID, "reservation");
+  uint32_t ops[] = {GF_OP_COMMIT, GF_OP_RELEASE, GF_OP_ABORT, GF_OP_RENEW, GF_OP_SETTLED};
+  for (int i = 0; i < 5; i++) refused(reserved(ops[i], NULL), GF_E_INVALID, "reservation");
 
   gf_reservation *writer = reserve(cache, "handles");
   gf_op release = reserved(GF_OP_RELEASE, writer);

@@ -227,8 +227,8 @@ static void reservations(void) {
   CHECK(renewed.remaining_ms > 5000 && renewed.remaining_ms <= 9000);
   gf_result_free(&renewed);
   SAME(status_of(cache, with(reserved(GF_OP_COMMIT, one), "new")), GF_STORED);
-  uint32_t uses[] = {GF_OP_COMMIT, GF_OP_RELEASE, GF_OP_ABORT, GF_OP_RENEW};
-  for (int i = 0; i < 4; i++) {
+  uint32_t uses[] = {GF_OP_COMMIT, GF_OP_RELEASE, GF_OP_ABORT, GF_OP_RENEW, GF_OP_SETTLED};
+  for (int i = 0; i < 5; i++) {
     gf_result again;
     SAME(done(cache, reserved(uses[i], one), &again), GF_E_INVALID);
     REFUSED(again.error, GF_E_INVALID, "reservation");

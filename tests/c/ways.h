@@ -29,6 +29,7 @@ static inline int32_t called(const gf_cache *cache, const gf_op *op, gf_result *
     case GF_OP_RELEASE: return gf_release(cache, op->reservation, op->version, op->flags, result);
     case GF_OP_ABORT: return gf_abort(cache, op->reservation, result);
     case GF_OP_RENEW: return gf_renew(cache, op->reservation, result);
+    case GF_OP_SETTLED: return gf_settled(cache, op->reservation, result);
     case GF_OP_SET: return gf_set(cache, op->key, fresh, result);
     case GF_OP_REPLACE: return gf_replace(cache, op->key, op->stamp, fresh, result);
     case GF_OP_INVALIDATE: return gf_invalidate(cache, op->key, op->version, op->flags, result);

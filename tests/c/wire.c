@@ -10,6 +10,7 @@
 enum { FLIGHTS = 200 };
 
 static char url[256];
+static const char *address;
 static pid_t server;
 static gf_cache *cache;
 
@@ -62,6 +63,50 @@ static void life(void) {
   gf_free(cache);
 }
 
+/* A copy tells whether it may be served, and a writer waits until it may not. */
+static void copies(void) {
+  char near[512], key[32];
+  snprintf(key, sizeof key, "near %d %d", drives, way);
+  snprintf(near, sizeof near, "aerospike://%s/test/near?near=1s&reservation_time=30s&timeout=5s", address);
+  cache = opened_on(through, near);
+  gf_cache *other = opened_on(through, near);
+  SAME(gf_peeks(cache), GF_PEEK_HITS | GF_PEEK_COPIES);
+  gf_lease *held = lease(cache, key);
+  SAME(status_of(cache, leased(held, "one")), GF_STORED);
+  gf_lease_free(held);
+  gf_result hit;
+  gf_copy *copy = NULL;
+  for (int i = 0; copy == NULL && i < 1000; i++) { /* it is read again and again */
+    SAME(done(cache, keyed(GF_OP_GET, key), &hit), GF_HIT);
+    copy = gf_copy_new(cache, text(key), hit.stamp);
+    CHECK(gf_copy_new(cache, text(key), hit.stamp + 1) == NULL);
+    gf_result_free(&hit);
+  }
+  CHECK(gf_copy_counts(copy) != GF_COPY_OVER);
+  gf_copy_renew(copy);
+  char room[8];
+  SAME(gf_peek(cache, text(key), (uint8_t *)room, sizeof room, &hit, sizeof hit), GF_HIT);
+  CHECK(holds(&hit, "one"));
+  gf_reservation *writer = reserve(other, key);
+  CHECK(gf_unsettled_ms(writer) > 0 && gf_unsettled_ms(writer) <= 1100);
+  SAME(status_of(other, reserved(GF_OP_SETTLED, writer)), GF_DONE);
+  SAME(gf_unsettled_ms(writer), 0);
+  SAME(gf_copy_counts(copy), GF_COPY_OVER);
+  SAME(status_of(other, reserved(GF_OP_RELEASE, writer)), GF_PURGED);
+  gf_reservation_free(writer);
+  SAME(gf_close(cache, 20000), GF_DONE);
+  gf_free(cache);
+  SAME(gf_copy_counts(copy), GF_COPY_OVER);
+  gf_copy_renew(copy);
+  gf_copy_free(copy);
+  gf_copy_free(NULL);
+  SAME(gf_copy_counts(NULL), GF_COPY_OVER);
+  SAME(gf_unsettled_ms(NULL), 0);
+  SAME(gf_peeks(NULL), 0);
+  CHECK(gf_copy_new(NULL, text(key), 1) == NULL);
+  gf_free(other);
+}
+
 static void tell(int signal) { CHECK(kill(server, signal) == 0); }
 
 /* The stopped server answers nothing: what is submitted is in flight until it is given up. */
@@ -111,10 +156,12 @@ static void all_complete(const gf_queue *queue, int32_t only) {
 }
 
 /* How calls in flight end: `end` is called while none of them can have been answered. */
-static void in_flight(void (*end)(void), int32_t only) {
+static void in_flight(const char *timeout, void (*end)(void), int32_t only) {
+  char there[512];
+  snprintf(there, sizeof there, "%s&timeout=%s", url, timeout);
   gf_result leased, reserved;
   gf_queue *queue = queue_new();
-  cache = opened_on(queue, url);
+  cache = opened_on(queue, there);
   SAME(gf_invalidate(cache, text("in flight"), 0, 0, NULL), GF_DONE);
   SAME(gf_lookup(cache, text("in flight"), &leased), GF_LEASED);
   SAME(gf_reserve(cache, text("of a writer"), &reserved), GF_RESERVED);
@@ -197,17 +244,20 @@ static void nobody_listens_in_the_background(void) {
 
 int main(int count, char **arguments) {
   CHECK(count == 4);
-  snprintf(url, sizeof url, "aerospike://%s/test/c?cluster_guard_time=10s&wait=10s&timeout=200ms&attempts=2&connect_timeout=10s",
+  snprintf(url, sizeof url, "aerospike://%s/test/c?cluster_guard_time=10s&wait=10s&attempts=2&connect_timeout=10s",
            arguments[2]);
+  address = arguments[2];
   server = (pid_t)atoi(arguments[3]);
   nobody_listens();
   nobody_listens_in_the_background();
   all_ways(life);
+  all_ways(copies);
   drives = atoi(arguments[1]);
-  in_flight(closes, GF_E_SHUT_DOWN);
+  /* None is given up before it is closed. */
+  in_flight("20s", closes, GF_E_SHUT_DOWN);
   tell(SIGCONT);
-  in_flight(waits, 0);
+  in_flight("200ms", waits, 0);
   tell(SIGCONT);
-  in_flight(dies, 0);
+  in_flight("200ms", dies, 0);
   return 0;
 }

@@ -226,7 +226,8 @@ async fn a_copy_that_is_read_is_renewed_before_it_ends() {
     let (after, reads) = (cache.stats(), cache.stats().hits - before.hits);
     let near = after.near_hits - before.near_hits;
     assert!(after.near_stamps > before.near_stamps + 2, "{after:?}");
-    assert!(near * 10 > reads * 8, "{near} of {reads}");
+    // Who comes when one has ended is told to come again.
+    assert!(reads - near <= 6, "{near} of {reads}");
 }
 
 #[tokio::test]

@@ -46,6 +46,9 @@ public readonly struct CacheKey
     /// <param name="bytes">The bytes.</param>
     public static implicit operator CacheKey(ReadOnlySpan<byte> bytes) => new(bytes);
 
+    /// <summary>Nothing, where it is of bytes.</summary>
+    internal string? Text => _text;
+
     internal int MaxBytes => _text is null ? _bytes.Length : s_strict.GetMaxByteCount(_text.Length);
 
     internal int Write(Span<byte> target)

@@ -31,7 +31,8 @@ public sealed partial class GenfenceCache
 
     /// <summary>
     /// Changes the source of a key under a reservation. The closure changes the source, within
-    /// <see cref="Reservation.Remaining"/>, and says what became of it.
+    /// <see cref="Reservation.Remaining"/>, and says what became of it. Before it runs no copy of the value is served any more
+    /// (<see cref="Reservation.SettledAsync"/>).
     /// </summary>
     /// <typeparam name="T">The value's type.</typeparam>
     /// <param name="key">The key.</param>
@@ -67,6 +68,7 @@ public sealed partial class GenfenceCache
             await reservation.AbortAsync(CancellationToken.None).ConfigureAwait(false);
             cancellationToken.ThrowIfCancellationRequested();
         }
+        await reservation.SettledAsync(CancellationToken.None).ConfigureAwait(false);
         var source = await change(reservation, cancellationToken).ConfigureAwait(false);
         var outcome = source.State switch
         {

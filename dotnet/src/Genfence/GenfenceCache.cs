@@ -22,12 +22,14 @@ namespace Genfence;
 public sealed partial class GenfenceCache : IAsyncDisposable, IDisposable
 {
     private readonly GenfenceOptions _options;
+    private readonly NearObjects? _objects;
     private int _closed;
 
     private GenfenceCache(Connection connection, GenfenceOptions options)
     {
         Connection = connection;
         _options = options;
+        _objects = connection.KeepsCopies ? new NearObjects() : null;
         Logger = (options.LoggerFactory ?? NullLoggerFactory.Instance).CreateLogger<GenfenceCache>();
         if (options.LoggerFactory is { } factory)
         {
@@ -230,8 +232,30 @@ public sealed partial class GenfenceCache : IAsyncDisposable, IDisposable
         TryReadAsync(new Request(Op.Get) { Key = key, Flags = Flags.Strict }, serializer, cancellationToken);
 
     /// <summary>The value, if it is had without waiting, and can be read.</summary>
+    private bool TryHit<T>(
+        in CacheKey key, IGenfenceSerializer<T> serializer, CancellationToken cancellation, out T? value) =>
+        (_objects is { } objects && NearObjects.Immutable<T>.Is && key.Text is { } text
+            && !cancellation.IsCancellationRequested && objects.TryGet(text, serializer, out value))
+        || TryReadHit(key, serializer, cancellation, out value);
+
+    /// <summary>The value as it is kept already, where it is the same still; else it is read, and kept if it may be.</summary>
+    private bool TryKeep<T>(
+        NearObjects objects, string key, in NativeResult hit, IGenfenceSerializer<T> serializer, out T? value)
+    {
+        if (!objects.TryFind(key, serializer, hit.Stamp, out value) && !TryRead(hit, serializer, out value))
+        {
+            return false;
+        }
+        var copy = Connection.Copy(key, hit.Stamp);
+        if (copy != 0)
+        {
+            objects.Keep(key, value, serializer, hit.Stamp, copy);
+        }
+        return true;
+    }
+
     [SkipLocalsInit]
-    private unsafe bool TryHit<T>(
+    private unsafe bool TryReadHit<T>(
         in CacheKey key, IGenfenceSerializer<T> serializer, CancellationToken cancellation, out T? value)
     {
         value = default;
@@ -242,7 +266,9 @@ public sealed partial class GenfenceCache : IAsyncDisposable, IDisposable
         }
         try
         {
-            return TryRead(hit, serializer, out value);
+            return _objects is { } objects && NearObjects.Immutable<T>.Is && key.Text is { } text
+                ? TryKeep(objects, text, hit, serializer, out value)
+                : TryRead(hit, serializer, out value);
         }
         finally
         {

@@ -62,6 +62,49 @@ public sealed partial class Reservation : IDisposable
     }
 
     /// <summary>
+    /// How long copies of the value may still be served, by this process or another, in any region
+    /// (<see cref="GenfenceSettings.Near"/>): COMMIT must not be sent before. Zero where none are kept.
+    /// </summary>
+    public TimeSpan Unsettled
+    {
+        get
+        {
+            if (_handle.IsClosed)
+            {
+                return TimeSpan.Zero;
+            }
+            try
+            {
+                return TimeSpan.FromMilliseconds(Methods.gf_unsettled_ms(_handle));
+            }
+            catch (ObjectDisposedException)
+            {
+                return TimeSpan.Zero;
+            }
+        }
+    }
+
+    /// <summary>
+    /// Waits until no copy of the value is served any more, at most for <see cref="GenfenceSettings.NearMax"/>. To be called before COMMIT is
+    /// <em>sent</em>; what comes before it in the transaction need not wait. It is part of the time that <see cref="Remaining"/>
+    /// counts. <c>UpdateAsync</c> waits by itself.
+    /// </summary>
+    /// <param name="cancellationToken">Ends the wait.</param>
+    /// <returns>When it is over.</returns>
+    /// <exception cref="GenfenceInvalidException">The reservation was used already.</exception>
+    public async ValueTask SettledAsync(CancellationToken cancellationToken = default)
+    {
+        ThrowIfDisposed();
+        // Most often nothing is to be waited for.
+        if (Unsettled == TimeSpan.Zero)
+        {
+            return;
+        }
+        var request = new Request(Op.Settled) { Reservation = _handle };
+        (await _cache.Connection.StatusAsync(request, cancellationToken).ConfigureAwait(false)).MustBe(Status.Done);
+    }
+
+    /// <summary>
     /// The source was changed and committed, and the key now has this value. With a version the source's
     /// own order decides among crossing writers. Uses the reservation up.
     /// </summary>

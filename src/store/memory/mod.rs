@@ -14,11 +14,12 @@ use foldhash::fast::RandomState;
 use parking_lot::RwLock;
 
 use super::clock::Clock;
+use super::stripes::{Mark, Stripes};
 use super::{
     Answer, Change, Diagnosis, Finding, Hit, Level, Look, Needs, Read, Record, Snapshot, Store,
     StoreError,
 };
-use crate::protocol::{self, Claim, Grant, Stamp, Terms, Time};
+use crate::protocol::{self, Claim, Grant, Stamp, Terms, Time, Token};
 use shard::{RECORD, Shard};
 
 /// An in-process store with a bound in bytes.
@@ -45,6 +46,8 @@ pub struct MemoryStore {
     /// How long a floor must not be forgotten, in nanoseconds: replicas may lag so long.
     floor_life: AtomicU64,
     terms: Terms,
+    /// Of what ends a value.
+    stripes: Stripes,
 }
 
 /// The most shards there are: enough that a few dozen threads rarely meet on one lock.
@@ -74,7 +77,8 @@ impl MemoryStore {
         let shard = || RwLock::new(Shard::new(shard_bytes, &hasher, clock.clone()));
         let shards = (0..shards).map(|_| shard()).collect();
         let (floor_life, terms) = (AtomicU64::default(), Terms::default());
-        MemoryStore { shards, hasher, clock, floor_life, terms }
+        let stripes = Stripes::new(hasher.clone());
+        MemoryStore { shards, hasher, clock, floor_life, terms, stripes }
     }
 
     /// The same store on these terms, as one that gives leave to keep copies has them. Caches on `memory://` need
@@ -114,6 +118,22 @@ impl MemoryStore {
         self.shard(key).write().evict(key, now)
     }
 
+    /// What stands for the value of a key, if it is the one of this stamp, and whoever keeps it can ask of again.
+    pub(crate) fn mark(&self, key: &[u8], stamp: Token) -> Option<(Mark, Time)> {
+        // Before it is looked at, so that what ends it then is seen.
+        let mark = self.stripes.mark(key);
+        let shard = self.shard(key).read();
+        let record = shard.peek(key)?;
+        let is_it = record.stored.as_ref().is_some_and(|stored| stored.token == stamp);
+        is_it.then_some((mark, record.expires))
+    }
+
+    /// Whether the value that was marked is still the one to serve.
+    #[inline]
+    pub(crate) fn counts(&self, (mark, expires): (Mark, Time)) -> bool {
+        !self.stripes.is_changed_since(mark) && self.clock.now_against(expires) < expires
+    }
+
     /// **get**, without a future.
     #[inline]
     pub(crate) fn read(&self, key: &[u8]) -> Read {
@@ -136,7 +156,14 @@ impl MemoryStore {
 
     fn changed(&self, key: &[u8], change: &Change) -> Result<Answer<()>, StoreError> {
         let pins = matches!(change, Change::Invalidate { version: Some(_), .. });
-        self.transition(key, pins, |slot, now| protocol::change(slot, now, &self.terms, change))
+        let changed = self
+            .transition(key, pins, |slot, now| protocol::change(slot, now, &self.terms, change));
+        let stays =
+            matches!(change, Change::Touch { .. } | Change::Unlease { .. } | Change::Abort { .. });
+        if !stays {
+            self.stripes.change(key);
+        }
+        changed
     }
 
     /// Runs one transition on the record of `key`, in place where there is one. `pins`: whether the record
@@ -203,7 +230,13 @@ impl Store for MemoryStore {
 
     async fn claim(&self, key: &[u8], claim: &Claim) -> Result<Answer<Grant>, StoreError> {
         let pins = matches!(claim, Claim::Reserve { .. });
-        self.transition(key, pins, |slot, now| protocol::claim(slot, now, &self.terms, claim))
+        let granted =
+            self.transition(key, pins, |slot, now| protocol::claim(slot, now, &self.terms, claim));
+        // Also of a record that was evicted: what was read of it before may be kept.
+        if matches!(claim, Claim::Reserve { .. } | Claim::Lease { over: Some(_), .. }) {
+            self.stripes.change(key);
+        }
+        granted
     }
 
     async fn change(&self, key: &[u8], change: &Change) -> Result<Answer<()>, StoreError> {

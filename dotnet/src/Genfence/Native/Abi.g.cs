@@ -72,6 +72,7 @@ internal enum Op : uint
     Inspect = 19,
     Beat = 20,
     Heard = 21,
+    Settled = 22,
 }
 
 internal unsafe struct NativeSlice

@@ -16,6 +16,8 @@ internal sealed unsafe class Connection
 {
     private const int BatchSize = 256;
     private const int KeyOnStack = 256;
+    private const int PeekHits = 1;
+    private const int PeekCopies = 2;
 
     /// <summary>The values that are read on the stack: larger ones are copied once less.</summary>
     public const int ValueOnStack = 512;
@@ -28,19 +30,24 @@ internal sealed unsafe class Connection
     private readonly OperationPool _pool = new();
     private readonly TaskCompletionSource _drained = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly object _gate = new();
-    private readonly bool _isEmbedded;
+    private readonly bool _peeks;
     private int _closing;
     private int _updates;
 
-    private Connection(CacheHandle cache, QueueHandle queue, bool isEmbedded)
+    private Connection(CacheHandle cache, QueueHandle queue)
     {
         _cache = cache;
-        _isEmbedded = isEmbedded;
+        var peeks = Methods.gf_peeks(cache);
+        _peeks = (peeks & PeekHits) != 0;
+        KeepsCopies = (peeks & PeekCopies) != 0;
         _queue = queue;
         new Thread(TakeCompletions) { IsBackground = true, Name = "genfence completions" }.Start();
     }
 
     public SharedFailures Failures { get; } = new();
+
+    /// <summary>Whether values may be kept in a form of the program's own.</summary>
+    public bool KeepsCopies { get; }
 
     public bool IsClosed => Volatile.Read(ref _closing) != 0;
 
@@ -63,7 +70,7 @@ internal sealed unsafe class Connection
             Homes.Remove(number);
             throw;
         }
-        return new Connection(new CacheHandle(cache, number), queue, url.StartsWith("memory://", StringComparison.Ordinal));
+        return new Connection(new CacheHandle(cache, number), queue);
     }
 
     private static nint NewDriving()
@@ -144,7 +151,7 @@ internal sealed unsafe class Connection
     }
 
     /// <summary>
-    /// Looks whether there is a value that is had without waiting: a hit of the embedded store. The result is the
+    /// Looks whether there is a value that is had without waiting: a hit of the embedded store, or of a copy. The result is the
     /// caller's to free; its value is in the room, on the caller's stack, if there is enough. If not, nothing is known,
     /// and nothing was counted.
     /// </summary>
@@ -152,7 +159,7 @@ internal sealed unsafe class Connection
     public bool TryHit(in CacheKey key, byte* room, int size, CancellationToken cancellation, out NativeResult hit)
     {
         Unsafe.SkipInit(out hit);
-        if (!_isEmbedded || key.MaxBytes > KeyOnStack || cancellation.IsCancellationRequested || IsClosed)
+        if (!_peeks || key.MaxBytes > KeyOnStack || cancellation.IsCancellationRequested || IsClosed)
         {
             return false;
         }
@@ -169,6 +176,26 @@ internal sealed unsafe class Connection
         catch (Exception problem) when (problem is ObjectDisposedException or GenfenceInvalidException)
         {
             return false;
+        }
+    }
+
+    /// <summary>What tells whether the value of a hit may still be served; zero, where it may not be kept.</summary>
+    [SkipLocalsInit]
+    public nint Copy(in CacheKey key, ulong stamp)
+    {
+        if (key.MaxBytes > KeyOnStack)
+        {
+            return 0;
+        }
+        var bytes = stackalloc byte[KeyOnStack];
+        try
+        {
+            var slice = new NativeSlice { Data = bytes, Length = (nuint)key.Write(new Span<byte>(bytes, KeyOnStack)) };
+            return Methods.gf_copy_new(_cache, slice, stamp);
+        }
+        catch (ObjectDisposedException)
+        {
+            return 0;
         }
     }
 

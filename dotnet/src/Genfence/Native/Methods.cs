@@ -84,6 +84,23 @@ internal static unsafe partial class Methods
         CacheHandle cache, NativeSlice key, byte* room, nuint roomLength, NativeResult* result, nuint resultSize);
 
     [LibraryImport(Library)]
+    public static partial int gf_peeks(CacheHandle cache);
+
+    [LibraryImport(Library)]
+    public static partial nint gf_copy_new(CacheHandle cache, NativeSlice key, ulong stamp);
+
+    // It takes no lock, calls nobody back, and returns within some ten nanoseconds.
+    [LibraryImport(Library)]
+    [SuppressGCTransition]
+    public static partial int gf_copy_counts(nint copy);
+
+    [LibraryImport(Library)]
+    public static partial void gf_copy_renew(nint copy);
+
+    [LibraryImport(Library)]
+    public static partial void gf_copy_free(nint copy);
+
+    [LibraryImport(Library)]
     public static partial int gf_queue_wait(
         QueueHandle queue, NativeResult* results, nuint capacity, nuint resultSize, long timeoutMs,
         nuint* count);
@@ -111,6 +128,9 @@ internal static unsafe partial class Methods
 
     [LibraryImport(Library)]
     public static partial ulong gf_remaining_ms(ReservationHandle reservation);
+
+    [LibraryImport(Library)]
+    public static partial ulong gf_unsettled_ms(ReservationHandle reservation);
 
     [LibraryImport(Library)]
     public static partial void gf_live_count(NativeLive* live);

@@ -1,0 +1,81 @@
+//! What stands for a value that a program keeps in a form of its own: it can ask whether it still is the one to serve.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::near::{Counts, Kept};
+use super::{Cache, FullKey};
+use crate::protocol::{Epoch, Time, Token};
+use crate::store::{Backend, Mark};
+
+/// Of one value, as long as that may be served without a command.
+pub(crate) struct ValueCopy {
+    cache: Cache,
+    epoch: Epoch,
+    of: Of,
+}
+
+enum Of {
+    /// In the embedded store.
+    Embedded(Mark, Time),
+    /// Beside a store that other processes use.
+    Near(Bytes, Arc<Kept>),
+}
+
+impl Cache {
+    /// Whether there may be any.
+    #[cfg_attr(not(feature = "capi"), allow(dead_code, reason = "hosts ask"))]
+    pub(crate) fn keeps_copies(&self) -> bool {
+        self.0.options.near.is_some()
+    }
+
+    /// A copy of the value that has this stamp. None where it may not be kept, or is not what is at hand now.
+    pub(crate) fn copy(&self, key: &[u8], stamp: Token) -> Option<ValueCopy> {
+        self.0.options.near?;
+        let (cache, key) = self.key(key).ok()?;
+        let of = cache.copy_of(&key, stamp)?;
+        Some(ValueCopy { cache: cache.clone(), epoch: key.epoch, of })
+    }
+
+    fn copy_of(&self, key: &FullKey<'_>, stamp: Token) -> Option<Of> {
+        if let Some(near) = &self.0.near {
+            return Some(Of::Near(Bytes::copy_from_slice(key), self.kept_of(near, key, stamp)?));
+        }
+        let Backend::Memory(store) = &self.0.store else { return None };
+        let (mark, expires) = store.mark(key, stamp)?;
+        Some(Of::Embedded(mark, expires))
+    }
+}
+
+impl ValueCopy {
+    /// Whether the value may be served now. One that does not count any more never counts again: another one of the same value may.
+    #[inline]
+    pub(crate) fn counts(&self) -> Counts {
+        let cache = &self.cache;
+        if cache.open_or_shut_down().is_err() || cache.serves(self.epoch).is_err() {
+            return Counts::No;
+        }
+        match (&self.of, &cache.0.near, &cache.0.store) {
+            (Of::Near(_, kept), Some(near), _) => cache.counts(near, kept),
+            (Of::Embedded(mark, expires), _, Backend::Memory(store)) => {
+                if store.counts((*mark, *expires)) { Counts::Yes } else { Counts::No }
+            }
+            _ => Counts::No,
+        }
+    }
+
+    /// Asks for more time, in the background.
+    pub(crate) fn renew(&self) {
+        if let Of::Near(key, kept) = &self.of {
+            self.cache.renew(key.clone(), kept);
+        }
+    }
+
+    /// It was served.
+    #[inline]
+    pub(crate) fn served(&self) {
+        self.cache.0.counters.hits.add();
+        self.cache.0.counters.near_hits.add();
+    }
+}
