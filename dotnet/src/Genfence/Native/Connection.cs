@@ -42,6 +42,12 @@ internal sealed unsafe class Connection
 
     public SharedFailures Failures { get; } = new();
 
+    /// <summary>The loads that go on without their callers.</summary>
+    public OrphanLoads Orphans => _pool.Orphans;
+
+    /// <summary>Whether a call under way may wait for a load of the key with this hash.</summary>
+    public bool Awaits(int key) => _pool.Awaits(key);
+
     public bool IsClosed => Volatile.Read(ref _closing) != 0;
 
     /// <summary>Blocks while it connects, unless that goes on in the background.</summary>
@@ -194,6 +200,10 @@ internal sealed unsafe class Connection
         try
         {
             var length = request.Key.Write(key);
+            if (request.MayAwait)
+            {
+                operation.MayAwait(request.Key.Text, key[..length]);
+            }
             fixed (byte* keyBytes = key)
             fixed (byte* valueBytes = request.Value.Span)
             {
@@ -248,6 +258,10 @@ internal sealed unsafe class Connection
                     operations[i] = _pool.Rent();
                     pins[i] = requests[i].Value.Pin();
                     var length = requests[i].Key.Write(keys.AsSpan(used));
+                    if (requests[i].MayAwait)
+                    {
+                        operations[i].MayAwait(requests[i].Key.Text, keys.AsSpan(used, length));
+                    }
                     natives[i] = Describe(
                         requests[i], operations[i].UserData, start + used, length, (byte*)pins[i].Pointer);
                     used += length;
