@@ -5,12 +5,16 @@ namespace Genfence.Extensions.Caching;
 
 /// <summary>The strict door: get-or-create is the guarded fill.</summary>
 internal sealed partial class GenfenceHybridCache(
-    GenfenceCache cache, HybridSerializers serializers, HybridCacheEntryOptions? defaults, ILogger logger)
+    GenfenceCache cache, HybridSerializers serializers, HybridCacheOptions hybrid, ILogger logger)
     : HybridCache
 {
     // There is no copy in process, and nothing is compressed.
     private const HybridCacheEntryFlags WithoutEffect =
         HybridCacheEntryFlags.DisableLocalCache | HybridCacheEntryFlags.DisableCompression;
+
+    // What is set later does not count, as in Microsoft's.
+    private readonly HybridCacheEntryOptions? _defaults = hybrid.DefaultEntryOptions;
+    private readonly int _longestKey = hybrid.MaximumKeyLength;
 
     private int _badKeys;
 
@@ -25,13 +29,12 @@ internal sealed partial class GenfenceHybridCache(
         ArgumentNullException.ThrowIfNull(factory);
         RefuseTags(tags);
         options = WithDefaults(options);
-        if (string.IsNullOrEmpty(key))
+        var flags = options?.Flags ?? HybridCacheEntryFlags.None;
+        if (IsBad(key))
         {
-            TellOfBadKey("it is empty");
-            return factory(state, cancellationToken);
+            return (flags & HybridCacheEntryFlags.DisableUnderlyingData) == 0 ? factory(state, cancellationToken) : default;
         }
         var serializer = serializers.Find<T>();
-        var flags = options?.Flags ?? HybridCacheEntryFlags.None;
         if ((flags & ~WithoutEffect) != 0 || options?.Expiration <= TimeSpan.Zero)
         {
             return Special(key, state, factory, options!, serializer, cancellationToken);
@@ -61,6 +64,17 @@ internal sealed partial class GenfenceHybridCache(
             TellOfBadKey(bad.Message);
             return await factory(state, cancellation).ConfigureAwait(false);
         }
+    }
+
+    /// <summary>Whether it is none of <see cref="HybridCache"/>'s, which is said then. Its bytes are the cache's to look at.</summary>
+    private bool IsBad(string? key)
+    {
+        if (key is { Length: > 0 } && key.Length <= _longestKey)
+        {
+            return false;
+        }
+        TellOfBadKey(string.IsNullOrEmpty(key) ? "it is empty" : $"it has {key.Length} characters, and MaximumKeyLength is {_longestKey}");
+        return true;
     }
 
     private void TellOfBadKey(string problem)
@@ -101,14 +115,15 @@ internal sealed partial class GenfenceHybridCache(
         await UnlessBad(key, () => StoreAsync(key, value, options, cancellationToken)).ConfigureAwait(false);
     }
 
+    /// <summary>What is too large is not stored, which was logged, and what it was to replace goes.</summary>
     private async ValueTask StoreAsync<T>(
         string key, T value, HybridCacheEntryOptions? options, CancellationToken cancellation)
     {
-        var stored = await cache.SetAsync(
+        var stored = await cache.SetWithinAsync(
             key, value, Expirations.Capped(options?.Expiration), serializers.Find<T>(), cancellation).ConfigureAwait(false);
         if (stored == SetOutcome.TooLarge)
         {
-            throw new GenfenceInvalidException("value", "value: is larger than the option max_value_bytes allows");
+            await cache.InvalidateAsync(key, null, cancellation).ConfigureAwait(false);
         }
     }
 
@@ -117,9 +132,8 @@ internal sealed partial class GenfenceHybridCache(
 
     private async ValueTask UnlessBad(string key, Func<ValueTask> call)
     {
-        if (string.IsNullOrEmpty(key))
+        if (IsBad(key))
         {
-            TellOfBadKey("it is empty");
             return;
         }
         try
@@ -215,11 +229,11 @@ internal sealed partial class GenfenceHybridCache(
 
     /// <summary>What the call does not say, the defaults say, as in Microsoft's.</summary>
     private HybridCacheEntryOptions? WithDefaults(HybridCacheEntryOptions? options) =>
-        options is null || defaults is null ? options ?? defaults
+        options is null || _defaults is null ? options ?? _defaults
         : options is { Expiration: not null, Flags: not null } ? options
         : new HybridCacheEntryOptions
         {
-            Expiration = options.Expiration ?? defaults.Expiration,
-            Flags = options.Flags ?? defaults.Flags,
+            Expiration = options.Expiration ?? _defaults.Expiration,
+            Flags = options.Flags ?? _defaults.Flags,
         };
 }

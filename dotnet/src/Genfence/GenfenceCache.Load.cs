@@ -168,7 +168,7 @@ public sealed partial class GenfenceCache
         private async ValueTask ShareAsync(Fresh<T> fresh)
         {
             var request = cache.TrySerialize(fresh.Value, serializer, out var bytes)
-                ? new Request(Op.Loaded) { Flags = flags & Flags.Unstored, Lease = lease.Handle }
+                ? new Request(Op.Loaded) { Flags = (flags & Flags.Unstored) | Oversized(bytes), Lease = lease.Handle }
                     .With(bytes, fresh.Version, fresh.TimeToLive)
                 : new Request(Op.LoadFailed) { Lease = lease.Handle, Value = SharedFailures.None };
             try
@@ -181,6 +181,13 @@ public sealed partial class GenfenceCache
                 NotStored(cache.Logger, problem.Message);
             }
         }
+
+        /// <summary>What is too large goes to those who wait, and is not stored.</summary>
+        private uint Oversized(ReadOnlyMemory<byte>? bytes) =>
+            (flags & Flags.Unstored) == 0 && bytes is { } written && serializer is IBoundedSerializer bounded
+            && !bounded.IsWithin(written.Length)
+                ? Flags.Unstored
+                : 0;
 
         /// <summary>
         /// As the native library sees it, for which also those wait who have cancelled; so it is not the last word.
