@@ -16,6 +16,8 @@ internal sealed partial class GenfenceHybridCache(
     private readonly HybridCacheEntryOptions? _defaults = hybrid.DefaultEntryOptions;
     private readonly int _longestKey = hybrid.MaximumKeyLength;
 
+    private readonly HybridWatch _watch = new();
+
     private int _badKeys;
 
     public override ValueTask<T> GetOrCreateAsync<TState, T>(
@@ -34,18 +36,78 @@ internal sealed partial class GenfenceHybridCache(
         {
             return (flags & HybridCacheEntryFlags.DisableUnderlyingData) == 0 ? factory(state, cancellationToken) : default;
         }
+        return HybridEvents.IsEnabled
+            ? GetWatchedAsync(key, state, factory, options, flags, cancellationToken)
+            : GetAsync(key, state, factory, options, flags, cancellationToken);
+    }
+
+    private ValueTask<T> GetAsync<TState, T>(
+        string key,
+        TState state,
+        Func<TState, CancellationToken, ValueTask<T>> factory,
+        HybridCacheEntryOptions? options,
+        HybridCacheEntryFlags flags,
+        CancellationToken cancellation)
+    {
         var serializer = serializers.Find<T>();
         if ((flags & ~WithoutEffect) != 0 || options?.Expiration <= TimeSpan.Zero)
         {
-            return Special(key, state, factory, options!, serializer, cancellationToken);
+            return Special(key, state, factory, options!, serializer, cancellation);
         }
         var filled = options?.Expiration is null
-            ? cache.GetOrFillAsync(key, state, factory, serializer, cancellationToken)
-            : FillFor(key, state, factory, options.Expiration, serializer, cancellationToken);
+            ? cache.GetOrFillAsync(key, state, factory, serializer, cancellation)
+            : FillFor(key, state, factory, options.Expiration, serializer, cancellation);
 #pragma warning disable CS8619 // T says itself whether there can be nothing.
         // What is wrong with a key is known before anything is done.
-        return filled.IsFaulted ? WithoutKey(filled, state, factory, cancellationToken) : filled;
+        return filled.IsFaulted ? WithoutKey(filled, state, factory, cancellation) : filled;
 #pragma warning restore CS8619
+    }
+
+    /// <summary>As <c>GetAsync</c>, and tells those who listen.</summary>
+    private async ValueTask<T> GetWatchedAsync<TState, T>(
+        string key,
+        TState state,
+        Func<TState, CancellationToken, ValueTask<T>> factory,
+        HybridCacheEntryOptions? options,
+        HybridCacheEntryFlags flags,
+        CancellationToken cancellation)
+    {
+        var call = _watch.Begin(key, (flags & HybridCacheEntryFlags.DisableDistributedCacheRead) == 0);
+        try
+        {
+            var value = await GetAsync(
+                key,
+                (state, factory, call),
+                static (all, cancellation) => all.call.LoadAsync(all.state, all.factory, cancellation),
+                options,
+                flags,
+                cancellation).ConfigureAwait(false);
+            if (call.Loaded && (flags & HybridCacheEntryFlags.DisableDistributedCacheWrite) == 0
+                && !(options?.Expiration <= TimeSpan.Zero))
+            {
+                HybridEvents.Tell.DistributedCacheWrite();
+            }
+            // Without a source nothing says whether a default was found.
+            if ((flags & HybridCacheEntryFlags.DisableUnderlyingData) != 0
+                && EqualityComparer<T>.Default.Equals(value, default))
+            {
+                call.Miss();
+            }
+            else
+            {
+                call.Hit();
+            }
+            return value;
+        }
+        catch (Exception problem)
+        {
+            call.Failed(problem is OperationCanceledException && cancellation.IsCancellationRequested);
+            throw;
+        }
+        finally
+        {
+            call.End();
+        }
     }
 
     /// <summary>A key that no cache of this kind can have costs a read of the source, and no exception.</summary>
@@ -124,6 +186,10 @@ internal sealed partial class GenfenceHybridCache(
         if (stored == SetOutcome.TooLarge)
         {
             await cache.InvalidateAsync(key, null, cancellation).ConfigureAwait(false);
+        }
+        else if (stored == SetOutcome.Stored && HybridEvents.IsEnabled)
+        {
+            HybridEvents.Tell.DistributedCacheWrite();
         }
     }
 
