@@ -8,7 +8,8 @@
 // What is promised then: what FusionCache promises, and not genfence's guarantee. FusionCache keeps a copy in each
 // process, and its writes to the second level ask no source. So another process serves the old value until its copy
 // expires, which is shown below; a backplane makes that shorter, not impossible. Where a value must never be stale,
-// use UpdateAsync and HybridCache, as the sample WebApi does.
+// use UpdateAsync and HybridCache, as the sample WebApi does. What to set so that FusionCache keeps no copy, and what is
+// promised then, is in docs/fusioncache.md.
 using System.Text.Json;
 using Microsoft.Extensions.Caching.Distributed;
 using Microsoft.Extensions.DependencyInjection;

@@ -5,12 +5,18 @@ namespace Genfence.Extensions.Caching;
 
 /// <summary>The strict door: get-or-create is the guarded fill.</summary>
 internal sealed partial class GenfenceHybridCache(
-    GenfenceCache cache, HybridSerializers serializers, HybridCacheEntryOptions? defaults, ILogger logger)
+    GenfenceCache cache, HybridSerializers serializers, HybridCacheOptions hybrid, ILogger logger)
     : HybridCache
 {
     // There is no copy in process, and nothing is compressed.
     private const HybridCacheEntryFlags WithoutEffect =
         HybridCacheEntryFlags.DisableLocalCache | HybridCacheEntryFlags.DisableCompression;
+
+    // What is set later does not count, as in Microsoft's.
+    private readonly HybridCacheEntryOptions? _defaults = hybrid.DefaultEntryOptions;
+    private readonly int _longestKey = hybrid.MaximumKeyLength;
+
+    private readonly HybridWatch _watch = new();
 
     private int _badKeys;
 
@@ -25,24 +31,83 @@ internal sealed partial class GenfenceHybridCache(
         ArgumentNullException.ThrowIfNull(factory);
         RefuseTags(tags);
         options = WithDefaults(options);
-        if (string.IsNullOrEmpty(key))
-        {
-            TellOfBadKey("it is empty");
-            return factory(state, cancellationToken);
-        }
-        var serializer = serializers.Find<T>();
         var flags = options?.Flags ?? HybridCacheEntryFlags.None;
+        if (IsBad(key))
+        {
+            return (flags & HybridCacheEntryFlags.DisableUnderlyingData) == 0 ? factory(state, cancellationToken) : default;
+        }
+        return HybridEvents.IsEnabled
+            ? GetWatchedAsync(key, state, factory, options, flags, cancellationToken)
+            : GetAsync(key, state, factory, options, flags, cancellationToken);
+    }
+
+    private ValueTask<T> GetAsync<TState, T>(
+        string key,
+        TState state,
+        Func<TState, CancellationToken, ValueTask<T>> factory,
+        HybridCacheEntryOptions? options,
+        HybridCacheEntryFlags flags,
+        CancellationToken cancellation)
+    {
+        var serializer = serializers.Find<T>();
         if ((flags & ~WithoutEffect) != 0 || options?.Expiration <= TimeSpan.Zero)
         {
-            return Special(key, state, factory, options!, serializer, cancellationToken);
+            return Special(key, state, factory, options!, serializer, cancellation);
         }
         var filled = options?.Expiration is null
-            ? cache.GetOrFillAsync(key, state, factory, serializer, cancellationToken)
-            : FillFor(key, state, factory, options.Expiration, serializer, cancellationToken);
+            ? cache.GetOrFillAsync(key, state, factory, serializer, cancellation)
+            : FillFor(key, state, factory, options.Expiration, serializer, cancellation);
 #pragma warning disable CS8619 // T says itself whether there can be nothing.
         // What is wrong with a key is known before anything is done.
-        return filled.IsFaulted ? WithoutKey(filled, state, factory, cancellationToken) : filled;
+        return filled.IsFaulted ? WithoutKey(filled, state, factory, cancellation) : filled;
 #pragma warning restore CS8619
+    }
+
+    /// <summary>As <c>GetAsync</c>, and tells those who listen.</summary>
+    private async ValueTask<T> GetWatchedAsync<TState, T>(
+        string key,
+        TState state,
+        Func<TState, CancellationToken, ValueTask<T>> factory,
+        HybridCacheEntryOptions? options,
+        HybridCacheEntryFlags flags,
+        CancellationToken cancellation)
+    {
+        var call = _watch.Begin(key, (flags & HybridCacheEntryFlags.DisableDistributedCacheRead) == 0);
+        try
+        {
+            var value = await GetAsync(
+                key,
+                (state, factory, call),
+                static (all, cancellation) => all.call.LoadAsync(all.state, all.factory, cancellation),
+                options,
+                flags,
+                cancellation).ConfigureAwait(false);
+            if (call.Loaded && (flags & HybridCacheEntryFlags.DisableDistributedCacheWrite) == 0
+                && !(options?.Expiration <= TimeSpan.Zero))
+            {
+                HybridEvents.Tell.DistributedCacheWrite();
+            }
+            // Without a source nothing says whether a default was found.
+            if ((flags & HybridCacheEntryFlags.DisableUnderlyingData) != 0
+                && EqualityComparer<T>.Default.Equals(value, default))
+            {
+                call.Miss();
+            }
+            else
+            {
+                call.Hit();
+            }
+            return value;
+        }
+        catch (Exception problem)
+        {
+            call.Failed(problem is OperationCanceledException && cancellation.IsCancellationRequested);
+            throw;
+        }
+        finally
+        {
+            call.End();
+        }
     }
 
     /// <summary>A key that no cache of this kind can have costs a read of the source, and no exception.</summary>
@@ -61,6 +126,17 @@ internal sealed partial class GenfenceHybridCache(
             TellOfBadKey(bad.Message);
             return await factory(state, cancellation).ConfigureAwait(false);
         }
+    }
+
+    /// <summary>Whether it is none of <see cref="HybridCache"/>'s, which is said then. Its bytes are the cache's to look at.</summary>
+    private bool IsBad(string? key)
+    {
+        if (key is { Length: > 0 } && key.Length <= _longestKey)
+        {
+            return false;
+        }
+        TellOfBadKey(string.IsNullOrEmpty(key) ? "it is empty" : $"it has {key.Length} characters, and MaximumKeyLength is {_longestKey}");
+        return true;
     }
 
     private void TellOfBadKey(string problem)
@@ -101,14 +177,19 @@ internal sealed partial class GenfenceHybridCache(
         await UnlessBad(key, () => StoreAsync(key, value, options, cancellationToken)).ConfigureAwait(false);
     }
 
+    /// <summary>What is too large is not stored, which was logged, and what it was to replace goes.</summary>
     private async ValueTask StoreAsync<T>(
         string key, T value, HybridCacheEntryOptions? options, CancellationToken cancellation)
     {
-        var stored = await cache.SetAsync(
+        var stored = await cache.SetWithinAsync(
             key, value, Expirations.Capped(options?.Expiration), serializers.Find<T>(), cancellation).ConfigureAwait(false);
         if (stored == SetOutcome.TooLarge)
         {
-            throw new GenfenceInvalidException("value", "value: is larger than the option max_value_bytes allows");
+            await cache.InvalidateAsync(key, null, cancellation).ConfigureAwait(false);
+        }
+        else if (stored == SetOutcome.Stored && HybridEvents.IsEnabled)
+        {
+            HybridEvents.Tell.DistributedCacheWrite();
         }
     }
 
@@ -117,9 +198,8 @@ internal sealed partial class GenfenceHybridCache(
 
     private async ValueTask UnlessBad(string key, Func<ValueTask> call)
     {
-        if (string.IsNullOrEmpty(key))
+        if (IsBad(key))
         {
-            TellOfBadKey("it is empty");
             return;
         }
         try
@@ -215,11 +295,11 @@ internal sealed partial class GenfenceHybridCache(
 
     /// <summary>What the call does not say, the defaults say, as in Microsoft's.</summary>
     private HybridCacheEntryOptions? WithDefaults(HybridCacheEntryOptions? options) =>
-        options is null || defaults is null ? options ?? defaults
+        options is null || _defaults is null ? options ?? _defaults
         : options is { Expiration: not null, Flags: not null } ? options
         : new HybridCacheEntryOptions
         {
-            Expiration = options.Expiration ?? defaults.Expiration,
-            Flags = options.Flags ?? defaults.Flags,
+            Expiration = options.Expiration ?? _defaults.Expiration,
+            Flags = options.Flags ?? _defaults.Flags,
         };
 }

@@ -73,7 +73,9 @@ public static partial class GenfenceServiceCollectionExtensions
     /// </para>
     /// <para>
     /// <see cref="HybridCacheOptions.DefaultEntryOptions"/> say what a call leaves out; without them a value lives for the
-    /// cache's own time. Nothing else of <see cref="HybridCacheOptions"/> counts: what is too large is the cache's to say.
+    /// cache's own time. Under a key longer than <see cref="HybridCacheOptions.MaximumKeyLength"/> nothing is cached, and no
+    /// value larger than <see cref="HybridCacheOptions.MaximumPayloadBytes"/>, where that is set to another value than its default;
+    /// either is logged once. Compression and tags in metrics are not there to be switched.
     /// </para>
     /// </remarks>
     /// <param name="services">Where to.</param>
@@ -227,14 +229,15 @@ public static partial class GenfenceServiceCollectionExtensions
             });
     }
 
-    private static GenfenceHybridCache Hybrid(IServiceProvider provider, GenfenceCache cache, string name) =>
-        new(
-            cache,
-            new HybridSerializers(
-                provider, provider.GetService<IOptionsMonitor<GenfenceServiceOptions>>()?.Get(name).GetJson() is not null),
-            provider.GetService<IOptionsMonitor<HybridCacheOptions>>()?.Get(name).DefaultEntryOptions,
-            provider.GetService<ILoggerFactory>()?.CreateLogger<GenfenceHybridCache>()
-                ?? NullLogger<GenfenceHybridCache>.Instance);
+    private static GenfenceHybridCache Hybrid(IServiceProvider provider, GenfenceCache cache, string name)
+    {
+        var options = provider.GetService<IOptionsMonitor<HybridCacheOptions>>()?.Get(name) ?? new HybridCacheOptions();
+        var logger = provider.GetService<ILoggerFactory>()?.CreateLogger<GenfenceHybridCache>()
+            ?? NullLogger<GenfenceHybridCache>.Instance;
+        var hasJson = provider.GetService<IOptionsMonitor<GenfenceServiceOptions>>()?.Get(name).GetJson() is not null;
+        return new GenfenceHybridCache(
+            cache, new HybridSerializers(provider, cache, hasJson, PayloadBound.Of(options, logger)), options, logger);
+    }
 
     private static GenfenceDistributedCache Distributed(IServiceProvider provider, GenfenceCache cache, string name) =>
         new(

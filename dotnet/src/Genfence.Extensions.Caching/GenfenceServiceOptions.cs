@@ -24,7 +24,7 @@ public sealed class GenfenceServiceOptions : GenfenceSettings
     /// For <c>IDistributedCache</c>: whether a set after a get that missed is guarded, for programs that read a source
     /// between the two. Such a set stores nothing where the key was changed meanwhile, or where it comes later than the
     /// option <c>load_time</c> (1 min) after the get; that is logged, and counted. Off, a set is a set: the last one
-    /// wins. Off is right for sessions, and beneath FusionCache or Microsoft's HybridCache.
+    /// wins. Off is right for sessions, beneath Microsoft's HybridCache, and beneath a FusionCache with a memory level or tags.
     /// </summary>
     public bool GuardMisses { get; set; }
 

@@ -10,7 +10,7 @@ namespace Genfence.Extensions.Caching;
 /// Finds the serializer of a type where Microsoft's HybridCache does. JSON options for all types count only where the cache
 /// was given none of its own: it writes what <c>UpdateAsync</c> commits, and both must write alike.
 /// </summary>
-internal sealed class HybridSerializers(IServiceProvider services, bool cacheHasJson)
+internal sealed class HybridSerializers(IServiceProvider services, GenfenceCache cache, bool cacheHasJson, PayloadBound? bound)
 {
     private static readonly object s_none = new();
 
@@ -22,8 +22,11 @@ internal sealed class HybridSerializers(IServiceProvider services, bool cacheHas
 
     /// <summary>Nothing where the cache's own is right.</summary>
     public IGenfenceSerializer<T>? Find<T>() =>
-        (_known.TryGetValue(typeof(T), out var known) ? known : _known.GetOrAdd(typeof(T), Make<T>() ?? s_none))
+        (_known.TryGetValue(typeof(T), out var known) ? known : _known.GetOrAdd(typeof(T), Bounded(Make<T>()) ?? s_none))
             as IGenfenceSerializer<T>;
+
+    private object? Bounded<T>(IGenfenceSerializer<T>? serializer) =>
+        bound is null ? serializer : new BoundedSerializer<T>(serializer ?? cache.Serializer<T>(), bound);
 
     private IGenfenceSerializer<T>? Make<T>()
     {
@@ -49,6 +52,16 @@ internal sealed class HybridSerializers(IServiceProvider services, bool cacheHas
 
     private static JsonSerializerOptions? Json(IServiceProvider services, Type key) =>
         (services as IKeyedServiceProvider)?.GetKeyedService<JsonSerializerOptions>(key);
+
+    private sealed class BoundedSerializer<T>(IGenfenceSerializer<T> serializer, PayloadBound bound)
+        : IGenfenceSerializer<T>, IBoundedSerializer
+    {
+        public void Serialize(T value, IBufferWriter<byte> target) => serializer.Serialize(value, target);
+
+        public T Deserialize(ReadOnlySpan<byte> bytes) => serializer.Deserialize(bytes);
+
+        public bool IsWithin(int bytes) => bound.IsWithin(bytes);
+    }
 
     private sealed class Adapter<T>(IHybridCacheSerializer<T> serializer) : IGenfenceSerializer<T>
     {

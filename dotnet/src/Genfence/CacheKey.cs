@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Text;
 
 namespace Genfence;
@@ -46,10 +47,32 @@ public readonly struct CacheKey
     /// <param name="bytes">The bytes.</param>
     public static implicit operator CacheKey(ReadOnlySpan<byte> bytes) => new(bytes);
 
-    /// <summary>Nothing, where it is of bytes.</summary>
+    /// <summary>The text, where it is one.</summary>
     internal string? Text => _text;
 
     internal int MaxBytes => _text is null ? _bytes.Length : s_strict.GetMaxByteCount(_text.Length);
+
+    /// <summary>A hash of the key, which is never 0.</summary>
+    internal int Hash()
+    {
+        var bytes = ArrayPool<byte>.Shared.Rent(MaxBytes);
+        try
+        {
+            return Hash(bytes.AsSpan(0, Write(bytes)));
+        }
+        finally
+        {
+            ArrayPool<byte>.Shared.Return(bytes);
+        }
+    }
+
+    /// <summary>A hash of the bytes of a key, which is never 0.</summary>
+    internal static int Hash(ReadOnlySpan<byte> key)
+    {
+        var hash = new HashCode();
+        hash.AddBytes(key);
+        return hash.ToHashCode() | 1;
+    }
 
     internal int Write(Span<byte> target)
     {

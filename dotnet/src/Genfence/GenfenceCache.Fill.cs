@@ -16,7 +16,7 @@ public sealed partial class GenfenceCache
     /// remembered. An exception goes to the caller, and to those who waited for this load.
     /// </param>
     /// <param name="serializer">Else bytes and text as they are, and JSON.</param>
-    /// <param name="cancellationToken">Ends this call at once. The factory's token is cancelled if nobody else waits for it.</param>
+    /// <param name="cancellationToken">Ends this call at once. The factory's token is cancelled once nobody waits for it any more.</param>
     /// <returns>The value; the type's default where the source has nothing.</returns>
     /// <remarks>
     /// <para>
@@ -49,7 +49,7 @@ public sealed partial class GenfenceCache
     /// <param name="state">Goes to the factory, so that it need not capture anything.</param>
     /// <param name="factory">Reads the source's latest committed state.</param>
     /// <param name="serializer">Else bytes and text as they are, and JSON.</param>
-    /// <param name="cancellationToken">Ends this call at once. The factory's token is cancelled if nobody else waits for it.</param>
+    /// <param name="cancellationToken">Ends this call at once. The factory's token is cancelled once nobody waits for it any more.</param>
     public ValueTask<T?> GetOrFillAsync<TState, T>(
         CacheKey key,
         TState state,
@@ -67,7 +67,7 @@ public sealed partial class GenfenceCache
     /// <param name="key">The key.</param>
     /// <param name="factory">Reads the source's latest committed state, with its version or a time to live.</param>
     /// <param name="serializer">Else bytes and text as they are, and JSON.</param>
-    /// <param name="cancellationToken">Ends this call at once. The factory's token is cancelled if nobody else waits for it.</param>
+    /// <param name="cancellationToken">Ends this call at once. The factory's token is cancelled once nobody waits for it any more.</param>
     [OverloadResolutionPriority(1)] // A lambda that only throws would fit both.
     public ValueTask<T?> GetOrFillAsync<T>(
         CacheKey key,
@@ -86,7 +86,7 @@ public sealed partial class GenfenceCache
     /// <param name="state">Goes to the factory, so that it need not capture anything.</param>
     /// <param name="factory">Reads the source's latest committed state, with its version or a time to live.</param>
     /// <param name="serializer">Else bytes and text as they are, and JSON.</param>
-    /// <param name="cancellationToken">Ends this call at once. The factory's token is cancelled if nobody else waits for it.</param>
+    /// <param name="cancellationToken">Ends this call at once. The factory's token is cancelled once nobody waits for it any more.</param>
     [OverloadResolutionPriority(1)] // A lambda that only throws would fit both.
     public ValueTask<T?> GetOrFillAsync<TState, T>(
         CacheKey key,

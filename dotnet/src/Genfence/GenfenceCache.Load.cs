@@ -68,7 +68,7 @@ public sealed partial class GenfenceCache
             {
                 return (await ReadSourceAsync<TLoader, T>(loader, false, cancellation).ConfigureAwait(false)).Value;
             }
-            var load = new Load<TLoader, T>(this, new Lease(this, lease), loader, serializer, isStored, flags);
+            var load = new Load<TLoader, T>(this, key, new Lease(this, lease), loader, serializer, isStored, flags);
             return cancellation.CanBeCanceled
                 ? await load.RunAsync(cancellation).ConfigureAwait(false)
                 : await load.RunToEndAsync(default, default).ConfigureAwait(false);
@@ -110,10 +110,16 @@ public sealed partial class GenfenceCache
 
     /// <summary>One load, whose lease it disposes.</summary>
     private readonly struct Load<TLoader, T>(
-        GenfenceCache cache, Lease lease, TLoader loader, IGenfenceSerializer<T> serializer, bool isStored, uint flags)
+        GenfenceCache cache,
+        CacheKey key,
+        Lease lease,
+        TLoader loader,
+        IGenfenceSerializer<T> serializer,
+        bool isStored,
+        uint flags)
         where TLoader : struct, ILoader<T>
     {
-        /// <summary>Ends when its caller cancels. The load goes on for those who wait; if nobody does, it is cancelled, too.</summary>
+        /// <summary>Ends when its caller cancels. The load goes on until nobody waits for it any more, and is cancelled then.</summary>
         public async ValueTask<T?> RunAsync(CancellationToken caller)
         {
             // Disposed of by nobody: it has no timer, and the factory may use its token to the end.
@@ -125,16 +131,12 @@ public sealed partial class GenfenceCache
             }
             catch (OperationCanceledException) when (caller.IsCancellationRequested && !running.IsCompleted)
             {
-                if (!IsAwaited())
-                {
-                    await source.CancelAsync().ConfigureAwait(false);
-                }
-                // Nobody looks at what comes of it.
+                var (orphans, hash) = (cache.Connection.Orphans, key.Hash());
+                var (connection, held) = (cache.Connection, lease);
+                orphans.Add(hash, () => IsAwaited(held) && connection.Awaits(hash), source);
                 _ = running.ContinueWith(
-                    static ended => ended.Exception,
-                    CancellationToken.None,
-                    TaskContinuationOptions.OnlyOnFaulted | TaskContinuationOptions.ExecuteSynchronously,
-                    TaskScheduler.Default);
+                    _ => orphans.Remove(source), CancellationToken.None, TaskContinuationOptions.ExecuteSynchronously, TaskScheduler.Default);
+                running.Unobserved();
                 throw;
             }
         }
@@ -166,7 +168,7 @@ public sealed partial class GenfenceCache
         private async ValueTask ShareAsync(Fresh<T> fresh)
         {
             var request = cache.TrySerialize(fresh.Value, serializer, out var bytes)
-                ? new Request(Op.Loaded) { Flags = flags & Flags.Unstored, Lease = lease.Handle }
+                ? new Request(Op.Loaded) { Flags = (flags & Flags.Unstored) | Oversized(bytes), Lease = lease.Handle }
                     .With(bytes, fresh.Version, fresh.TimeToLive)
                 : new Request(Op.LoadFailed) { Lease = lease.Handle, Value = SharedFailures.None };
             try
@@ -180,7 +182,17 @@ public sealed partial class GenfenceCache
             }
         }
 
-        private bool IsAwaited()
+        /// <summary>What is too large goes to those who wait, and is not stored.</summary>
+        private uint Oversized(ReadOnlyMemory<byte>? bytes) =>
+            (flags & Flags.Unstored) == 0 && bytes is { } written && serializer is IBoundedSerializer bounded
+            && !bounded.IsWithin(written.Length)
+                ? Flags.Unstored
+                : 0;
+
+        /// <summary>
+        /// As the native library sees it, for which also those wait who have cancelled; so it is not the last word.
+        /// </summary>
+        private static bool IsAwaited(Lease lease)
         {
             try
             {

@@ -14,7 +14,7 @@ public sealed partial class GenfenceCache
     private readonly ConcurrentDictionary<Type, bool> _unwritable = new();
     private readonly ConcurrentDictionary<Type, bool> _unreadable = new();
 
-    private IGenfenceSerializer<T> Serializer<T>() =>
+    internal IGenfenceSerializer<T> Serializer<T>() =>
         _serializers.TryGetValue(typeof(T), out var known)
             ? (IGenfenceSerializer<T>)known
             : (IGenfenceSerializer<T>)_serializers.GetOrAdd(

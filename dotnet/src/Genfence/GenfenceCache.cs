@@ -384,6 +384,16 @@ public sealed partial class GenfenceCache : IAsyncDisposable, IDisposable
         CancellationToken cancellationToken = default) =>
         SetBytesAsync(key, Serialize(value, serializer ?? Serializer<T>()), timeToLive, cancellationToken);
 
+    /// <summary>As <c>SetAsync</c>, within the bound of a serializer that has one.</summary>
+    internal ValueTask<SetOutcome> SetWithinAsync<T>(
+        CacheKey key, T value, TimeSpan? timeToLive, IGenfenceSerializer<T>? serializer, CancellationToken cancellationToken)
+    {
+        var bytes = Serialize(value, serializer ?? Serializer<T>());
+        return bytes is { } written && serializer is IBoundedSerializer bounded && !bounded.IsWithin(written.Length)
+            ? new(SetOutcome.TooLarge)
+            : SetBytesAsync(key, bytes, timeToLive, cancellationToken);
+    }
+
     /// <summary>
     /// Stores bytes if the cache still holds the value that a hit had this stamp of. Outside the guarantee.
     /// </summary>

@@ -26,6 +26,13 @@ public interface IGenfenceSerializer<T>
     T Deserialize(ReadOnlySpan<byte> bytes);
 }
 
+/// <summary>A serializer whose values are stored up to a size only.</summary>
+internal interface IBoundedSerializer
+{
+    /// <summary>Whether so many bytes are stored. If not, it is the serializer that says so.</summary>
+    bool IsWithin(int bytes);
+}
+
 /// <summary>Serializers that need no code of yours.</summary>
 public static class GenfenceSerializer
 {

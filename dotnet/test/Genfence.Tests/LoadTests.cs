@@ -132,6 +132,49 @@ public class LoadTests : CacheTest
         Assert.Equal("next", await Cache.GetOrFillAsync("k", _ => ValueTask.FromResult("next")).Within());
     }
 
+    [Theory, InlineData(true, true), InlineData(true, false), InlineData(false, true), InlineData(false, false)]
+    public async Task A_load_goes_on_for_those_who_wait_and_is_cancelled_with_the_last_of_them(bool loaderGoesFirst, bool isText)
+    {
+        CacheKey key = isText ? "k" : "k"u8;
+        using var loader = new CancellationTokenSource();
+        using var waiters = new CancellationTokenSource();
+        using var other = new CancellationTokenSource();
+        var cancelled = new TaskCompletionSource();
+        Task<string?> Load(CancellationToken caller) => Cache.GetOrFillAsync(
+            key,
+            async cancellation =>
+            {
+                using var told = cancellation.Register(cancelled.SetResult);
+                await cancelled.Task;
+                cancellation.ThrowIfCancellationRequested();
+                return "never";
+            },
+            cancellationToken: caller).AsTask();
+        var calls = new List<Task>();
+        foreach (var source in new[] { loader, waiters, waiters })
+        {
+            calls.Add(Load(source.Token));
+            await Support.UntilAsync(() => Cache.Stats.Misses == calls.Count);
+        }
+        // Waits, too, though not for this key.
+        using var held = (await Cache.LookupAsync("other").Within()).Lease;
+        var elsewhere = Cache.LookupAsync("other", other.Token).AsTask();
+        foreach (var source in loaderGoesFirst ? new[] { loader, waiters } : [waiters, loader])
+        {
+            Assert.False(cancelled.Task.IsCompleted);
+            await source.CancelAsync();
+        }
+        foreach (var call in calls)
+        {
+            await Assert.ThrowsAnyAsync<OperationCanceledException>(() => call.WaitAsync(Support.Patience));
+        }
+        await cancelled.Task.WaitAsync(Support.Patience);
+        Assert.False(elsewhere.IsCompleted);
+        Assert.Equal("next", await Cache.GetOrFillAsync(key, _ => ValueTask.FromResult("next")).Within());
+        await other.CancelAsync();
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => elsewhere.WaitAsync(Support.Patience));
+    }
+
     [Fact]
     public async Task What_cannot_be_written_each_reads_for_itself()
     {

@@ -49,6 +49,12 @@ internal sealed unsafe class Connection
     /// <summary>Whether values may be kept in a form of the program's own.</summary>
     public bool KeepsCopies { get; }
 
+    /// <summary>The loads that go on without their callers.</summary>
+    public OrphanLoads Orphans => _pool.Orphans;
+
+    /// <summary>Whether a call under way may wait for a load of the key with this hash.</summary>
+    public bool Awaits(int key) => _pool.Awaits(key);
+
     public bool IsClosed => Volatile.Read(ref _closing) != 0;
 
     /// <summary>Blocks while it connects, unless that goes on in the background.</summary>
@@ -221,6 +227,10 @@ internal sealed unsafe class Connection
         try
         {
             var length = request.Key.Write(key);
+            if (request.MayAwait)
+            {
+                operation.MayAwait(request.Key.Text, key[..length]);
+            }
             fixed (byte* keyBytes = key)
             fixed (byte* valueBytes = request.Value.Span)
             {
@@ -275,6 +285,10 @@ internal sealed unsafe class Connection
                     operations[i] = _pool.Rent();
                     pins[i] = requests[i].Value.Pin();
                     var length = requests[i].Key.Write(keys.AsSpan(used));
+                    if (requests[i].MayAwait)
+                    {
+                        operations[i].MayAwait(requests[i].Key.Text, keys.AsSpan(used, length));
+                    }
                     natives[i] = Describe(
                         requests[i], operations[i].UserData, start + used, length, (byte*)pins[i].Pointer);
                     used += length;

@@ -14,6 +14,8 @@ internal sealed class Operation : IValueTaskSource<NativeResult>
     private CancellationToken _token;
     private int _generation;
     private int _armed;
+    private string? _awaitedText;
+    private int _awaitedHash;
 
     public Operation(OperationPool pool, int slot)
     {
@@ -34,6 +36,26 @@ internal sealed class Operation : IValueTaskSource<NativeResult>
     public ValueTask<NativeResult> Task => new(this, _core.Version);
 
     public void Arm() => _armed = Volatile.Read(ref _generation);
+
+    /// <summary>
+    /// It may wait for another caller's load of this key. Before the submit. A text is only kept: hardly ever does anybody ask.
+    /// </summary>
+    public void MayAwait(string? text, ReadOnlySpan<byte> bytes)
+    {
+        Volatile.Write(ref _awaitedText, text);
+        Volatile.Write(ref _awaitedHash, text is null ? CacheKey.Hash(bytes) : 0);
+    }
+
+    /// <summary>Whether somebody waits here who may wait for a load of the key with this hash.</summary>
+    public bool Awaits(int key) => Volatile.Read(ref _generation) == Volatile.Read(ref _armed) && Awaited == key;
+
+    private int Awaited => Volatile.Read(ref _awaitedText) is { } text ? new CacheKey(text).Hash() : Volatile.Read(ref _awaitedHash);
+
+    private void AwaitsNothing()
+    {
+        Volatile.Write(ref _awaitedText, null);
+        Volatile.Write(ref _awaitedHash, 0);
+    }
 
     /// <summary>After the submit was accepted; the await has not begun.</summary>
     public void CancelWith(CancellationToken token)
@@ -60,6 +82,7 @@ internal sealed class Operation : IValueTaskSource<NativeResult>
     public void Disarm()
     {
         Claim(_armed);
+        AwaitsNothing();
         _pool.Return(this);
     }
 
@@ -76,6 +99,7 @@ internal sealed class Operation : IValueTaskSource<NativeResult>
         finally
         {
             _core.Reset();
+            AwaitsNothing();
             _pool.Return(this);
         }
     }
@@ -93,7 +117,13 @@ internal sealed class Operation : IValueTaskSource<NativeResult>
     {
         if (Claim(_armed))
         {
+            // Before its caller goes on, and this is another call's.
+            var awaited = _pool.Orphans.IsEmpty ? 0 : Awaited;
             _core.SetException(new OperationCanceledException(_token));
+            if (awaited != 0)
+            {
+                _pool.Orphans.Look(awaited);
+            }
         }
     }
 }
@@ -107,6 +137,9 @@ internal sealed class OperationPool
 
     // A counter against reuse in between, and the slot + 1 of the first that is free.
     private long _free;
+
+    /// <summary>The loads that go on for those who wait.</summary>
+    public OrphanLoads Orphans { get; } = new();
 
     public Operation Rent()
     {
@@ -145,6 +178,21 @@ internal sealed class OperationPool
     {
         var all = _all;
         return slot < (uint)all.Length ? all[slot] : null;
+    }
+
+    /// <summary>Whether somebody may wait for a load of the key with this hash. Looks at all, so only for a load without its caller.</summary>
+    public bool Awaits(int key)
+    {
+        // Those that are not there yet came later than this question.
+        var (all, count) = (_all, Volatile.Read(ref _count));
+        for (var i = 0; i < Math.Min(all.Length, count); i++)
+        {
+            if (all[i]?.Awaits(key) is true)
+            {
+                return true;
+            }
+        }
+        return false;
     }
 
     private static long Head(long before, int slot) =>

@@ -39,6 +39,9 @@ internal struct Request(Op op)
         return request;
     }
 
+    /// <summary>Whether it may wait for another caller's load of its key.</summary>
+    public readonly bool MayAwait => Op is Op.Load or Op.Lookup or Op.LookupMany;
+
     /// <summary>Rounded up, so that a short time is not taken for none.</summary>
     public static ulong Milliseconds(string field, TimeSpan time) =>
         time > TimeSpan.Zero
