@@ -360,7 +360,8 @@ impl Cache {
         self.spawn(async move {
             let returns = async {
                 for token in tokens {
-                    let returned = cache.0.store.change(&key, &Change::Unlease { token }).await;
+                    let returned =
+                        cache.0.store.change(&key, &Change::Unlease { token, until: None }).await;
                     if let Ok(Ok(())) = returned {
                         cache.0.counters.leases_returned.add();
                     }

@@ -35,7 +35,10 @@ pub fn change<V: Clone>(
             store(record, now, value, token, version, ttl);
             Some(())
         }
-        Change::Unlease { token } => unlease(record, token),
+        Change::Unlease { token, until } => {
+            in_time(now, until)?;
+            unlease(record, token)
+        }
         Change::Commit { token, deadline, ref value, ttl, until, .. } => {
             in_time(now, until)?;
             commit(record, token, deadline)?;

@@ -23,7 +23,8 @@ pub fn claim<V>(
                 (extend(record, now, token, deadline, time)?, false, Some(ttl))
             }
             // The value lives as long as it would have.
-            Claim::Refresh { token, ref previous, stamp, time } => {
+            Claim::Refresh { token, ref previous, stamp, time, until } => {
+                in_time(now, until)?;
                 (refresh(record, now, token, previous, stamp, time)?, false, None)
             }
             Claim::Reserve { token, ref previous, time, ttl } => {

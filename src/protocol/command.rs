@@ -110,6 +110,8 @@ pub enum Claim {
         stamp: Token,
         /// How long the permission is the caller's alone.
         time: Duration,
+        /// From when on it is refused, on the server's clock: see [`Change`].
+        until: Option<Time>,
     },
     /// **reserve**: a writer's claim, taken before it changes the source. Always granted; creates
     /// the record; removes the value and any lease.
@@ -167,7 +169,7 @@ pub struct Grant {
 
 /// A command that stores, removes, or gives a claim back.
 ///
-/// What stores or prolongs may say until when it counts. A node that was paused, or cut off, may read it long after
+/// What stores or prolongs, or leaves a value where it is, may say until when it counts. A node that was paused, or cut off, may read it long after
 /// others have changed the key elsewhere; done then, on a copy of the record that was forgotten, it would make that
 /// copy the newest there is. So from `until` on it is refused.
 ///
@@ -221,6 +223,9 @@ pub enum Change<V> {
     Unlease {
         /// The lease's token.
         token: Token,
+        /// From when on it is refused, on the server's clock: see [`Change`]. Of a lease beside which there is no value
+        /// nobody needs to say it.
+        until: Option<Time>,
     },
     /// **commit**, unversioned: stores if the reservation was alone from reserve until now.
     Commit {

@@ -120,7 +120,7 @@ impl Grants {
             },
             Step::Refresh { token, stamp, previous, .. } => {
                 let (token, stamp) = (Token::new(token), Token::new(stamp));
-                Claim::Refresh { token, previous: tokens(previous), stamp, time }
+                Claim::Refresh { token, previous: tokens(previous), stamp, time, until }
             }
             Step::Reserve { token, previous, .. } => {
                 Claim::Reserve { token: Token::new(token), previous: tokens(previous), time, ttl }
@@ -179,7 +179,7 @@ impl Grants {
                 }),
             ),
             Step::Unlease { key, token } => {
-                (key, Command::Change(Change::Unlease { token: Token::new(token) }))
+                (key, Command::Change(Change::Unlease { token: Token::new(token), until: None }))
             }
             Step::Commit { key, token, off } => {
                 let Grant { generation, deadline, .. } = self.of(key, token);

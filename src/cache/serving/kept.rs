@@ -125,7 +125,7 @@ impl Cache {
         let lease =
             |token, previous| Claim::Lease { token, previous, time: MAKING, ttl, over: None };
         if let Ok((token, _)) = self.claim_anew(&key, &mut Vec::new(), lease).await? {
-            self.settle(&key, &Change::Unlease { token }, None).await?;
+            self.settle(&key, &Change::Unlease { token, until: None }, None).await?;
         }
         let sent = going_on();
         let known = self.0.store.inspect(&key).await?;

@@ -112,13 +112,13 @@ pub(super) fn claim(claim: &Claim, policy: &WritePolicy, terms: &Terms) -> Plan 
                 .update()
                 .answer(bins::OF_A_LEASE)
         }
-        Claim::Refresh { token, ref previous, stamp, time } => {
+        Claim::Refresh { token, ref previous, stamp, time, until } => {
             let operations = [
                 put(&int(LEASE_TOKEN, bins::token(token))),
                 write(LEASE_DEADLINE, when::from_now(time)),
             ];
             Plan::operate(policy, None, operations)
-                .filter(when::may_refresh(stamp, previous))
+                .filter(when::may_refresh(stamp, previous, until))
                 .update()
                 .answer(bins::OF_A_LEASE)
         }
@@ -181,8 +181,8 @@ pub(super) fn change(change: &Change, policy: &WritePolicy, terms: &Terms) -> Pl
                 .update()
                 .carries(value)
         }
-        Change::Unlease { token } => Plan::put(policy, None, NO_LEASE.map(none).into())
-            .filter(when::lease_is_of(token))
+        Change::Unlease { token, until } => Plan::put(policy, None, NO_LEASE.map(none).into())
+            .filter(when::lease_is_of(token, until))
             .update(),
         Change::Commit { token, deadline, generation, ref value, ttl, until } => {
             Plan::put(policy, Some(ttl), stored(value, token, None, ttl, &NO_WRITER))

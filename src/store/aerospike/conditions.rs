@@ -180,8 +180,8 @@ pub(super) fn is_free(previous: &[Token], over: Option<Token>) -> Expression {
 }
 
 /// The lease has this token.
-pub(super) fn lease_is_of(token: Token) -> Expression {
-    once!(token = bins::token(token) => is(bins::LEASE_TOKEN, token()))
+pub(super) fn lease_is_of(token: Token, before: Option<Time>) -> Expression {
+    once_before!(before; token = bins::token(token) => is(bins::LEASE_TOKEN, token()))
 }
 
 /// The lease is the caller's own, under the deadline that it was last granted.
@@ -213,14 +213,17 @@ pub(super) fn leases_at_floor(
 }
 
 /// The value is the one that `stamp` names, and no lease is live but those of `previous`.
-pub(super) fn may_refresh(stamp: Token, previous: &[Token]) -> Expression {
+pub(super) fn may_refresh(stamp: Token, previous: &[Token], before: Option<Time>) -> Expression {
     fn may(stamp: Expression, but: &[Token]) -> Expression {
         and(vec![has_value(), is(bins::VALUE_TOKEN, stamp), none_leases(but)])
     }
     if previous.is_empty() {
-        once!(stamp = bins::token(stamp) => may(stamp(), &[]))
-    } else {
-        may(int_val(bins::token(stamp)), previous)
+        return once_before!(before; stamp = bins::token(stamp) => may(stamp(), &[]));
+    }
+    let may = may(int_val(bins::token(stamp)), previous);
+    match before.filter(|_| undone::holds(undone::Rule::LateIsRefused)) {
+        None => may,
+        Some(before) => and(vec![may, gt(int_val(bins::time(before)), now_in_filter())]),
     }
 }
 

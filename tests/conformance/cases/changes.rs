@@ -328,6 +328,17 @@ cases! {
                 assert_eq!(key.change(touch).await, answer, "a touch");
             }
             for (until, answer) in bounds(deadline) {
+                for previous in [vec![], vec![C]] {
+                    let (token, stamp, time, until) = (C, A, TIME, Some(until));
+                    let refresh = Claim::Refresh { token, previous, stamp, time, until };
+                    assert_eq!(key.claim(refresh).await.map(drop), answer, "a refresh");
+                }
+            }
+            for (until, answer) in bounds(deadline) {
+                let unlease = Change::Unlease { token: C, until: Some(until) };
+                assert_eq!(key.change(unlease).await, answer, "an unlease");
+            }
+            for (until, answer) in bounds(deadline) {
                 let (value, until) = (value.clone(), Some(until));
                 let replace = Change::Replace { stamp: A, token: A, value, ttl, until };
                 assert_eq!(key.change(replace).await, answer, "a replace");
@@ -373,7 +384,7 @@ cases! {
 
     generation_goes_on_when_nothing_is_left_of_the_record(key) {
         let first = key.lease(A).await.unwrap();
-        key.change(Change::Unlease { token: A }).await.unwrap();
+        key.change(Change::Unlease { token: A, until: None }).await.unwrap();
         let again = key.lease(B).await.unwrap();
         assert_eq!(first.generation.next().next(), again.generation);
         let first = Grant { generation: again.generation, ..first };

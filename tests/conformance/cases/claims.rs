@@ -177,19 +177,19 @@ cases! {
     }
 
     unlease_ends_the_lease_and_leaves_an_empty_record(key) {
-        assert_eq!(key.change(Change::Unlease { token: A }).await, Err(Missing));
+        assert_eq!(key.change(Change::Unlease { token: A, until: None }).await, Err(Missing));
         key.lease(A).await.unwrap();
-        assert_eq!(key.change(Change::Unlease { token: B }).await, Err(Condition));
-        key.change(Change::Unlease { token: A }).await.unwrap();
+        assert_eq!(key.change(Change::Unlease { token: B, until: None }).await, Err(Condition));
+        key.change(Change::Unlease { token: A, until: None }).await.unwrap();
         assert!(key.there().await.is_empty());
-        assert_eq!(key.change(Change::Unlease { token: A }).await, Err(Condition));
+        assert_eq!(key.change(Change::Unlease { token: A, until: None }).await, Err(Condition));
         key.lease(B).await.unwrap();
     }
 
     unlease_leaves_a_floor(key) {
         key.invalidate(Some(7)).await.unwrap();
         key.lease(A).await.unwrap();
-        key.change(Change::Unlease { token: A }).await.unwrap();
+        key.change(Change::Unlease { token: A, until: None }).await.unwrap();
         assert_eq!(key.there().await.floor, Some(version(7)));
     }
 

@@ -59,7 +59,7 @@ impl<T: Target> Key<'_, T> {
 
     async fn refresh(&self, token: Token, stamp: Token, previous: &[Token]) -> Answer<Grant> {
         let previous = previous.to_vec();
-        self.claim(Claim::Refresh { token, previous, stamp, time: TIME }).await
+        self.claim(Claim::Refresh { token, previous, stamp, time: TIME, until: None }).await
     }
 
     async fn refill(

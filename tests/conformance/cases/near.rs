@@ -99,7 +99,7 @@ cases! {
         key.lease(A).await.unwrap();
         let look = key.look().await;
         assert_eq!((&look.read, look.lives()), (&Read::Claimed, Duration::ZERO));
-        key.change(Change::Unlease { token: A }).await.unwrap();
+        key.change(Change::Unlease { token: A, until: None }).await.unwrap();
         key.filled_long_ago().await;
         assert_eq!(key.lives().await, Duration::ZERO);
         key.stamp(LONG).await.unwrap();

@@ -92,7 +92,7 @@ cases! {
     refill_that_is_given_back_lets_another_refresh(key) {
         key.filled("v", None).await;
         let grant = key.refresh(A, C, &[]).await.unwrap();
-        key.change(Change::Unlease { token: A }).await.unwrap();
+        key.change(Change::Unlease { token: A, until: None }).await.unwrap();
         assert_eq!(key.refill(A, grant, C, None).await, Err(Condition));
         key.refresh(B, C, &[]).await.unwrap();
     }
