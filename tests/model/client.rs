@@ -9,7 +9,7 @@ use crate::mends::Mend;
 use crate::network::Command;
 use crate::setup::{Role, Setup};
 use crate::world::World;
-use crate::{others, reader, writer};
+use crate::{others, reader, refresher, writer};
 
 /// Where a client is in its operation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -79,6 +79,8 @@ pub struct Client {
     pub held: Option<Held>,
     /// What was read from the source, or the version that its change was given there.
     pub value: Option<u8>,
+    /// The stamp of the value that a refresher has seen.
+    pub seen: Option<Token>,
     /// A COMMIT that nobody hears of any more may reach the source before this instant.
     pub pending: Option<Time>,
     pub said: Said,
@@ -115,6 +117,8 @@ pub enum Move {
     ReadReplica,
     /// Reader: sends what it has read.
     Fill,
+    /// Refresher: finds a value with this stamp, and asks to refresh it.
+    See(Token),
     /// Reader: the read failed; the lease is given back.
     Unlease,
     /// Reader: its waiters hear what became of the flight.
@@ -176,6 +180,16 @@ impl World {
         (drawn - earlier..drawn).map(|number| token(who, number)).collect()
     }
 
+    pub fn begin_round(&mut self, setup: &Setup, who: usize) {
+        let client = &mut self.clients[who];
+        client.rounds += 1;
+        client.said = Said::Nothing;
+        client.landed = false;
+        if setup.guards() {
+            self.begin_firm(setup, who);
+        }
+    }
+
     pub fn ask(&mut self, who: usize, command: Command) {
         self.clients[who].retries = 0;
         self.send(who, command);
@@ -193,6 +207,7 @@ impl World {
         client.stage = Stage::Idle;
         client.held = None;
         client.value = None;
+        client.seen = None;
         client.earlier = 0;
         client.retries = 0;
     }
@@ -210,7 +225,7 @@ pub fn moves(setup: &Setup, world: &World, who: usize, moves: &mut Vec<Move>) {
     let client = &world.clients[who];
     let role = setup.roles[who];
     match client.stage {
-        Stage::Idle if matches!(role, Role::Waiter { .. } | Role::Looker) => {}
+        Stage::Idle if !role.begins_at_will() => {}
         Stage::Idle if client.rounds < setup.rounds => moves.push(Move::Start),
         Stage::Asks if world.faults > 0 => moves.push(Move::TimeOut),
         Stage::Doubts => moves.push(Move::Look),
@@ -228,6 +243,7 @@ pub fn moves(setup: &Setup, world: &World, who: usize, moves: &mut Vec<Move>) {
     match role {
         Role::Writer { .. } => writer::moves(setup, world, who, moves),
         Role::Reader { versioned } => reader::moves(setup, world, who, versioned, moves),
+        Role::Refresher { versioned } => refresher::moves(setup, world, who, versioned, moves),
         Role::Waiter { flight } => others::waiter_moves(setup, world, who, flight, moves),
         Role::Invalidator { .. } | Role::Foreigner { .. } | Role::Blind | Role::Looker => {}
     }
@@ -254,19 +270,14 @@ pub fn act(setup: &Setup, world: &mut World, who: usize, act: Move) {
         }
         (act, Role::Writer { versioned }) => writer::act(setup, world, who, versioned, act),
         (act, Role::Reader { versioned }) => reader::act(setup, world, who, versioned, act),
+        (act, Role::Refresher { versioned }) => refresher::act(setup, world, who, versioned, act),
         (_, Role::Waiter { flight }) => others::join(world, who, flight),
         (act, role) => unreachable!("{role:?} does not {act:?}"),
     }
 }
 
 fn start(setup: &Setup, world: &mut World, who: usize, role: Role) {
-    let client = &mut world.clients[who];
-    client.rounds += 1;
-    client.said = Said::Nothing;
-    client.landed = false;
-    if setup.guards() {
-        world.begin_firm(setup, who);
-    }
+    world.begin_round(setup, who);
     match role {
         Role::Writer { .. } => writer::reserve(setup, world, who),
         Role::Reader { .. } => reader::lease(setup, world, who),
@@ -276,7 +287,9 @@ fn start(setup: &Setup, world: &mut World, who: usize, role: Role) {
             others::announce(world, who, versioned);
         }
         Role::Blind => others::store(world, who),
-        Role::Waiter { .. } | Role::Looker => unreachable!("{role:?} sends nothing"),
+        Role::Waiter { .. } | Role::Refresher { .. } | Role::Looker => {
+            unreachable!("{role:?} does not begin at will")
+        }
     }
 }
 
@@ -317,6 +330,9 @@ fn renamed(setup: &Setup, world: &mut World, who: usize, claim: Claim) -> Claim 
     let (token, previous) = (world.draw(who), world.previous(who));
     match claim {
         Claim::Lease { time, ttl, .. } => Claim::Lease { token, previous, time, ttl, over: None },
+        Claim::Refresh { stamp, time, until, .. } => {
+            Claim::Refresh { token, previous, stamp, time, until }
+        }
         Claim::Reserve { time, ttl, .. } => Claim::Reserve { token, previous, time, ttl },
         prolonged => prolonged,
     }
@@ -389,6 +405,7 @@ fn rejected(setup: &Setup, world: &mut World, who: usize, said: Said) {
             reader::lost(setup, world, who);
         }
         Role::Reader { .. } => reader::concluded(setup, world, who),
+        Role::Refresher { .. } => world.rest(setup, who),
         _ => writer::release(setup, world, who),
     }
 }

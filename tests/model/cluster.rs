@@ -128,6 +128,11 @@ impl World {
         says.then(|| self.held_until(setup, who, side))
     }
 
+    /// The same of a claim that leaves a value where it is. It may go to either side.
+    pub fn claims_until(&self, setup: &Setup, who: usize) -> Option<Time> {
+        SIDES.into_iter().filter_map(|side| self.counts_until(setup, who, side)).max()
+    }
+
     pub fn begin_firm(&mut self, setup: &Setup, who: usize) {
         let waits =
             self.now < self.clients[who].sight.changes_from && !setup.undoes(Mend::ChangesWait);

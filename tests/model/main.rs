@@ -10,10 +10,11 @@
 //! | `setup`, `setups` | what a world is made of; the worlds |
 //! | `world` | the state, and every step it can take |
 //! | `server`, `network` | the protocol's functions; packets under way |
-//! | `client`, `writer`, `reader`, `others` | the rules that clients keep |
+//! | `client`, `writer`, `reader`, `refresher`, `others` | the rules that clients keep |
 //! | `properties` | what must hold in every state |
 //! | `mends` | what can be undone, and where that does harm |
 //! | `regions`, `stream`, `homes` | the same for several regions: fenced together, told of changes, each the home of its keys |
+//! | `near`, `tags` | the same for copies that processes serve by themselves, and for groups of values |
 //! | `shipped` | two regions without any of it, and a link between their clusters |
 //! | `story`, `run`, `options` | a trace told; a case run; the command line |
 
@@ -21,11 +22,13 @@ mod client;
 mod cluster;
 mod homes;
 mod mends;
+mod near;
 mod network;
 mod options;
 mod others;
 mod properties;
 mod reader;
+mod refresher;
 mod regions;
 mod run;
 mod server;
@@ -34,6 +37,7 @@ mod setups;
 mod shipped;
 mod story;
 mod stream;
+mod tags;
 mod world;
 mod writer;
 
@@ -44,7 +48,7 @@ use options::Options;
 use run::{Case, Extent, Fault, Outcome, grouped, prove, refute};
 
 /// What a whole run visits at least: near, and beyond.
-const LEAST_STATES: [usize; 2] = [23_000_000, 100_000_000];
+const LEAST_STATES: [usize; 2] = [33_000_000, 130_000_000];
 
 /// A case's title, and what runs it.
 type Named = (String, Box<dyn FnOnce(Extent) -> Outcome>);
@@ -68,6 +72,8 @@ fn main() -> ExitCode {
     cases.extend(self::cases(regions::worlds(), regions::obligations()));
     cases.extend(self::cases(stream::worlds(), stream::obligations()));
     cases.extend(self::cases(homes::worlds(), homes::obligations()));
+    cases.extend(self::cases(near::worlds(), near::obligations()));
+    cases.extend(self::cases(tags::worlds(), tags::obligations()));
     cases.extend(self::cases(vec![], shipped::obligations()));
     cases.retain(|(title, _)| options.wants(title));
     if cases.is_empty() {

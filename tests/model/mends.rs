@@ -41,12 +41,21 @@ pub enum Mend {
     MajorityCounts,
     LeaseFromSending,
     ClaimsAreConfirmed,
+    ReserveEndsRefresh,
+    RefillAsksStamp,
+    EndedOrStamped,
+    ValueSeenBeforeRead,
+    GrantedBeforeRead,
+    RefreshAsksLease,
+    LateUnleaseIsRefused,
+    RefillKeepsVersions,
 }
 
 const U: Role = Role::Writer { versioned: false };
 const V: Role = Role::Writer { versioned: true };
 const R: Role = Role::Reader { versioned: false };
 const RV: Role = Role::Reader { versioned: true };
+const X: Role = Role::Refresher { versioned: false };
 const J: Role = Role::Waiter { flight: 0 };
 const L: Role = Role::Looker;
 const F: Role = Role::Foreigner { versioned: false };
@@ -57,12 +66,13 @@ const FV: Role = Role::Foreigner { versioned: true };
 pub fn obligations() -> Vec<Fault<Setup>> {
     #[allow(clippy::enum_glob_use, reason = "a table of all of them")]
     use Mend::*;
-    use Promise::{Fresh, Heard, Truth, Waiters};
+    use Promise::{Exclusive, Fresh, Heard, Truth, Waiters};
 
     let world = |faults, roles| Setup { roles, faults, ..PLAIN };
     let calm = |mend, roles| Setup { undone: Some(mend), ..world(0, roles) };
     let faulty = |mend, roles| Setup { undone: Some(mend), ..world(2, roles) };
     let lagging = |lag, setup| Setup { lag, ..setup };
+    let stored = |setup| Setup { begins: Begins::Stored, ..setup };
     let evicting = |setup| Setup { evicts: true, ..setup };
     let forking = |setup| Setup { nodes: Nodes::Away, ..setup };
     let split = |cluster_lease, setup| Setup { cluster_lease, nodes: Nodes::Split, horizon: 5, reservation: 4, lease: 3, ..setup };
@@ -113,6 +123,16 @@ pub fn obligations() -> Vec<Fault<Setup>> {
             Waiters, lagging(Lag::Tick, calm(RejectedVersionIsNotShared, &[RV, J, V]))),
         ("s", "an unversioned invalidate leaves no mark beside a versioned writer",
             Heard, calm(InvalidateLeavesMark, &[V, F])),
+        ("refresh 1", "a reserve leaves the refresh of the value that it removes, and a refill does not ask for that value",
+            Fresh, stored(calm(EndedOrStamped, &[X, U]))),
+        ("refresh 2", "the source is read before the value is seen that is refreshed",
+            Fresh, stored(calm(ValueSeenBeforeRead, &[X, U]))),
+        ("refresh 3", "a refresh is granted beside another",
+            Exclusive, stored(calm(RefreshAsksLease, &[X, X]))),
+        ("refresh 4", "a refresh that a paused node had not yet read is done later",
+            Fresh, Setup { begins: Begins::Parted { returns: false }, retries: 0, horizon: 2, ..split(1, calm(LateIsRefused, &[X, U])) }),
+        ("refresh 5", "a refresh is given back by what a paused node had not yet read, later",
+            Fresh, Setup { begins: Begins::Parted { returns: true }, retries: 0, horizon: 2, ..split(1, calm(LateUnleaseIsRefused, &[X, U])) }),
         ("cluster 1", "reads ask one copy, while another may be newer",
             Fresh, forking(calm(ReadsAskAllCopies, &[R, U]))),
         ("cluster 2", "an abort without its own reservation writes, and makes a forgotten copy the newest",

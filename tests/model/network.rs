@@ -12,8 +12,11 @@ pub enum Command {
 impl Command {
     /// Whether this is the command that puts a guarded value into the cache.
     pub fn stores(&self) -> bool {
-        use Change::{Commit, CommitVersioned, Fill};
-        matches!(self, Command::Change(Fill { .. } | Commit { .. } | CommitVersioned { .. }))
+        use Change::{Commit, CommitVersioned, Fill, Refill};
+        matches!(
+            self,
+            Command::Change(Fill { .. } | Refill { .. } | Commit { .. } | CommitVersioned { .. })
+        )
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use genfence::protocol::{Change, Claim, Terms, Time, Token, change, claim, get};
+use genfence::protocol::{Change, Claim, Stored, Terms, Time, Token, change, claim, get};
 use stateright::Property;
 
 use crate::client::{Client, Said, Stage, ttl};
@@ -24,10 +24,10 @@ pub enum Promise {
     Truth,
     /// A waiter is never given a value older than its own call.
     Waiters,
-    /// Once all deadlines have passed, the key can be leased, and reserved and committed.
+    /// Once all deadlines have passed, the key can be leased or refreshed, and reserved and committed.
     Unstuck,
-    /// Nobody is granted a lease beside another one, a value or a reservation; no blind store
-    /// overrides a reservation or a value it has not seen.
+    /// Nobody is granted a lease beside another one, a value or a reservation, or a refresh beside a lease, a
+    /// reservation, or another value than it has seen; no blind store overrides a reservation or a value it has not seen.
     Exclusive,
 }
 
@@ -54,9 +54,9 @@ impl Promise {
         }
     }
 
-    pub fn properties() -> Vec<Property<Setup>> {
-        Promise::ALL
-            .into_iter()
+    pub fn properties(promises: &[Promise]) -> Vec<Property<Setup>> {
+        promises
+            .iter()
             .map(|promise| {
                 let condition: fn(&Setup, &World) -> bool = match promise {
                     Promise::Fresh => is_fresh,
@@ -126,9 +126,13 @@ fn is_unstuck(world: &World) -> bool {
     let now = Time::ZERO.after(Duration::from_secs(1));
     let (token, previous, time, ttl) = (Token::new(u64::MAX), vec![], Duration::MAX, ttl());
 
-    let lease = Claim::Lease { token, previous: previous.clone(), time, ttl, over: None };
-    let leased = record.stored.is_some()
-        || claim(&mut Some(record.clone()), now, &Terms::default(), &lease).is_ok();
+    let load = match &record.stored {
+        Some(Stored { token: stamp, .. }) => {
+            Claim::Refresh { token, previous: previous.clone(), stamp: *stamp, time, until: None }
+        }
+        None => Claim::Lease { token, previous: previous.clone(), time, ttl, over: None },
+    };
+    let loads = claim(&mut Some(record.clone()), now, &Terms::default(), &load).is_ok();
 
     let reserve = Claim::Reserve { token, previous, time, ttl };
     let mut slot = Some(record.clone());
@@ -137,5 +141,5 @@ fn is_unstuck(world: &World) -> bool {
         let commit = Change::Commit { token, deadline, generation, value: 0, ttl, until: None };
         change(&mut slot, now, &Terms::default(), &commit).is_ok()
     });
-    leased && committed
+    loads && committed
 }

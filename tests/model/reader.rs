@@ -40,7 +40,7 @@ pub fn act(setup: &Setup, world: &mut World, who: usize, versioned: bool, act: M
         Move::Fill => fill(setup, world, who, versioned),
         Move::Unlease => {
             let token = world.token(who);
-            world.ask(who, Command::Change(Change::Unlease { token }));
+            world.ask(who, Command::Change(Change::Unlease { token, until: None }));
         }
         Move::Prolong => {
             let held = world.clients[who].held.expect("it holds a lease");

@@ -5,7 +5,8 @@
 use std::time::Duration;
 
 use genfence::protocol::{
-    Change, Claim, Generation, Grant, Lease, Record, Refusal, Terms, Time, Token, change, claim,
+    Change, Claim, Generation, Grant, Lease, Record, Refusal, Stored, Terms, Time, Token, change,
+    claim,
 };
 
 use crate::client::tokens_of;
@@ -88,6 +89,20 @@ fn undo_on(record: &mut Record<u8>, now: Time, mend: Mend, command: &Command) {
         (Mend::CommitAsksAlone, Command::Change(Change::Commit { token, .. })) => {
             record.alone = Some(*token);
         }
+        (
+            Mend::RefillAsksStamp | Mend::EndedOrStamped,
+            Command::Change(Change::Refill { stamp, .. }),
+        ) => {
+            let there = record.stored.take();
+            let version = there.and_then(|there| there.version);
+            record.stored = Some(Stored { value: 0, token: *stamp, version, life: None });
+        }
+        (Mend::RefreshAsksLease, Command::Claim(Claim::Refresh { .. })) => record.lease = None,
+        (Mend::RefillKeepsVersions, Command::Change(Change::Refill { version: None, .. })) => {
+            if let Some(stored) = &mut record.stored {
+                stored.version = None;
+            }
+        }
         (Mend::TokensBesideGeneration, Command::Change(store)) => {
             satisfy(record, store);
         }
@@ -126,6 +141,13 @@ fn undo_after(setup: &Setup, before: Option<&Record<u8>>, slot: &mut Slot, comma
         ) => {
             let unversioned = stored.filter(|stored| stored.version.is_none());
             record.stored = record.stored.take().or(unversioned);
+        }
+        (
+            Mend::ReserveEndsRefresh | Mend::EndedOrStamped,
+            Command::Claim(Claim::Reserve { .. }),
+        ) => {
+            // Beside a value a lease is a refresh.
+            record.lease = stored.and(before.and_then(|record| record.lease));
         }
         (Mend::ReserveRemovesValue, Command::Claim(Claim::Reserve { .. })) => {
             record.stored = stored;

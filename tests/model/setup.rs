@@ -19,6 +19,9 @@ pub enum Role {
     Writer { versioned: bool },
     /// Leases, reads the source, fills. With versions it may read a replica that lags.
     Reader { versioned: bool },
+    /// Sees a value, and its stamp; asks to refresh it, reads the source, refills. With versions it may read a replica
+    /// that lags.
+    Refresher { versioned: bool },
     /// Waits, in the process of the reader at this index, for that reader's fill.
     Waiter { flight: usize },
     /// Announces what the source holds, though nobody needs it: it must do no harm.
@@ -29,6 +32,13 @@ pub enum Role {
     Blind,
     /// Reads what is in the cache, at any time, and does nothing else.
     Looker,
+}
+
+impl Role {
+    /// Whether it needs nothing to begin an operation.
+    pub fn begins_at_will(self) -> bool {
+        !matches!(self, Role::Waiter { .. } | Role::Refresher { .. } | Role::Looker)
+    }
 }
 
 /// What may befall the nodes of the cluster, once.
@@ -54,6 +64,11 @@ pub enum Begins {
     Stored,
     /// The first client, a reader, has just sent its fill.
     Filling,
+    /// The source's value is in the cache, and the first client has just asked to refresh it.
+    Refreshing,
+    /// The same; where it `returns`, it was granted that, and has just given it back. And the node that hears of it is cut
+    /// off, as the others know.
+    Parted { returns: bool },
 }
 
 /// How far the source's replica may be behind.
@@ -97,6 +112,8 @@ pub struct Setup {
     pub minority: Option<usize>,
     pub lag: Lag,
     pub begins: Begins,
+    /// What must hold. Of a mend that is there for something else, worlds say that the rest holds without it.
+    pub promises: &'static [Promise],
     /// The mend that is taken out of the protocol.
     pub undone: Option<Mend>,
 }
@@ -126,6 +143,7 @@ pub const PLAIN: Setup = Setup {
     minority: None,
     lag: Lag::None,
     begins: Begins::Empty,
+    promises: &Promise::ALL,
     undone: None,
 };
 

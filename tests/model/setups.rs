@@ -1,5 +1,7 @@
 //! The worlds in which, with every mend in, nothing may be found.
 
+use crate::mends::Mend;
+use crate::properties::Promise;
 use crate::setup::{Begins, CHECKED, Lag, Nodes, PLAIN, Role, Setup, UNCHECKED, WRAPPING};
 
 const U: Role = Role::Writer { versioned: false };
@@ -11,6 +13,8 @@ const IV: Role = Role::Invalidator { versioned: true };
 const L: Role = Role::Looker;
 const F: Role = Role::Foreigner { versioned: false };
 const FV: Role = Role::Foreigner { versioned: true };
+const X: Role = Role::Refresher { versioned: false };
+const XV: Role = Role::Refresher { versioned: true };
 const J: Role = Role::Waiter { flight: 0 };
 const B: Role = Role::Blind;
 
@@ -74,7 +78,7 @@ pub fn setups(long: bool) -> Vec<Setup> {
         ("blind writer", &[B, U, R], Setup { evicts: true, horizon: 3, ..twice.clone() }),
     ];
     let mut setups = Vec::new();
-    for (name, roles, setup) in worlds {
+    for (name, roles, setup) in worlds.into_iter().chain(refreshes(&split)) {
         let comes_and_goes = setup.evicts || setup.rounds > 1;
         let wrapping = comes_and_goes.then_some(WRAPPING);
         for generations in [UNCHECKED, CHECKED].into_iter().chain(wrapping) {
@@ -83,4 +87,69 @@ pub fn setups(long: bool) -> Vec<Setup> {
         }
     }
     setups
+}
+
+type World = (&'static str, &'static [Role], Setup);
+
+/// A value is there in the beginning, and who sees it refreshes it.
+fn refreshes(split: &Setup) -> Vec<World> {
+    let stored = |setup: &Setup| Setup { begins: Begins::Stored, ..setup.clone() };
+    let plain = stored(&PLAIN);
+    let tick = Setup { lag: Lag::Tick, ..plain.clone() };
+    let endless = Setup { lag: Lag::Endless, ..plain.clone() };
+    let without = |mend| Setup { undone: Some(mend), ..plain.clone() };
+    let mut worlds: Vec<World> = vec![
+        ("refresh, any faults", &[X, U], Setup { faults: 9, ..plain.clone() }),
+        ("refresh, again", &[X, U], Setup { rounds: 2, ..plain.clone() }),
+        ("two refreshers", &[X, X, U], plain.clone()),
+        ("refresh, two writers", &[X, U, U], plain.clone()),
+        ("refresh, reader", &[X, U, R], Setup { prolongs: true, ..plain.clone() }),
+        ("refresh, versions, lagging replica", &[XV, V, V], tick.clone()),
+        ("refresh, versions, two refreshers", &[XV, XV, V], tick.clone()),
+        ("refresh, mixed", &[X, XV, V], plain.clone()),
+        ("refresh, invalidator", &[X, U, I], plain.clone()),
+        ("refresh, versioned invalidator", &[XV, V, IV], tick.clone()),
+        ("refresh, foreign writer", &[X, F, R], plain.clone()),
+        ("refresh, versioned foreign writer", &[XV, FV, RV], endless.clone()),
+        ("refresh, eviction", &[X, U, R], Setup { evicts: true, ..plain.clone() }),
+        ("refresh, blind writer", &[X, B, U], plain.clone()),
+        ("refresh, a copy that was away", &[X, U], Setup { nodes: Nodes::Away, ..plain.clone() }),
+        ("refresh, a split", &[X, U], stored(split)),
+        (
+            "refresh, a split, under way",
+            &[X, U],
+            Setup { begins: Begins::Refreshing, faults: 0, horizon: 2, ..split.clone() },
+        ),
+        (
+            "refresh, a split, under way to who is cut off",
+            &[X, U],
+            Setup { begins: Begins::Parted { returns: false }, horizon: 2, ..split.clone() },
+        ),
+        (
+            "refresh, a split, given back to who is cut off",
+            &[X, U],
+            Setup { begins: Begins::Parted { returns: true }, horizon: 2, ..split.clone() },
+        ),
+        ("refresh, a restart", &[X, U], Setup { nodes: Nodes::Restart, ..stored(split) }),
+    ];
+    // One proof of two is enough.
+    worlds.extend([
+        ("refresh, that a reserve leaves", &[X, U, R][..], without(Mend::ReserveEndsRefresh)),
+        ("refresh, that asks for no value", &[X, U, R], without(Mend::RefillAsksStamp)),
+        ("refresh, read before it is granted", &[X, U, R], without(Mend::GrantedBeforeRead)),
+        (
+            "refresh, beside others",
+            &[X, X, U],
+            Setup {
+                promises: &[Promise::Fresh, Promise::Settled, Promise::Truth],
+                ..without(Mend::RefreshAsksLease)
+            },
+        ),
+        (
+            "refresh, a value without version takes the place of one with",
+            &[X, FV, RV],
+            without(Mend::RefillKeepsVersions),
+        ),
+    ]);
+    worlds
 }

@@ -10,7 +10,7 @@ use crate::others::BLIND;
 use crate::properties::{Promise, is_truthful, served};
 use crate::server::serve;
 use crate::setup::{Role, Setup};
-use crate::world::{Action, World};
+use crate::world::{Action, Away, BEGINNING, World};
 
 /// A sentence for each step, and what is wrong at the end.
 pub fn tell(setup: &Setup, path: Path<World, Action>, broken: Promise) -> Vec<String> {
@@ -34,7 +34,11 @@ fn beginning(setup: &Setup, world: &World) -> String {
         format!("{}'s {}", name(setup, packet.from), command(setup, &packet.command))
     };
     let sent: Vec<_> = world.network.packets().iter().map(sent).collect();
-    format!("at {} under way: {}", instant(world.now), sent.join(", "))
+    let parted = match world.copy {
+        Away::Gone(..) => "; a node is cut off that had the key's partition, and the others know",
+        _ => "",
+    };
+    format!("at {} under way: {}{parted}", instant(world.now), sent.join(", "))
 }
 
 fn sentence(setup: &Setup, before: &World, action: Action, after: &World) -> String {
@@ -103,6 +107,7 @@ fn granted(command: &Command, grant: Grant) -> String {
     let word = match command {
         Command::Claim(Claim::Lease { .. }) => "Leased",
         Command::Claim(Claim::Extend { .. }) => "Extended",
+        Command::Claim(Claim::Refresh { .. }) => "Refreshed",
         Command::Claim(Claim::Reserve { .. }) if alone => "Reserved, alone",
         Command::Claim(Claim::Reserve { .. }) => "Reserved, not alone",
         _ => "Renewed",
@@ -132,6 +137,7 @@ fn moved(setup: &Setup, after: &World, who: usize, step: Move) -> String {
         Move::Read => format!("reads the source: version {read}"),
         Move::ReadReplica => format!("reads a replica that lags: version {read}"),
         Move::Fill => format!("has version {read} to store"),
+        Move::See(stamp) => format!("hits the value {}", name_token(setup, stamp)),
         Move::Unlease => "its read of the source fails".into(),
         Move::Finish => "tells its waiters".into(),
         Move::Ask(of) => format!("asks {} for the key of their cluster", side(of)),
@@ -169,7 +175,7 @@ fn command(setup: &Setup, command: &Command) -> String {
             Change::Refill { token, stamp, value, .. } => {
                 format!("refill {} in place of {} (value {value})", name(token), name(stamp))
             }
-            Change::Unlease { token } => format!("unlease {}", name(token)),
+            Change::Unlease { token, .. } => format!("unlease {}", name(token)),
             Change::Commit { token, value, .. } => {
                 format!("commit {} (value {value})", name(token))
             }
@@ -240,6 +246,7 @@ fn name(setup: &Setup, who: usize) -> String {
     let letter = |role: &Role| match role {
         Role::Writer { .. } => "writer W",
         Role::Reader { .. } => "reader R",
+        Role::Refresher { .. } => "refresher X",
         Role::Waiter { .. } => "waiter J",
         Role::Invalidator { .. } => "invalidator I",
         Role::Foreigner { .. } => "foreign writer F",
@@ -252,6 +259,9 @@ fn name(setup: &Setup, who: usize) -> String {
 }
 
 fn name_token(setup: &Setup, token: Token) -> String {
+    if token == BEGINNING {
+        return "that was there".into();
+    }
     let (who, number) = owner(token);
     let name = name(setup, who);
     let short = name.rsplit(' ').next().unwrap_or_default().to_lowercase();

@@ -14,6 +14,9 @@ use crate::server::serve;
 use crate::setup::{Begins, Lag, Role, Setup};
 use crate::writer;
 
+/// The token of the value that is there in the beginning.
+pub const BEGINNING: Token = Token::new(u64::MAX);
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct World {
     /// The server's clock. Deadlines are kept as they are, so it runs to a horizon.
@@ -191,22 +194,35 @@ impl Model for Setup {
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
-        Promise::properties()
+        Promise::properties(self.promises)
     }
+}
+
+/// The source's value, in the cache.
+fn stored() -> Record<u8> {
+    let stored = Stored { value: 0, token: BEGINNING, version: None, life: None };
+    let (expires, generation) = (Time::ZERO.after(Duration::MAX), Generation::new(1));
+    Record { stored: Some(stored), expires, generation, ..Record::default() }
 }
 
 impl World {
     fn begin(&mut self, setup: &Setup) {
         match setup.begins {
             Begins::Empty => {}
-            Begins::Stored => {
-                let stored =
-                    Stored { value: 0, token: Token::new(u64::MAX), version: None, life: None };
-                let expires = Time::ZERO.after(Duration::MAX);
-                let generation = Generation::new(1);
-                let record =
-                    Record { stored: Some(stored), expires, generation, ..Record::default() };
-                self.slot = Some(record);
+            Begins::Stored => self.slot = Some(stored()),
+            Begins::Refreshing => {
+                self.slot = Some(stored());
+                act(setup, self, 0, Move::See(BEGINNING));
+            }
+            Begins::Parted { returns } => {
+                self.slot = Some(stored());
+                act(setup, self, 0, Move::See(BEGINNING));
+                if returns {
+                    self.apply(setup, 0);
+                    act(setup, self, 0, Move::Unlease);
+                }
+                self.cut(Side::Node);
+                self.reform(Side::Majority);
             }
             Begins::Filling => {
                 act(setup, self, 0, Move::Start);
@@ -258,6 +274,15 @@ impl World {
         };
         if self.slot.is_none() || record.is_some() && written > self.written {
             (self.slot, self.written) = (record, written);
+        }
+    }
+
+    /// The record that a side has.
+    pub fn record(&self, side: Side) -> Option<&Record<u8>> {
+        match (side, &self.copy) {
+            (Side::Majority, _) => self.slot.as_ref(),
+            (Side::Node, Away::Gone(record, _)) => record.as_ref(),
+            (Side::Node, _) => None,
         }
     }
 
@@ -360,6 +385,10 @@ impl World {
             Command::Claim(Claim::Lease { .. }) => {
                 let foreign = leased.is_some_and(|lease| owner(lease.token).0 != packet.from);
                 reserved || stamp.is_some() || foreign
+            }
+            Command::Claim(Claim::Refresh { stamp: seen, .. }) => {
+                let foreign = leased.is_some_and(|lease| owner(lease.token).0 != packet.from);
+                reserved || stamp != Some(*seen) || foreign
             }
             Command::Change(Change::Set { .. }) => reserved,
             Command::Change(Change::Replace { stamp: seen, .. }) => {
