@@ -52,7 +52,8 @@ async fn copied(cache: &Cache) {
 
 /// All that was sent to it for keys.
 fn sent(server: &Server) -> u64 {
-    [Kind::Read, Kind::Write, Kind::Batch].map(|kind| server.requests(kind)).iter().sum()
+    let kinds = [Kind::Read, Kind::Write, Kind::Delete, Kind::Operate, Kind::Batch];
+    kinds.map(|kind| server.requests(kind)).iter().sum()
 }
 
 #[tokio::test]
