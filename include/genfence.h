@@ -142,7 +142,7 @@
 #define GF_CONFLICT 11
 
 /*
- A writer holds the key: a set stored nothing.
+ A writer holds the key: a set stored nothing. Of gf_refresh: there is nothing to be done.
  */
 #define GF_BUSY 12
 
@@ -283,6 +283,11 @@
 #define GF_FLAG_OWN_REGION 32
 
 /*
+ Of a hit: a new value should be loaded in the background by its caller, see gf_refresh.
+ */
+#define GF_FLAG_DUE 64
+
+/*
  Log nothing.
  */
 #define GF_LOG_OFF 0
@@ -421,6 +426,12 @@
 #define GF_OP_HEARD 21
 
 /*
+ Reads key, stamp.
+ See gf_refresh.
+ */
+#define GF_OP_REFRESH 22
+
+/*
  An open cache. All calls may be made from many threads at once, but for gf_free.
  */
 typedef struct gf_cache gf_cache;
@@ -553,7 +564,7 @@ typedef struct gf_result {
    */
   uint64_t version;
   /*
-   Of a hit: names this stored value, for a replace. Of gf_beat: for gf_heard.
+   Of a hit: names this stored value, for a replace or a refresh. Of gf_beat: for gf_heard.
    */
   uint64_t stamp;
   /*
@@ -716,7 +727,7 @@ typedef struct gf_op {
    */
   uint64_t ttl_ms;
   /*
-   Of a replace: the stamp of the hit that is to be replaced. Of gf_heard: the stamp of the gf_beat.
+   Of a replace or a refresh: the stamp of the hit that is to be replaced. Of gf_heard: the stamp of the gf_beat.
    */
   uint64_t stamp;
   /*
@@ -883,6 +894,18 @@ typedef struct gf_stats {
    How long this region served nothing, in microseconds, all together; counted when it serves again.
    */
   uint64_t unserved_micros;
+  /*
+   Permissions to load a value anew while it goes on being served, that were granted (`refresh_at`).
+   */
+  uint64_t refreshes;
+  /*
+   Values that were loaded anew so, and stored.
+   */
+  uint64_t refreshed;
+  /*
+   Loads of that kind that came to nothing: they failed, took too long, were given up, or the store gave no answer.
+   */
+  uint64_t refreshes_failed;
 } gf_stats;
 
 /*
@@ -1170,6 +1193,21 @@ int32_t gf_load_failed(const struct gf_cache *cache,
                        struct gf_lease *lease,
                        struct gf_slice failure,
                        struct gf_result *result);
+
+/*
+ Asks for the permission to load anew the value of a hit whose flags say GF_FLAG_DUE, as the option `refresh_at` has it, while it goes
+ on being served; `stamp` is that of the hit. GF_LEASED: read the source now, in the background, and then gf_fill (or gf_loaded);
+ where it cannot be read, gf_load_failed, or free the lease: then a while passes before the value is due again. GF_BUSY: another
+ caller is at it, or the value is another one by now; there is nothing to be done. The lease lasts for the option `load_time`,
+ nobody waits for what is loaded under it, and a gf_fill is GF_REJECTED where a writer has come.
+
+ SAFETY:
+ `cache` is NULL or alive; `key` is readable; `result` may be written.
+ */
+int32_t gf_refresh(const struct gf_cache *cache,
+                   struct gf_slice key,
+                   uint64_t stamp,
+                   struct gf_result *result);
 
 /*
  Reserves a key, before its source is changed: GF_RESERVED (gf_result.detail is 0, unless nothing is held). From now until the commit, the release or

@@ -65,6 +65,12 @@ macro_rules! counters {
             regions_barred: Serving "genfence.regions.barred";
             /// How long this region served nothing, in microseconds, all together; counted when it serves again.
             unserved_micros: Serving "genfence.regions.without";
+            /// Permissions to load a value anew while it goes on being served, that were granted (`refresh_at`).
+            refreshes: Counter "genfence.refreshes";
+            /// Values that were loaded anew so, and stored.
+            refreshed: Counter "genfence.refreshes.stored";
+            /// Loads of that kind that came to nothing: they failed, took too long, were given up, or the store gave no answer.
+            refreshes_failed: Counter "genfence.refreshes.failed";
         }
     };
 }

@@ -71,7 +71,7 @@ impl Cache {
     /// The loader is given keys and returns pairs of key and value; for a key that it leaves out,
     /// the source has nothing. Of more than 1,000 keys so many are loaded by one call, and then the next.
     /// Keys that another caller is filling are waited for; should that caller fail, such a key is loaded by a
-    /// further call of its own.
+    /// further call of its own. Values that are there are not loaded anew before they end (the option `refresh_at`).
     ///
     /// # Errors
     /// As [`get_or_fill`](Cache::get_or_fill); [`Error::UnexpectedKey`] if the loader answers for a

@@ -129,6 +129,19 @@ impl Footing {
     }
 }
 
+impl Footing {
+    /// As [`until`](Footing::until), of a value that was loaded under this grant; once it is known that the ground
+    /// held when it was granted. That was asked for then: most often it is known by now.
+    ///
+    /// # Errors
+    /// It did not, or has ended: nothing may be stored under it.
+    pub async fn may_store(&self, cache: &Cache, time: Duration) -> Result<Option<Time>, Fallen> {
+        let confirmed = self.is_confirmed(cache).await;
+        let until = self.until(cache, time);
+        if confirmed { until } else { Err(Fallen) }
+    }
+}
+
 /// The ground is gone.
 #[derive(Debug)]
 pub(super) struct Fallen;

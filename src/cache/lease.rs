@@ -16,7 +16,7 @@ use super::fresh::{Checked, Fresh};
 use super::retry::Settled;
 use super::{Cache, Error, Leader};
 use crate::protocol::{Claim, Refusal, Token, Version};
-use crate::store::{Change, Hit};
+use crate::store::{Change, Hit, StoreError};
 
 /// What became of a fill.
 ///
@@ -130,10 +130,8 @@ impl Lease {
             // What becomes of the fill is nothing to those who came before the read.
             leader.tell(&told, self.read);
         }
-        // Asked for when the lease was granted: most often it is known by now.
-        let confirmed = granted.is_confirmed(&self.cache).await;
-        let until = granted.until(&self.cache, self.cache.0.options.lease_time);
-        let (true, Ok(until)) = (confirmed, until) else {
+        let until = granted.may_store(&self.cache, self.cache.0.options.lease_time).await;
+        let Ok(until) = until else {
             tracing::debug!(
                 "a fill is not sent: the cluster has changed since its lease was granted"
             );
@@ -162,27 +160,14 @@ impl Lease {
             // come from a replica that lags, and what the floor has rejected is too old for everybody.
             _ => drop(leader),
         }
+        let filled = self.cache.filled(settled);
         let counters = &self.cache.0.counters;
-        match settled {
-            Ok(Settled::Applied) => {
-                counters.fills_stored.add();
-                Ok(FillOutcome::Stored)
-            }
-            Ok(Settled::Refused(why)) => {
-                counters.fills_rejected.add();
-                tracing::debug!(%why, "a fill lost its race");
-                Ok(FillOutcome::Rejected(why))
-            }
-            Ok(Settled::InDoubt(error)) => {
-                counters.in_doubt.add();
-                tracing::warn!(%error, "the store did not answer to a fill");
-                Ok(FillOutcome::InDoubt)
-            }
-            Err(error) => {
-                counters.failures.add();
-                Err(error.into())
-            }
+        match filled {
+            Ok(FillOutcome::Stored) => counters.fills_stored.add(),
+            Ok(FillOutcome::Rejected(_)) => counters.fills_rejected.add(),
+            _ => {}
         }
+        filled
     }
 
     /// Gives a value that is not stored to those who came before it was read, and the lease to the next of the
@@ -221,6 +206,31 @@ impl Lease {
         self.keeper.abort();
         let leader = self.shared.leader.lock().take();
         leader.map_or(0, |leader| leader.tell(&Told::LoadFailed(failure), self.read))
+    }
+}
+
+impl Cache {
+    /// What became of a fill, or of a refill, with what of it both count alike.
+    pub(super) fn filled(
+        &self,
+        settled: Result<Settled, StoreError>,
+    ) -> Result<FillOutcome, Error> {
+        match settled {
+            Ok(Settled::Applied) => Ok(FillOutcome::Stored),
+            Ok(Settled::Refused(why)) => {
+                tracing::debug!(%why, "a fill lost its race");
+                Ok(FillOutcome::Rejected(why))
+            }
+            Ok(Settled::InDoubt(error)) => {
+                self.0.counters.in_doubt.add();
+                tracing::warn!(%error, "the store did not answer to a fill");
+                Ok(FillOutcome::InDoubt)
+            }
+            Err(error) => {
+                self.0.counters.failures.add();
+                Err(error.into())
+            }
+        }
     }
 }
 

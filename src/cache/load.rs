@@ -9,13 +9,13 @@ use parking_lot::Mutex;
 use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 
-#[cfg(feature = "capi")]
-use super::FillOutcome;
 use super::flight::{Mark, Role, Verdict};
 use super::found::{Bypass, Found, LoadError, Seen, Told};
 use super::lookup::{Missed, Patience};
 use super::retry::token;
 use super::{Cache, CallError, Error, Fresh, Leader, Lease};
+#[cfg(feature = "capi")]
+use super::{FillOutcome, Refresh};
 #[cfg(feature = "capi")]
 use crate::protocol::Refusal;
 use crate::protocol::Version;
@@ -40,6 +40,9 @@ pub(crate) enum Load {
     Leased(Lease),
     /// It is not, as in a bypass.
     Unleased(Unleased),
+    /// It takes the place of a value that goes on being served; nobody waits for it.
+    #[cfg(feature = "capi")]
+    Refresh(Box<Refresh>),
 }
 
 /// The permission to load what is not stored.
@@ -119,6 +122,11 @@ impl Load {
         match self {
             Load::Leased(lease) => lease.fail(failure),
             Load::Unleased(unleased) => unleased.fail(failure),
+            #[cfg(feature = "capi")]
+            Load::Refresh(refresh) => {
+                drop(refresh);
+                0
+            }
         }
     }
 
@@ -130,6 +138,7 @@ impl Load {
             Load::Unleased(Unleased { leader, .. }) => {
                 leader.lock().as_ref().is_some_and(Leader::is_awaited)
             }
+            Load::Refresh(_) => false,
         }
     }
 
@@ -138,6 +147,7 @@ impl Load {
     pub(crate) async fn fill(self, fresh: Fresh) -> Result<FillOutcome, Error> {
         match self {
             Load::Leased(lease) => lease.fill(fresh).await,
+            Load::Refresh(refresh) => refresh.fill(fresh).await,
             Load::Unleased(unleased) => {
                 let outcome = match unleased.cache.fit(fresh.clone())? {
                     Some(_) => FillOutcome::Rejected(Refusal::Condition),
@@ -154,6 +164,8 @@ impl Load {
         match self {
             Load::Leased(lease) => lease.give_back(fresh).await,
             Load::Unleased(unleased) => unleased.share(fresh).await,
+            #[cfg(feature = "capi")]
+            Load::Refresh(refresh) => drop(refresh),
         }
     }
 }
@@ -273,7 +285,22 @@ impl Cache {
         E: Send + Sync + 'static,
         F: Future<Output = Result<T, E>>,
     {
-        let load = match self.begin_load(key).await? {
+        let found = self.begin_load(key).await?;
+        self.load_found(found, loader, fresh).await
+    }
+
+    /// The same, of what was found.
+    pub(super) async fn load_found<T, E, F>(
+        &self,
+        found: ToLoad,
+        loader: impl FnOnce() -> F,
+        fresh: impl FnOnce(&T) -> Option<Fresh>,
+    ) -> Result<Loaded<T>, CallError<Arc<E>>>
+    where
+        E: Send + Sync + 'static,
+        F: Future<Output = Result<T, E>>,
+    {
+        let load = match found {
             ToLoad::Hit(hit) => return Ok(Loaded::Shared(hit.value)),
             ToLoad::Load(load, _) => load,
             ToLoad::Failed(failure) => match failure.downcast() {
@@ -314,18 +341,27 @@ impl Cache {
                 unleased.share(&fresh).await;
                 return Ok(());
             }
+            #[cfg(feature = "capi")]
+            Load::Refresh(refresh) => {
+                self.patiently(refresh.fill_logged(fresh)).await;
+                return Ok(());
+            }
         };
-        let fill = async move {
+        self.patiently(async move {
             if let Err(error) = lease.fill_checked(checked).await {
                 tracing::warn!(%error, "a loaded value could not be stored");
             }
-        };
-        // The value is there: a store that is slow to answer, or dead, does not hold it back.
+        })
+        .await;
+        Ok(())
+    }
+
+    /// The value is there: a store that is slow to answer, or dead, does not hold it back.
+    async fn patiently(&self, fill: impl Future<Output = ()> + Send + 'static) {
         let mut fill = Box::pin(fill);
         if timeout(FILL_PATIENCE, &mut fill).await.is_err() {
             self.spawn(fill);
         }
-        Ok(())
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod builder;
 mod counters;
+mod due;
 mod error;
 mod everywhere;
 mod fill;
@@ -16,6 +17,7 @@ mod lease;
 mod load;
 mod lookup;
 mod options;
+mod refresh;
 mod regions;
 mod reservation;
 mod reserve;
@@ -41,11 +43,13 @@ use smallvec::SmallVec;
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::protocol::{Epoch, Token};
 use crate::settings::Options;
 use crate::store::{Backend, Change, Diagnosis, Hit, Snapshot, Store, StoreError};
+use due::Dues;
 use flight::Flights;
 use follow::Gate;
 use found::{Found, Seen, Told};
@@ -66,6 +70,7 @@ pub use lease::{FillOutcome, Lease};
 #[cfg(feature = "capi")]
 pub(crate) use load::{Load, ToLoad};
 pub use lookup::Lookup;
+pub use refresh::Refresh;
 #[cfg(feature = "capi")]
 pub(crate) use reservation::Held;
 pub use reservation::{CommitOutcome, RegionOutcome, ReleaseOutcome, Reservation};
@@ -125,6 +130,8 @@ struct Inner {
     /// holds.
     beside: Arc<Flights<Told, Token>>,
     turns: turns::Turns,
+    /// Where values are loaded anew before they end.
+    dues: Option<Dues>,
     counters: stats::Counters,
     /// Where there are several.
     regions: Option<Regions>,
@@ -134,6 +141,8 @@ struct Inner {
     gate: Option<Arc<Gate>>,
     runtime: Handle,
     tasks: TaskTracker,
+    /// Ends loads in the background, when closing takes too long.
+    cut: CancellationToken,
     closed: AtomicBool,
 }
 
@@ -181,6 +190,7 @@ impl Cache {
         let regions = Regions::new(&mut options, peers, homes);
         let grantors: Vec<String> = options.grantors().into_iter().map(str::to_owned).collect();
         let serves = (!grantors.is_empty()).then(|| Serves::new(options.serving_lease, grantors));
+        let dues = options.refresh_at.map(|share| Dues::new(share, options.load_time));
         let cache = Cache(Arc::new_cyclic(|inner: &Weak<Inner>| {
             let inner = inner.clone();
             let abandoned = move |key: &Bytes, tokens: Vec<Token>| {
@@ -194,12 +204,14 @@ impl Cache {
                 flights: Flights::new(FLIGHT_SHARDS, abandoned),
                 beside: Flights::new(FLIGHT_SHARDS, |_, _| {}),
                 turns: turns::Turns::default(),
+                dues,
                 counters: stats::Counters::default(),
                 regions,
                 serves,
                 gate,
                 runtime,
                 tasks: TaskTracker::new(),
+                cut: CancellationToken::new(),
                 closed: AtomicBool::new(false),
             }
         }));
@@ -299,7 +311,7 @@ impl Cache {
 
     /// Closes the cache and all its clones: every further call on them ends with
     /// [`Error::ShutDown`], and what goes on in the background gets `within` to end. Says whether it
-    /// did.
+    /// did. A load that goes on in the background ([`get_or_fill_ahead`](Cache::get_or_fill_ahead)) is cancelled then.
     ///
     /// Calls under way end as they would have, and leases and reservations that are out can still
     /// be used. Dropping the last clone without closing it is safe too: claims that were not given
@@ -309,6 +321,7 @@ impl Cache {
         self.0.tasks.close();
         let start = Instant::now();
         let ended = timeout(within, self.0.tasks.wait()).await.is_ok();
+        self.0.cut.cancel();
         let Some(regions) = &self.0.regions else { return ended };
         // What was said here may go on there.
         regions.close(within.saturating_sub(start.elapsed())).await && ended

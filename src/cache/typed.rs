@@ -9,8 +9,9 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::load::Loaded;
+use super::load::{Loaded, ToLoad};
 use super::{Cache, CallError, Error, Fresh, Reservation, SetOutcome, SourceResult, UpdateOutcome};
+use crate::store::Hit;
 
 impl Fresh {
     /// A value as JSON.
@@ -108,13 +109,55 @@ impl<T: Serialize + DeserializeOwned> Typed<T> {
         F: Future<Output = Result<Option<T>, E>>,
         E: Send + Sync + 'static,
     {
-        let key = key.as_ref();
+        self.load(key.as_ref(), &loader, |_| {}).await
+    }
+
+    /// As [`Cache::get_or_fill_ahead`], and as [`get_or_fill`](Typed::get_or_fill) in what is of this type.
+    ///
+    /// # Errors
+    /// As [`Cache::get_or_fill_ahead`].
+    pub async fn get_or_fill_ahead<E, L, F>(
+        &self,
+        key: impl AsRef<[u8]>,
+        loader: L,
+    ) -> Result<Option<T>, CallError<Arc<E>>>
+    where
+        L: Fn() -> F + Send + Sync + 'static,
+        F: Future<Output = Result<Option<T>, E>> + Send + 'static,
+        E: std::fmt::Display + Send + Sync + 'static,
+        T: 'static,
+    {
+        let (key, loader) = (key.as_ref(), Arc::new(loader));
+        let ahead = |hit: &Hit| {
+            let (typed, loader) = (self.clone(), Arc::clone(&loader));
+            self.cache.load_behind(key, hit, async move || {
+                loader().await.map(|value| typed.write(value.as_ref()))
+            });
+        };
+        self.load(key, &*loader, ahead).await
+    }
+
+    async fn load<E, L, F>(
+        &self,
+        key: &[u8],
+        loader: &L,
+        seen: impl Fn(&Hit),
+    ) -> Result<Option<T>, CallError<Arc<E>>>
+    where
+        L: Fn() -> F,
+        F: Future<Output = Result<Option<T>, E>>,
+        E: Send + Sync + 'static,
+    {
         for is_last in [false, true] {
-            let shared =
-                match self.cache.load(key, &loader, |value| self.write(value.as_ref())).await? {
-                    Loaded::Own(value) => return Ok(value),
-                    Loaded::Shared(value) => value,
-                };
+            let found = self.cache.begin_load(key).await?;
+            if let ToLoad::Hit(hit) = &found {
+                seen(hit);
+            }
+            let written = |value: &Option<T>| self.write(value.as_ref());
+            let shared = match self.cache.load_found(found, loader, written).await? {
+                Loaded::Own(value) => return Ok(value),
+                Loaded::Shared(value) => value,
+            };
             match decode(shared.as_ref()) {
                 Ok(value) => return Ok(value),
                 Err(_) if is_last => break,

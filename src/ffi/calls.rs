@@ -157,7 +157,9 @@ pub unsafe extern "C" fn gf_lookup_many(
         let keys: Vec<&[u8]> = keys.collect::<Result<_, _>>()?;
         let looked_up =
             runtime::wait(&cache.runtime, cache.is_networked(), cache.cache.lookup_many(&keys))?;
-        Ok(looked_up.into_iter().map(op::found_or_pending).collect::<Vec<gf_result>>())
+        let looked_up = keys.iter().zip(looked_up);
+        let found = |(key, lookup): (&&[u8], _)| op::found_or_pending(&cache.cache, key, lookup);
+        Ok(looked_up.map(found).collect::<Vec<gf_result>>())
     });
     let (status, mut filled) = match looked_up {
         Ok(filled) => (GF_DONE, filled),
@@ -253,6 +255,25 @@ pub unsafe extern "C" fn gf_load_failed(
     let op = gf_op { lease, value: failure, ..only(GF_OP_LOAD_FAILED) };
     // SAFETY: by the function's own contract.
     unsafe { call(cache, &op, result) }
+}
+
+/// Asks for the permission to load anew the value of a hit whose flags say GF_FLAG_DUE, as the option `refresh_at` has it, while it goes
+/// on being served; `stamp` is that of the hit. GF_LEASED: read the source now, in the background, and then gf_fill (or gf_loaded);
+/// where it cannot be read, gf_load_failed, or free the lease: then a while passes before the value is due again. GF_BUSY: another
+/// caller is at it, or the value is another one by now; there is nothing to be done. The lease lasts for the option `load_time`,
+/// nobody waits for what is loaded under it, and a gf_fill is GF_REJECTED where a writer has come.
+///
+/// # Safety
+/// `cache` is NULL or alive; `key` is readable; `result` may be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn gf_refresh(
+    cache: *const gf_cache,
+    key: gf_slice,
+    stamp: u64,
+    result: *mut gf_result,
+) -> i32 {
+    // SAFETY: by the function's own contract.
+    unsafe { call(cache, &gf_op { key, stamp, ..only(GF_OP_REFRESH) }, result) }
 }
 
 /// Reserves a key, before its source is changed: GF_RESERVED (gf_result.detail is 0, unless nothing is held). From now until the commit, the release or

@@ -41,6 +41,8 @@ macro_rules! operations {
             GF_OP_BEAT Beat = 20 { }
             /// See gf_heard.
             GF_OP_HEARD Heard = 21 { beat }
+            /// See gf_refresh.
+            GF_OP_REFRESH Refresh = 22 { key, stamp }
         }
     };
 }

@@ -24,6 +24,9 @@ impl Options {
     pub fn check(&self, store: Of) -> Result<(), Invalid> {
         self.check_bounds(store)?;
         self.check_stream_bound(store)?;
+        if let Some(share) = self.refresh_at {
+            super::within("refresh_at", share, 0.1, Some(0.99))?;
+        }
         if store == Of::aerospike { self.access.check() } else { Ok(()) }
     }
 

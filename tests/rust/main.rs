@@ -37,6 +37,7 @@ mod login;
 mod merged;
 mod outcomes;
 mod platforms;
+mod refresh;
 mod regions;
 #[cfg(feature = "aerospike")]
 mod regions_on_wire;

@@ -197,6 +197,14 @@ public abstract partial class GenfenceSettings
     public TimeSpan? Wait { get; set; }
 
     /// <summary>
+    /// After which share of a value's life a hit of a call that can load also has it loaded anew, in the background,
+    /// while the old value goes on being served; 0.1 to 0.99. Each process adds at random up to half of what is left.
+    /// What is loaded so must use nothing that ends with the call, such as what belongs to one request. Default: none:
+    /// a value is loaded when it is missing.
+    /// </summary>
+    public double? RefreshAt { get; set; }
+
+    /// <summary>
     /// How far the replicas of the source that loaders read may lag behind, where values carry versions. What was
     /// heard of a key is remembered at least this long. Bounds: <c>0s</c> to the shortest time to live, after jitter.
     /// Default: <c>1s</c>.
@@ -472,6 +480,7 @@ public abstract partial class GenfenceSettings
         query.Add(Store.Any, "lease_time", LeaseTime);
         query.Add(Store.Any, "load_time", LoadTime);
         query.Add(Store.Any, "wait", Wait);
+        query.Add(Store.Any, "refresh_at", RefreshAt);
         query.Add(Store.Any, "replica_lag", ReplicaLag);
         query.Add(Store.Any, "prefix", Prefix);
         query.Add(Store.Any, "max_key_bytes", MaxKeyBytes);
@@ -523,6 +532,7 @@ public abstract partial class GenfenceSettings
         LeaseTime = from.LeaseTime;
         LoadTime = from.LoadTime;
         Wait = from.Wait;
+        RefreshAt = from.RefreshAt;
         ReplicaLag = from.ReplicaLag;
         Prefix = from.Prefix;
         MaxKeyBytes = from.MaxKeyBytes;

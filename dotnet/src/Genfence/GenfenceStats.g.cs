@@ -155,6 +155,23 @@ public readonly record struct GenfenceStats
     /// </summary>
     public long UnservedMicros { get; init; }
 
+    /// <summary>
+    /// Permissions to load a value anew while it goes on being served, that were granted (<see
+    /// cref="GenfenceSettings.RefreshAt"/>).
+    /// </summary>
+    public long Refreshes { get; init; }
+
+    /// <summary>
+    /// Values that were loaded anew so, and stored.
+    /// </summary>
+    public long Refreshed { get; init; }
+
+    /// <summary>
+    /// Loads of that kind that came to nothing: they failed, took too long, were given up, or the store gave no
+    /// answer.
+    /// </summary>
+    public long RefreshesFailed { get; init; }
+
     internal static GenfenceStats Of(in NativeStats stats) => new()
     {
         Hits = (long)stats.Hits,
@@ -186,5 +203,8 @@ public readonly record struct GenfenceStats
         RegionsFounded = (long)stats.RegionsFounded,
         RegionsBarred = (long)stats.RegionsBarred,
         UnservedMicros = (long)stats.UnservedMicros,
+        Refreshes = (long)stats.Refreshes,
+        Refreshed = (long)stats.Refreshed,
+        RefreshesFailed = (long)stats.RefreshesFailed,
     };
 }

@@ -37,5 +37,8 @@ internal static partial class Telemetry
         Count("genfence.regions.founded", "Epochs that this process founded for its region, each of which serves nothing for as long as a reservation lasts.", stats => stats.RegionsFounded);
         Count("genfence.regions.barred", "Regions that did not answer, and that the grantors were told to let serve no more.", stats => stats.RegionsBarred);
         Count("genfence.regions.without", "How long this region served nothing, in microseconds, all together; counted when it serves again.", stats => stats.UnservedMicros);
+        Count("genfence.refreshes", "Permissions to load a value anew while it goes on being served, that were granted (`refresh_at`).", stats => stats.Refreshes);
+        Count("genfence.refreshes.stored", "Values that were loaded anew so, and stored.", stats => stats.Refreshed);
+        Count("genfence.refreshes.failed", "Loads of that kind that came to nothing: they failed, took too long, were given up, or the store gave no answer.", stats => stats.RefreshesFailed);
     }
 }

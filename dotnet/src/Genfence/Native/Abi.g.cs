@@ -47,6 +47,7 @@ internal static class Flags
     public const uint Unstored = 8;
     public const uint Unread = 16;
     public const uint OwnRegion = 32;
+    public const uint Due = 64;
 }
 
 internal enum Op : uint
@@ -72,6 +73,7 @@ internal enum Op : uint
     Inspect = 19,
     Beat = 20,
     Heard = 21,
+    Refresh = 22,
 }
 
 internal unsafe struct NativeSlice
@@ -202,4 +204,7 @@ internal unsafe struct NativeStats
     public ulong RegionsFounded;
     public ulong RegionsBarred;
     public ulong UnservedMicros;
+    public ulong Refreshes;
+    public ulong Refreshed;
+    public ulong RefreshesFailed;
 }
