@@ -16,10 +16,18 @@ public sealed partial class GenfenceCache
     /// <param name="cancellation">Of this caller.</param>
     private ValueTask<T?> GetOrLoadAsync<TLoader, T>(
         CacheKey key, TLoader loader, IGenfenceSerializer<T> serializer, uint flags, CancellationToken cancellation)
-        where TLoader : struct, ILoader<T> =>
-        (flags & Flags.Unread) == 0 && TryHit(key, serializer, cancellation, out var value)
-            ? new(value)
-            : LoadForAllAsync(key, loader, serializer, flags, cancellation);
+        where TLoader : struct, ILoader<T>
+    {
+        if ((flags & Flags.Unread) != 0 || !TryHit(key, serializer, cancellation, out var value, out var due))
+        {
+            return LoadForAllAsync(key, loader, serializer, flags, cancellation);
+        }
+        if (due != 0 && flags == 0)
+        {
+            LoadBehind(key, due, loader, serializer);
+        }
+        return new(value);
+    }
 
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     private async ValueTask<T?> LoadForAllAsync<TLoader, T>(
@@ -41,6 +49,10 @@ public sealed partial class GenfenceCache
                 unreadable = found.Status == Status.Hit;
                 if (unreadable && TryRead(found, serializer, out var value))
                 {
+                    if (Due(found) is var due && due != 0 && flags == 0)
+                    {
+                        LoadBehind(key, due, loader, serializer);
+                    }
                     return value;
                 }
                 if (found.Status == Status.LoadFailed)

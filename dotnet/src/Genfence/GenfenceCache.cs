@@ -220,7 +220,7 @@ public sealed partial class GenfenceCache : IAsyncDisposable, IDisposable
     /// </returns>
     public ValueTask<(bool Found, T? Value)> TryGetAsync<T>(
         CacheKey key, IGenfenceSerializer<T>? serializer = null, CancellationToken cancellationToken = default) =>
-        TryHit(key, serializer ??= Serializer<T>(), cancellationToken, out var value)
+        TryHit(key, serializer ??= Serializer<T>(), cancellationToken, out var value, out _)
             ? new((true, value))
             : TryReadAsync(new Request(Op.Get) { Key = key }, serializer, cancellationToken);
 
@@ -229,12 +229,13 @@ public sealed partial class GenfenceCache : IAsyncDisposable, IDisposable
         CacheKey key, IGenfenceSerializer<T> serializer, CancellationToken cancellationToken) =>
         TryReadAsync(new Request(Op.Get) { Key = key, Flags = Flags.Strict }, serializer, cancellationToken);
 
-    /// <summary>The value, if it is had without waiting, and can be read.</summary>
+    /// <summary>The value, if it is had without waiting, and can be read; and its stamp, where it is due to be loaded anew.</summary>
     [SkipLocalsInit]
     private unsafe bool TryHit<T>(
-        in CacheKey key, IGenfenceSerializer<T> serializer, CancellationToken cancellation, out T? value)
+        in CacheKey key, IGenfenceSerializer<T> serializer, CancellationToken cancellation, out T? value, out ulong due)
     {
         value = default;
+        due = 0;
         var room = stackalloc byte[Connection.ValueOnStack];
         if (!Connection.TryHit(key, room, Connection.ValueOnStack, cancellation, out var hit))
         {
@@ -242,6 +243,7 @@ public sealed partial class GenfenceCache : IAsyncDisposable, IDisposable
         }
         try
         {
+            due = Due(hit);
             return TryRead(hit, serializer, out value);
         }
         finally
@@ -440,7 +442,8 @@ public sealed partial class GenfenceCache : IAsyncDisposable, IDisposable
     /// <summary>
     /// Takes no new calls, gives those under way at most <see cref="GenfenceSettings.CloseTimeout"/> to end, and frees
     /// everything. Loads may still fill, and updates commit; each call that is not done by then ends with
-    /// <see cref="GenfenceShutDownException"/>. A reservation of <see cref="ReserveAsync"/> is not waited for.
+    /// <see cref="GenfenceShutDownException"/>. A reservation of <see cref="ReserveAsync"/> is not waited for, and a load in the
+    /// background (<see cref="GenfenceSettings.RefreshAt"/>) is cancelled.
     /// </summary>
     /// <returns>When it is done.</returns>
     public async ValueTask DisposeAsync()
@@ -460,7 +463,10 @@ public sealed partial class GenfenceCache : IAsyncDisposable, IDisposable
     {
         Telemetry.Remove(this);
         var first = Interlocked.Exchange(ref _closed, 1) == 0;
-        await Connection.CloseAsync(within).ConfigureAwait(false);
+        var closing = Connection.CloseAsync(within);
+        // Not before it is closed, so that what ends by it knows why.
+        _ = _background.CancelAsync();
+        await closing.ConfigureAwait(false);
         if (first && _options.LoggerFactory is { } factory)
         {
             NativeLog.Remove(factory);
