@@ -173,6 +173,11 @@
 #define GF_TOO_LARGE 17
 
 /*
+ Of gf_last_known: gf_result.value was right gf_result.remaining_ms milliseconds ago, and may not be any more.
+ */
+#define GF_STALE 18
+
+/*
  An argument is out of bounds, NULL, of another size, or no UTF-8. Nothing was sent.
  */
 #define GF_E_INVALID -1
@@ -432,6 +437,12 @@
 #define GF_OP_REFRESH 22
 
 /*
+ Reads key.
+ See gf_last_known.
+ */
+#define GF_OP_LAST_KNOWN 23
+
+/*
  An open cache. All calls may be made from many threads at once, but for gf_free.
  */
 typedef struct gf_cache gf_cache;
@@ -556,7 +567,7 @@ typedef struct gf_result {
    */
   uint32_t reserved;
   /*
-   Of a hit; of a diagnosis: JSON; of GF_LOAD_FAILED: what its caller said.
+   Of a hit, or of GF_STALE; of a diagnosis: JSON; of GF_LOAD_FAILED: what its caller said.
    */
   struct gf_bytes value;
   /*
@@ -568,7 +579,7 @@ typedef struct gf_result {
    */
   uint64_t stamp;
   /*
-   Of a reservation: what was left of it in milliseconds when this was made. Of gf_beat: the option `stream_bound`.
+   Of a reservation: what was left of it in milliseconds when this was made. Of GF_STALE: how old it is. Of gf_beat: the option `stream_bound`.
    */
   uint64_t remaining_ms;
   /*
@@ -906,6 +917,10 @@ typedef struct gf_stats {
    Loads of that kind that came to nothing: they failed, took too long, were given up, or the store gave no answer.
    */
   uint64_t refreshes_failed;
+  /*
+   Stale values that were answered to callers who ask for that (`stale_for`).
+   */
+  uint64_t stale_served;
 } gf_stats;
 
 /*
@@ -1208,6 +1223,31 @@ int32_t gf_refresh(const struct gf_cache *cache,
                    struct gf_slice key,
                    uint64_t stamp,
                    struct gf_result *result);
+
+/*
+ What this process last knew of a key to be right, for a caller who rather has an old value than none: where its load failed, or takes
+ longer than the option `soft_timeout` (see gf_load_times). GF_STALE: gf_result.value, and gf_result.remaining_ms says how long ago, in milliseconds; or
+ GF_MISS: nothing is known that is younger than the option `stale_for`. It is no hit, and must not be filled or committed. Waits for nobody.
+
+ SAFETY:
+ `cache` is NULL or alive; `key` is readable; `result` may be written.
+ */
+int32_t gf_last_known(const struct gf_cache *cache,
+                      struct gf_slice key,
+                      struct gf_result *result);
+
+/*
+ How long loads of this cache may take, which a program in C bounds itself, in milliseconds, rounded up; 0 where nothing is said.
+ `soft`: the option `soft_timeout`, after which a caller who takes a stale value asks gf_last_known, and lets the load go on. `hard`: the option
+ `hard_timeout`, after which a load is given up: gf_load_failed. Either may be NULL. GF_DONE, or GF_E_INVALID where `cache` is
+ NULL. Any thread.
+
+ SAFETY:
+ `cache` is NULL or alive; `soft` and `hard` are NULL or may be written.
+ */
+int32_t gf_load_times(const struct gf_cache *cache,
+                      uint64_t *soft,
+                      uint64_t *hard);
 
 /*
  Reserves a key, before its source is changed: GF_RESERVED (gf_result.detail is 0, unless nothing is held). From now until the commit, the release or

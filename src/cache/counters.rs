@@ -71,6 +71,8 @@ macro_rules! counters {
             refreshed: Counter "genfence.refreshes.stored";
             /// Loads of that kind that came to nothing: they failed, took too long, were given up, or the store gave no answer.
             refreshes_failed: Counter "genfence.refreshes.failed";
+            /// Stale values that were answered to callers who ask for that (`stale_for`).
+            stale_served: Counter "genfence.stale";
         }
     };
 }

@@ -137,9 +137,15 @@ impl Cache {
 
         if !batch.to_load.is_empty() {
             let keys = batch.to_load.keys().cloned().collect();
-            match loader(keys).await {
-                Ok(loaded) => self.fill_batch(loaded, &mut batch).await?,
-                Err(error) => {
+            match self.bounded(loader(keys)).await {
+                Ok(Ok(loaded)) => self.fill_batch(loaded, &mut batch).await?,
+                Err(late) => {
+                    batch.to_load.drain().for_each(|(_, load)| {
+                        load.fail(Arc::clone(&late));
+                    });
+                    return Err(Error::LoadTimedOut.into());
+                }
+                Ok(Err(error)) => {
                     let error = Arc::new(error);
                     batch.to_load.drain().for_each(|(_, load)| {
                         load.fail(Arc::clone(&error) as LoadError);
@@ -285,6 +291,7 @@ impl Cache {
 
     /// Plain reads of several keys of an epoch, counted, and what to do where they fail.
     async fn read_many(&self, keys: &[Bytes], epoch: Epoch) -> Result<Vec<Seen>, Error> {
+        let begun = self.begun();
         let reads = match self.serves(epoch) {
             Ok(()) => self.0.store.get_many(keys).await,
             Err(error) => vec![Err(error); keys.len()],
@@ -292,8 +299,11 @@ impl Cache {
         if let Some(error) = reads.iter().find_map(|read| read.as_ref().err()) {
             tracing::warn!(%error, "the store did not answer to some reads");
         }
-        let seen = reads.into_iter().map(|read| match read {
-            Ok(read) => Ok(self.count(read)),
+        let seen = reads.into_iter().zip(keys).map(|(read, key)| match read {
+            Ok(read) => {
+                self.note_read(key, &read, begun);
+                Ok(self.count(read))
+            }
             Err(error) => self.without(error),
         });
         seen.collect()

@@ -14,6 +14,7 @@ use super::footing::Footing;
 use super::found::{Found, LoadError, Told};
 use super::fresh::{Checked, Fresh};
 use super::retry::Settled;
+use super::stale::Loading;
 use super::{Cache, Error, Leader};
 use crate::protocol::{Claim, Refusal, Token, Version};
 use crate::store::{Change, Hit, StoreError};
@@ -72,6 +73,7 @@ pub struct Lease {
     token: Token,
     /// Set before the holder could read the source: who joined earlier may take what it read.
     read: Mark,
+    loading: Option<Box<Loading>>,
     keeper: AbortHandle,
 }
 
@@ -96,8 +98,9 @@ impl Lease {
             grant: Mutex::new(Some(granted)),
             leader: SyncMutex::new(Some(leader)),
         });
+        let loading = cache.loading(&key);
         let keeper = cache.spawn(keep(cache.clone(), key, token, Arc::clone(&shared)));
-        Lease { cache, shared, token, read, keeper }
+        Lease { cache, shared, token, read, loading, keeper }
     }
 
     /// Stores what the source said after this lease came, unless the key was changed since.
@@ -116,6 +119,7 @@ impl Lease {
 
     pub(super) async fn fill_checked(self, fresh: Checked) -> Result<FillOutcome, Error> {
         let Checked { value, version, ttl } = fresh;
+        self.cache.note_loaded(self.loading.as_deref(), &value, version);
         let granted = self.shared.grant.lock().await.take();
         self.keeper.abort();
         let leader = self.shared.leader.lock().take();
@@ -173,10 +177,11 @@ impl Lease {
     /// Gives a value that is not stored to those who came before it was read, and the lease to the next of the
     /// others, or back.
     pub(super) async fn give_back(self, fresh: &Fresh) {
+        let version = fresh.version.and_then(Version::new);
+        self.cache.note_loaded(self.loading.as_deref(), &fresh.value, version);
         self.keeper.abort();
         let leader = self.shared.leader.lock().take();
         let Some(leader) = leader else { return };
-        let version = fresh.version.and_then(Version::new);
         let mark = match version {
             Some(version) if self.cache.is_at_floor(leader.key(), version).await != Some(true) => {
                 Mark::NONE

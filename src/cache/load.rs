@@ -13,6 +13,7 @@ use super::flight::{Mark, Role, Verdict};
 use super::found::{Bypass, Found, LoadError, Seen, Told};
 use super::lookup::{Missed, Patience};
 use super::retry::token;
+use super::stale::{Loading, timed_out};
 use super::{Cache, CallError, Error, Fresh, Leader, Lease};
 #[cfg(feature = "capi")]
 use super::{FillOutcome, Refresh};
@@ -52,6 +53,7 @@ pub(crate) struct Unleased {
     leader: Arc<Mutex<Option<Leader>>>,
     /// Set before the holder could read the source: who joined earlier may take what it read.
     read: Mark,
+    loading: Option<Box<Loading>>,
     keeper: Option<AbortHandle>,
 }
 
@@ -59,6 +61,7 @@ impl Unleased {
     /// Without a leader it is a load for its own caller alone.
     fn new(cache: &Cache, leader: Option<Leader>) -> Self {
         let read = leader.as_ref().map_or(Mark::NONE, Leader::mark);
+        let loading = leader.as_ref().and_then(|leader| cache.loading(leader.key()));
         let leader = Arc::new(Mutex::new(leader));
         let keeper = leader.lock().is_some().then(|| {
             let (kept, load_time) = (Arc::clone(&leader), cache.0.options.load_time);
@@ -69,7 +72,7 @@ impl Unleased {
                 drop(leader);
             })
         });
-        Unleased { cache: cache.clone(), leader, read, keeper }
+        Unleased { cache: cache.clone(), leader, read, loading, keeper }
     }
 
     fn take(&self) -> Option<Leader> {
@@ -81,8 +84,9 @@ impl Unleased {
 
     /// Gives a value that is not stored to those who came before it was read; the next of the others leads.
     async fn share(self, fresh: &Fresh) {
-        let Some(leader) = self.take() else { return };
         let version = fresh.version.and_then(Version::new);
+        self.cache.note_loaded(self.loading.as_deref(), &fresh.value, version);
+        let Some(leader) = self.take() else { return };
         let mark = match version {
             // It may come from a replica that lags.
             Some(version)
@@ -303,15 +307,22 @@ impl Cache {
         let load = match found {
             ToLoad::Hit(hit) => return Ok(Loaded::Shared(hit.value)),
             ToLoad::Load(load, _) => load,
+            ToLoad::Failed(failure) if timed_out(&failure) => {
+                return Err(Error::LoadTimedOut.into());
+            }
             ToLoad::Failed(failure) => match failure.downcast() {
                 Ok(error) => return Err(CallError::Caller(error)),
                 // Of a caller whose loader has another type of error, or whose value could not be written.
                 Err(_) => Load::alone(self),
             },
         };
-        let loaded = match loader().await {
-            Ok(loaded) => loaded,
-            Err(error) => {
+        let loaded = match self.bounded(loader()).await {
+            Ok(Ok(loaded)) => loaded,
+            Err(late) => {
+                load.fail(late);
+                return Err(Error::LoadTimedOut.into());
+            }
+            Ok(Err(error)) => {
                 let error = Arc::new(error);
                 load.fail(Arc::clone(&error) as LoadError);
                 return Err(CallError::Caller(error));

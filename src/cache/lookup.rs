@@ -159,8 +159,12 @@ impl Cache {
 
     /// The same within a call that has asked before whether it may be served.
     pub(super) async fn read_served(&self, key: &[u8]) -> Result<Seen, Error> {
+        let begun = self.begun();
         match self.0.store.get(key).await {
-            Ok(read) => Ok(self.count(read)),
+            Ok(read) => {
+                self.note_read(key, &read, begun);
+                Ok(self.count(read))
+            }
             Err(error) => {
                 tracing::warn!(%error, "the store did not answer to a read");
                 self.without(error)
@@ -339,7 +343,7 @@ impl Cache {
     /// Reads the record, to learn why a lease was refused.
     async fn look(&self, key: &[u8]) -> Seen {
         let mut tries = self.tries();
-        let standing = self.may_serve();
+        let (standing, begun) = (self.may_serve(), self.begun());
         let snapshot = loop {
             match self.0.store.inspect(key).await {
                 Ok(snapshot) => break snapshot,
@@ -356,6 +360,7 @@ impl Cache {
             if let Err(error) = self.stands_on(standing) {
                 return Seen::Found(self.unreachable(error));
             }
+            self.note_hit(key, &hit, begun);
             return Seen::Found(Found::Hit(hit));
         }
         if record.is_reserved(*now) {

@@ -23,6 +23,7 @@ mod reservation;
 mod reserve;
 mod retry;
 mod serving;
+mod stale;
 mod stats;
 mod stopwatch;
 mod turns;
@@ -55,6 +56,7 @@ use follow::Gate;
 use found::{Found, Seen, Told};
 use regions::{Others, Regions};
 use serving::Serves;
+use stale::LastKnown;
 
 pub use builder::Builder;
 #[cfg(feature = "capi")]
@@ -75,6 +77,7 @@ pub use refresh::Refresh;
 pub(crate) use reservation::Held;
 pub use reservation::{CommitOutcome, RegionOutcome, ReleaseOutcome, Reservation};
 pub use serving::{RegionGrant, RegionStatus};
+pub use stale::Answer;
 pub use stats::Stats;
 #[cfg(feature = "serde")]
 pub use typed::Typed;
@@ -132,6 +135,8 @@ struct Inner {
     turns: turns::Turns,
     /// Where values are loaded anew before they end.
     dues: Option<Dues>,
+    /// Where stale values are answered.
+    last_known: Option<LastKnown>,
     counters: stats::Counters,
     /// Where there are several.
     regions: Option<Regions>,
@@ -191,6 +196,7 @@ impl Cache {
         let grantors: Vec<String> = options.grantors().into_iter().map(str::to_owned).collect();
         let serves = (!grantors.is_empty()).then(|| Serves::new(options.serving_lease, grantors));
         let dues = options.refresh_at.map(|share| Dues::new(share, options.load_time));
+        let last_known = options.stale_for.map(|time| LastKnown::new(time, options.stale_bytes));
         let cache = Cache(Arc::new_cyclic(|inner: &Weak<Inner>| {
             let inner = inner.clone();
             let abandoned = move |key: &Bytes, tokens: Vec<Token>| {
@@ -205,6 +211,7 @@ impl Cache {
                 beside: Flights::new(FLIGHT_SHARDS, |_, _| {}),
                 turns: turns::Turns::default(),
                 dues,
+                last_known,
                 counters: stats::Counters::default(),
                 regions,
                 serves,
@@ -241,11 +248,13 @@ impl Cache {
     #[cfg(feature = "capi")]
     pub(crate) async fn get_strictly(&self, key: &[u8]) -> Result<Option<Hit>, Error> {
         let (cache, key) = self.key(key)?;
+        let begun = cache.begun();
         let read = match cache.serves(key.epoch) {
             Ok(()) => cache.0.store.get(&key).await,
             Err(error) => Err(error),
         };
         let read = read.inspect_err(|_| cache.0.counters.failures.add())?;
+        cache.note_read(&key, &read, begun);
         Ok(match cache.count(read) {
             Seen::Found(Found::Hit(hit)) => Some(hit),
             _ => None,
@@ -378,7 +387,9 @@ impl Cache {
         let (cache, key) = self.key(key).ok()?;
         let Backend::Memory(store) = &cache.0.store else { return None };
         cache.serves(key.epoch).ok()?;
+        let begun = cache.begun();
         let hit = store.read(&key).hit()?;
+        cache.note_hit(&key, &hit, begun);
         cache.0.counters.hits.add();
         Some(hit)
     }

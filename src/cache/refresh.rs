@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::timeout;
@@ -12,6 +13,7 @@ use super::footing::Footing;
 use super::fresh::Checked;
 use super::load::{Loaded, ToLoad};
 use super::retry::Settled;
+use super::stale::Loading;
 use super::{Cache, CallError, Error, FillOutcome, Fresh, FullKey};
 use crate::protocol::{Claim, Life, Refusal, Token};
 use crate::store::{Change, Hit, Value};
@@ -40,6 +42,7 @@ pub struct Refresh {
     seen: Token,
     token: Token,
     granted: Footing,
+    loading: Option<Box<Loading>>,
     attempt: Attempt,
     /// Whether it is told what came of it.
     is_over: bool,
@@ -69,6 +72,7 @@ impl Refresh {
         let Some(Checked { value, version, ttl }) = cache.fit(fresh.into())? else {
             return Ok(FillOutcome::TooLarge);
         };
+        cache.note_loaded(self.loading.as_deref(), &value, version);
         let Ok(until) = self.granted.may_store(&cache, cache.0.options.load_time).await else {
             tracing::debug!("a refill is not sent: the cluster has changed since it was granted");
             self.lost();
@@ -273,8 +277,8 @@ impl Cache {
             Ok(Ok((token, granted))) => {
                 self.0.counters.refreshes.add();
                 asked.tokens.push(token);
-                let is_over = false;
-                Ok(Some(Refresh { asked, seen, token, granted, attempt, is_over }))
+                let (loading, is_over) = (self.loading(&key), false);
+                Ok(Some(Refresh { asked, seen, token, granted, loading, attempt, is_over }))
             }
             Ok(Err(why)) => {
                 tracing::debug!(%why, "another caller loads a value anew, or has changed it");
@@ -302,11 +306,12 @@ impl Refresh {
         if cache.open_or_shut_down().is_err() {
             return;
         }
-        let fresh = match timeout(cache.0.options.load_time, load()).await {
+        let longest = cache.0.options.hard_timeout.unwrap_or(Duration::MAX);
+        let fresh = match timeout(cache.0.options.load_time.min(longest), load()).await {
             Ok(Ok(Some(fresh))) => fresh,
             Ok(Ok(None)) => return,
             Ok(Err(problem)) => return self.fail(&problem),
-            Err(_) => return self.fail(&"it takes longer than `load_time`"),
+            Err(_) => return self.fail(&"it takes longer than `load_time`, or `hard_timeout`"),
         };
         self.fill_logged(fresh).await;
     }

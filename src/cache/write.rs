@@ -104,9 +104,12 @@ impl Cache {
         let Some(Checked { value, ttl, .. }) = cache.unconditional(fresh.into())? else {
             return Ok(SetOutcome::TooLarge);
         };
-        let token = token();
+        let (token, begun, kept) = (token(), cache.begun(), value.clone());
         Ok(match cache.settle(&key, &Change::Set { token, value, ttl }, Some(token)).await? {
-            Settled::Applied => SetOutcome::Stored,
+            Settled::Applied => {
+                cache.note_value(&key, &kept, None, begun);
+                SetOutcome::Stored
+            }
             Settled::Refused(_) => SetOutcome::Busy,
             Settled::InDoubt(_) => {
                 cache.0.counters.in_doubt.add();
@@ -144,10 +147,13 @@ impl Cache {
         let Some(Checked { value, ttl, .. }) = cache.unconditional(fresh.into())? else {
             return Ok(ReplaceOutcome::TooLarge);
         };
-        let token = token();
+        let (token, begun, kept) = (token(), cache.begun(), value.clone());
         let change = Change::Replace { stamp, token, value, ttl, until: None };
         Ok(match cache.settle(&key, &change, Some(token)).await? {
-            Settled::Applied => ReplaceOutcome::Stored,
+            Settled::Applied => {
+                cache.note_value(&key, &kept, None, begun);
+                ReplaceOutcome::Stored
+            }
             Settled::Refused(_) => ReplaceOutcome::Conflict,
             Settled::InDoubt(_) => {
                 cache.0.counters.in_doubt.add();

@@ -136,13 +136,13 @@ pub struct gf_result {
     pub flags: u32,
     /// Zero.
     pub reserved: u32,
-    /// Of a hit; of a diagnosis: JSON; of GF_LOAD_FAILED: what its caller said.
+    /// Of a hit, or of GF_STALE; of a diagnosis: JSON; of GF_LOAD_FAILED: what its caller said.
     pub value: gf_bytes,
     /// Of a hit, where the flags say GF_FLAG_VERSION.
     pub version: u64,
     /// Of a hit: names this stored value, for a replace or a refresh. Of gf_beat: for gf_heard.
     pub stamp: u64,
-    /// Of a reservation: what was left of it in milliseconds when this was made. Of gf_beat: the option `stream_bound`.
+    /// Of a reservation: what was left of it in milliseconds when this was made. Of GF_STALE: how old it is. Of gf_beat: the option `stream_bound`.
     pub remaining_ms: u64,
     /// Owned. Of GF_LEASED.
     pub lease: *mut gf_lease,

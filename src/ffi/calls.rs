@@ -276,6 +276,48 @@ pub unsafe extern "C" fn gf_refresh(
     unsafe { call(cache, &gf_op { key, stamp, ..only(GF_OP_REFRESH) }, result) }
 }
 
+/// What this process last knew of a key to be right, for a caller who rather has an old value than none: where its load failed, or takes
+/// longer than the option `soft_timeout` (see gf_load_times). GF_STALE: gf_result.value, and gf_result.remaining_ms says how long ago, in milliseconds; or
+/// GF_MISS: nothing is known that is younger than the option `stale_for`. It is no hit, and must not be filled or committed. Waits for nobody.
+///
+/// # Safety
+/// `cache` is NULL or alive; `key` is readable; `result` may be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn gf_last_known(
+    cache: *const gf_cache,
+    key: gf_slice,
+    result: *mut gf_result,
+) -> i32 {
+    // SAFETY: by the function's own contract.
+    unsafe { call(cache, &gf_op { key, ..only(GF_OP_LAST_KNOWN) }, result) }
+}
+
+/// How long loads of this cache may take, which a program in C bounds itself, in milliseconds, rounded up; 0 where nothing is said.
+/// `soft`: the option `soft_timeout`, after which a caller who takes a stale value asks gf_last_known, and lets the load go on. `hard`: the option
+/// `hard_timeout`, after which a load is given up: gf_load_failed. Either may be NULL. GF_DONE, or GF_E_INVALID where `cache` is
+/// NULL. Any thread.
+///
+/// # Safety
+/// `cache` is NULL or alive; `soft` and `hard` are NULL or may be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn gf_load_times(
+    cache: *const gf_cache,
+    soft: *mut u64,
+    hard: *mut u64,
+) -> i32 {
+    // SAFETY: by the function's own contract.
+    let Some(cache) = (unsafe { cache.as_ref() }) else { return GF_E_INVALID };
+    let told = cache.cache.load_times();
+    for (place, time) in [(soft, told.0), (hard, told.1)] {
+        let millis = time.map_or(0, |time| time.as_nanos().div_ceil(1_000_000));
+        if !place.is_null() {
+            // SAFETY: by the function's own contract.
+            unsafe { place.write(u64::try_from(millis).unwrap_or(u64::MAX)) };
+        }
+    }
+    GF_DONE
+}
+
 /// Reserves a key, before its source is changed: GF_RESERVED (gf_result.detail is 0, unless nothing is held). From now until the commit, the release or
 /// the abort no reader is served a cached value. The change must be over within gf_remaining_ms.
 ///

@@ -48,6 +48,8 @@ pub const GF_LOAD_FAILED: i32 = 16;
 /// The value is larger than the option `max_value_bytes`: it was not stored. After a commit the key is empty, as
 /// after a release; after a fill the lease is given back.
 pub const GF_TOO_LARGE: i32 = 17;
+/// Of gf_last_known: gf_result.value was right gf_result.remaining_ms milliseconds ago, and may not be any more.
+pub const GF_STALE: i32 = 18;
 
 /// An argument is out of bounds, NULL, of another size, or no UTF-8. Nothing was sent.
 pub const GF_E_INVALID: i32 = -1;

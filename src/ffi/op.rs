@@ -18,7 +18,7 @@ use crate::cache::{Load, ToLoad};
 use crate::protocol::Refusal;
 use crate::store::Hit;
 use crate::{
-    Bypass, Cache, CommitOutcome, FillOutcome, Fresh, Lookup, Refresh, ReleaseOutcome,
+    Answer, Bypass, Cache, CommitOutcome, FillOutcome, Fresh, Lookup, Refresh, ReleaseOutcome,
     ReplaceOutcome, Reservation, SetOutcome, TouchOutcome,
 };
 
@@ -93,6 +93,7 @@ impl Op {
     /// operation back.
     pub fn at_once(self, cache: &Cache) -> Result<gf_result, Op> {
         let key = match &self {
+            Op::LastKnown { key } => return Ok(stale(cache, key)),
             Op::Get { key, .. } | Op::Lookup { key } => key,
             Op::Load { key, flags } if flags & GF_FLAG_UNREAD == 0 => key,
             _ => return Err(self),
@@ -122,6 +123,7 @@ impl Op {
                     Err(error) => Failure::from(error).into(),
                 }
             }),
+            Op::LastKnown { key } => Box::pin(async move { stale(&cache, &key) }),
             other => {
                 Box::pin(async move { other.outcome(&cache).await.unwrap_or_else(gf_result::from) })
             }
@@ -133,7 +135,7 @@ impl Op {
             Op::Get { key, .. } => {
                 return Ok(hit_or_miss(cache, &key, cache.get_strictly(&key).await?));
             }
-            Op::Lookup { .. } => unreachable!("it runs by itself"),
+            Op::Lookup { .. } | Op::LastKnown { .. } => unreachable!("it runs by itself"),
             Op::Fill { entry, lease } => match lease.fill(entry).await? {
                 FillOutcome::Stored => GF_STORED,
                 FillOutcome::Rejected(refusal) => {
@@ -277,6 +279,17 @@ fn hit(cache: &Cache, key: &[u8], found: Hit) -> gf_result {
 
 fn hit_or_miss(cache: &Cache, key: &[u8], found: Option<Hit>) -> gf_result {
     found.map_or_else(|| gf_result::new(GF_MISS), |found| hit(cache, key, found))
+}
+
+fn stale(cache: &Cache, key: &[u8]) -> gf_result {
+    let known = cache.last_known(key, &"the program asked");
+    let Some(Answer::Stale { value, age }) = known else { return gf_result::new(GF_MISS) };
+    let mut result = gf_result { remaining_ms: millis(age), ..gf_result::new(GF_STALE) };
+    match value {
+        Some(value) => result.value = gf_bytes::new(value),
+        None => result.flags |= GF_FLAG_NOTHING,
+    }
+    result
 }
 
 fn refreshing(granted: Option<Refresh>) -> gf_result {

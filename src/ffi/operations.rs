@@ -43,6 +43,8 @@ macro_rules! operations {
             GF_OP_HEARD Heard = 21 { beat }
             /// See gf_refresh.
             GF_OP_REFRESH Refresh = 22 { key, stamp }
+            /// See gf_last_known.
+            GF_OP_LAST_KNOWN LastKnown = 23 { key }
         }
     };
 }

@@ -460,6 +460,62 @@ static void loaded_anew(void) {
   gf_free(cache);
 }
 
+static void last_known(const char *key, const char *value) {
+  gf_result known;
+  SAME(done(cache, keyed(GF_OP_LAST_KNOWN, key), &known), GF_STALE);
+  CHECK(value == NULL || holds(&known, value));
+  SAME(known.flags, value == NULL ? GF_FLAG_NOTHING : 0);
+  CHECK(known.remaining_ms < 60000);
+  gf_result_free(&known);
+}
+
+static void stale(void) {
+  uint64_t soft = 99, hard = 99;
+  gf_stats stats;
+  cache = opened_on(through, "memory://?stale_for=1h&soft_timeout=20ms&hard_timeout=1500us");
+  SAME(gf_load_times(cache, &soft, &hard), GF_DONE);
+  SAME(soft, 20);
+  SAME(hard, 2);
+  SAME(gf_load_times(cache, NULL, NULL), GF_DONE);
+  SAME(gf_load_times(NULL, &soft, &hard), GF_E_INVALID);
+  SAME(status_of(cache, keyed(GF_OP_LAST_KNOWN, "k")), GF_MISS);
+  gf_lease *read = load(cache, "k", 0);
+  SAME(status_of(cache, loaded(GF_OP_LOADED, read, "old")), GF_DONE);
+  gf_lease_free(read);
+  SAME(status_of(cache, keyed(GF_OP_INVALIDATE, "k")), GF_DONE);
+  last_known("k", "old");
+  SAME(status_of(cache, keyed(GF_OP_GET, "k")), GF_MISS); /* it is no hit */
+  gf_lease *failed = load(cache, "k", 0);
+  SAME(status_of(cache, loaded(GF_OP_LOAD_FAILED, failed, "why")), GF_DONE);
+  gf_lease_free(failed);
+  last_known("k", "old");
+  gf_reservation *writer = reserve(cache, "k");
+  gf_lease *bypass = load(cache, "k", GF_BYPASS_RESERVED);
+  SAME(status_of(cache, loaded(GF_OP_LOADED, bypass, "newer")), GF_DONE);
+  gf_lease_free(bypass);
+  last_known("k", "newer"); /* also what is not stored is known */
+  SAME(status_of(cache, with(reserved(GF_OP_COMMIT, writer), "newest")), GF_STORED);
+  gf_reservation_free(writer);
+  SAME(status_of(cache, keyed(GF_OP_INVALIDATE, "k")), GF_DONE);
+  last_known("k", "newest");
+  gf_op nothing = keyed(GF_OP_SET, "nothing");
+  nothing.flags = GF_FLAG_NOTHING;
+  SAME(status_of(cache, nothing), GF_STORED);
+  last_known("nothing", NULL);
+  stats.struct_size = sizeof stats;
+  SAME(gf_stats_read(cache, &stats), GF_DONE);
+  SAME(stats.stale_served, 5);
+  gf_free(cache);
+
+  cache = opened_on(through, "memory://?soft_timeout=20ms"); /* nobody asked for it */
+  SAME(gf_load_times(cache, &soft, &hard), GF_DONE);
+  SAME(soft, 0);
+  SAME(hard, 0);
+  SAME(status_of(cache, with(keyed(GF_OP_SET, "k"), "v")), GF_STORED);
+  SAME(status_of(cache, keyed(GF_OP_LAST_KNOWN, "k")), GF_MISS);
+  gf_free(cache);
+}
+
 static void counted(void) {
   struct { gf_stats stats; uint64_t behind; } room;
   gf_stats *stats = &room.stats;
@@ -512,7 +568,7 @@ static void counted(void) {
 
 int main(void) {
   void (*tests[])(void) = {every_outcome, a_slow_fill_is_bypassed, a_late_renew_has_lost, many,
-                           loaded_anew, counted};
+                           loaded_anew, stale, counted};
   for (size_t i = 0; i < sizeof tests / sizeof *tests; i++) {
     all_ways(tests[i]);
   }

@@ -47,6 +47,7 @@ mod result_codes;
 mod runtimes;
 mod serving;
 mod shared_cases;
+mod stale;
 #[cfg(feature = "aerospike")]
 mod strong_consistency;
 mod stuck;

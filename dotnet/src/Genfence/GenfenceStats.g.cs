@@ -172,6 +172,11 @@ public readonly record struct GenfenceStats
     /// </summary>
     public long RefreshesFailed { get; init; }
 
+    /// <summary>
+    /// Stale values that were answered to callers who ask for that (<see cref="GenfenceSettings.StaleFor"/>).
+    /// </summary>
+    public long StaleServed { get; init; }
+
     internal static GenfenceStats Of(in NativeStats stats) => new()
     {
         Hits = (long)stats.Hits,
@@ -206,5 +211,6 @@ public readonly record struct GenfenceStats
         Refreshes = (long)stats.Refreshes,
         Refreshed = (long)stats.Refreshed,
         RefreshesFailed = (long)stats.RefreshesFailed,
+        StaleServed = (long)stats.StaleServed,
     };
 }

@@ -32,6 +32,7 @@ internal static class Status
     public const int Submitted = 15;
     public const int LoadFailed = 16;
     public const int TooLarge = 17;
+    public const int Stale = 18;
     public const int Invalid = -1;
     public const int Store = -2;
     public const int ShutDown = -3;
@@ -74,6 +75,7 @@ internal enum Op : uint
     Beat = 20,
     Heard = 21,
     Refresh = 22,
+    LastKnown = 23,
 }
 
 internal unsafe struct NativeSlice
@@ -207,4 +209,5 @@ internal unsafe struct NativeStats
     public ulong Refreshes;
     public ulong Refreshed;
     public ulong RefreshesFailed;
+    public ulong StaleServed;
 }
