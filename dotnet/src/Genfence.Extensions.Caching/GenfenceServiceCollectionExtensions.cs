@@ -233,6 +233,7 @@ public static partial class GenfenceServiceCollectionExtensions
             new HybridSerializers(
                 provider, provider.GetService<IOptionsMonitor<GenfenceServiceOptions>>()?.Get(name).GetJson() is not null),
             provider.GetService<IOptionsMonitor<HybridCacheOptions>>()?.Get(name).DefaultEntryOptions,
+            provider.GetService<IOptionsMonitor<GenfenceServiceOptions>>()?.Get(name).AnswerStale ?? false,
             provider.GetService<ILoggerFactory>()?.CreateLogger<GenfenceHybridCache>()
                 ?? NullLogger<GenfenceHybridCache>.Instance);
 

@@ -92,7 +92,9 @@ public sealed partial class GenfenceCache
     {
         try
         {
-            return await LoadAsync(missing, factory, cancellation).ConfigureAwait(false);
+            return await BoundedAsync(
+                (missing, factory), static (all, cancellation) => LoadAsync(all.missing, all.factory, cancellation), cancellation)
+                .ConfigureAwait(false);
         }
         catch (Exception problem) when (problem is not OutOfMemoryException && !cancellation.IsCancellationRequested)
         {

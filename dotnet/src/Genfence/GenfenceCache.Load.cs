@@ -16,17 +16,22 @@ public sealed partial class GenfenceCache
     /// <param name="cancellation">Of this caller.</param>
     private ValueTask<T?> GetOrLoadAsync<TLoader, T>(
         CacheKey key, TLoader loader, IGenfenceSerializer<T> serializer, uint flags, CancellationToken cancellation)
+        where TLoader : struct, ILoader<T> =>
+        (flags & Flags.Unread) == 0 && TryHit(key, loader, serializer, flags, cancellation, out var value)
+            ? new(value)
+            : LoadForAllAsync(key, loader, serializer, flags, cancellation);
+
+    /// <summary>The value, if it is had without waiting, and can be read. It is loaded anew where that is due.</summary>
+    private bool TryHit<TLoader, T>(
+        in CacheKey key, TLoader loader, IGenfenceSerializer<T> serializer, uint flags, CancellationToken cancellation, out T? value)
         where TLoader : struct, ILoader<T>
     {
-        if ((flags & Flags.Unread) != 0 || !TryHit(key, serializer, cancellation, out var value, out var due))
-        {
-            return LoadForAllAsync(key, loader, serializer, flags, cancellation);
-        }
-        if (due != 0 && flags == 0)
+        var isHit = TryHit(key, serializer, cancellation, out value, out var due);
+        if (isHit && due != 0 && flags == 0)
         {
             LoadBehind(key, due, loader, serializer);
         }
-        return new(value);
+        return isHit;
     }
 
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
@@ -93,7 +98,8 @@ public sealed partial class GenfenceCache
         using var activity = Telemetry.Activities.StartActivity("genfence.load");
         activity?.SetTag("genfence.leased", isStored);
         var started = Stopwatch.GetTimestamp();
-        var fresh = await loader.LoadAsync(cancellation).ConfigureAwait(false);
+        var fresh = await BoundedAsync(loader, static (loader, cancellation) => loader.LoadAsync(cancellation), cancellation)
+            .ConfigureAwait(false);
         Telemetry.Loaded(this, started);
         return fresh;
     }

@@ -37,10 +37,22 @@ internal sealed unsafe class Connection
         _cache = cache;
         _isEmbedded = isEmbedded;
         _queue = queue;
+        ulong soft, hard;
+        _ = Methods.gf_load_times(cache, &soft, &hard);
+        (SoftTimeout, HardTimeout) = (Span(soft), Span(hard));
         new Thread(TakeCompletions) { IsBackground = true, Name = "genfence completions" }.Start();
     }
 
     public SharedFailures Failures { get; } = new();
+
+    /// <summary>How long one who takes a stale value waits for a load; infinite, where it is as long as it takes.</summary>
+    public TimeSpan SoftTimeout { get; }
+
+    /// <summary>How long a load may take; infinite, where nothing is said.</summary>
+    public TimeSpan HardTimeout { get; }
+
+    private static TimeSpan Span(ulong milliseconds) =>
+        milliseconds == 0 ? Timeout.InfiniteTimeSpan : TimeSpan.FromMilliseconds(milliseconds);
 
     public bool IsClosed => Volatile.Read(ref _closing) != 0;
 
