@@ -171,8 +171,9 @@ async fn a_load_that_takes_too_long_is_an_error_of_its_own_for_all_who_waited() 
     let first = reader(&cache);
     settle().await;
     let began = tokio::time::Instant::now();
-    let second = reader(&cache);
-    for reader in [first, second] {
+    // One of them loads next, and the other had come before that began.
+    let others = [reader(&cache), reader(&cache)];
+    for reader in [first].into_iter().chain(others) {
         let error = reader.await.unwrap().unwrap_err();
         assert!(matches!(error, CallError::Cache(Error::LoadTimedOut)), "{error:?}");
     }
