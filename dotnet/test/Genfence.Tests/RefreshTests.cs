@@ -60,6 +60,8 @@ public sealed class RefreshTests : CacheTest
         {
             ["state"] = key => Cache.GetOrFillAsync(key, "new", (state, _) => ValueTask.FromResult(state)),
             ["fresh"] = key => Cache.GetOrFillAsync(key, _ => ValueTask.FromResult(new Fresh<string>("new"))),
+            // Too long to be looked for on the caller's stack: as where the store is on a network.
+            [new string('k', 300)] = key => Cache.GetOrFillAsync(key, _ => ValueTask.FromResult("new")),
             ["both"] = key => Cache.GetOrFillAsync(key, "new", (state, _) => ValueTask.FromResult(new Fresh<string>(state))),
             ["hybrid"] = key => hybrid.GetOrCreateAsync(key, _ => ValueTask.FromResult<string?>("new")),
             ["hybrid for a time"] = key => hybrid.GetOrCreateAsync(
