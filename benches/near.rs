@@ -3,6 +3,13 @@
 //!
 //!     cargo bench -p genfence-benches --bench near
 
+#![expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "what is measured is no larger"
+)]
+
 use std::convert::Infallible;
 use std::hint::black_box;
 use std::sync::Arc;

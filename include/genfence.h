@@ -142,7 +142,7 @@
 #define GF_CONFLICT 11
 
 /*
- A writer holds the key: a set stored nothing.
+ A writer holds the key: a set stored nothing. Of gf_refresh: there is nothing to be done.
  */
 #define GF_BUSY 12
 
@@ -171,6 +171,11 @@
  after a release; after a fill the lease is given back.
  */
 #define GF_TOO_LARGE 17
+
+/*
+ Of gf_last_known: gf_result.value was right gf_result.remaining_ms milliseconds ago, and may not be any more.
+ */
+#define GF_STALE 18
 
 /*
  An argument is out of bounds, NULL, of another size, or no UTF-8. Nothing was sent.
@@ -281,6 +286,11 @@
  Of an invalidate: in the own region alone, as whoever follows the source's stream of changes there tells it.
  */
 #define GF_FLAG_OWN_REGION 32
+
+/*
+ Of a hit: a new value should be loaded in the background by its caller, see gf_refresh.
+ */
+#define GF_FLAG_DUE 64
 
 /*
  gf_peek may find something: in the embedded store, or where copies are kept.
@@ -452,6 +462,18 @@
 #define GF_OP_SETTLED 22
 
 /*
+ Reads key, stamp.
+ See gf_refresh.
+ */
+#define GF_OP_REFRESH 23
+
+/*
+ Reads key.
+ See gf_last_known.
+ */
+#define GF_OP_LAST_KNOWN 24
+
+/*
  An open cache. All calls may be made from many threads at once, but for gf_free.
  */
 typedef struct gf_cache gf_cache;
@@ -582,7 +604,7 @@ typedef struct gf_result {
    */
   uint32_t reserved;
   /*
-   Of a hit; of a diagnosis: JSON; of GF_LOAD_FAILED: what its caller said.
+   Of a hit, or of GF_STALE; of a diagnosis: JSON; of GF_LOAD_FAILED: what its caller said.
    */
   struct gf_bytes value;
   /*
@@ -590,11 +612,11 @@ typedef struct gf_result {
    */
   uint64_t version;
   /*
-   Of a hit: names this stored value, for a replace. Of gf_beat: for gf_heard.
+   Of a hit: names this stored value, for a replace or a refresh. Of gf_beat: for gf_heard.
    */
   uint64_t stamp;
   /*
-   Of a reservation: what was left of it in milliseconds when this was made. Of gf_beat: the option `stream_bound`.
+   Of a reservation: what was left of it in milliseconds when this was made. Of GF_STALE: how old it is. Of gf_beat: the option `stream_bound`.
    */
   uint64_t remaining_ms;
   /*
@@ -753,7 +775,7 @@ typedef struct gf_op {
    */
   uint64_t ttl_ms;
   /*
-   Of a replace: the stamp of the hit that is to be replaced. Of gf_heard: the stamp of the gf_beat.
+   Of a replace or a refresh: the stamp of the hit that is to be replaced. Of gf_heard: the stamp of the gf_beat.
    */
   uint64_t stamp;
   /*
@@ -928,6 +950,22 @@ typedef struct gf_stats {
    Leave to keep a copy that was asked for, and given.
    */
   uint64_t near_stamps;
+  /*
+   Permissions to load a value anew while it goes on being served, that were granted (`refresh_at`).
+   */
+  uint64_t refreshes;
+  /*
+   Values that were loaded anew so, and stored.
+   */
+  uint64_t refreshed;
+  /*
+   Loads of that kind that came to nothing: they failed, took too long, were given up, or the store gave no answer.
+   */
+  uint64_t refreshes_failed;
+  /*
+   Stale values that were answered to callers who ask for that (`stale_for`).
+   */
+  uint64_t stale_served;
 } gf_stats;
 
 /*
@@ -1215,6 +1253,46 @@ int32_t gf_load_failed(const struct gf_cache *cache,
                        struct gf_lease *lease,
                        struct gf_slice failure,
                        struct gf_result *result);
+
+/*
+ Asks for the permission to load anew the value of a hit whose flags say GF_FLAG_DUE, as the option `refresh_at` has it, while it goes
+ on being served; `stamp` is that of the hit. GF_LEASED: read the source now, in the background, and then gf_fill (or gf_loaded);
+ where it cannot be read, gf_load_failed, or free the lease: then a while passes before the value is due again. GF_BUSY: another
+ caller is at it, or the value is another one by now; there is nothing to be done. The lease lasts for the option `load_time`,
+ nobody waits for what is loaded under it, and a gf_fill is GF_REJECTED where a writer has come.
+
+ SAFETY:
+ `cache` is NULL or alive; `key` is readable; `result` may be written.
+ */
+int32_t gf_refresh(const struct gf_cache *cache,
+                   struct gf_slice key,
+                   uint64_t stamp,
+                   struct gf_result *result);
+
+/*
+ What this process last knew of a key to be right, for a caller who rather has an old value than none: where its load failed, or takes
+ longer than the option `soft_timeout` (see gf_load_times). GF_STALE: gf_result.value, and gf_result.remaining_ms says how long ago, in milliseconds; or
+ GF_MISS: nothing is known that is younger than the option `stale_for`. It is no hit, and must not be filled or committed. Waits for nobody.
+
+ SAFETY:
+ `cache` is NULL or alive; `key` is readable; `result` may be written.
+ */
+int32_t gf_last_known(const struct gf_cache *cache,
+                      struct gf_slice key,
+                      struct gf_result *result);
+
+/*
+ How long loads of this cache may take, which a program in C bounds itself, in milliseconds, rounded up; 0 where nothing is said.
+ `soft`: the option `soft_timeout`, after which a caller who takes a stale value asks gf_last_known, and lets the load go on. `hard`: the option
+ `hard_timeout`, after which a load is given up: gf_load_failed. Either may be NULL. GF_DONE, or GF_E_INVALID where `cache` is
+ NULL. Any thread.
+
+ SAFETY:
+ `cache` is NULL or alive; `soft` and `hard` are NULL or may be written.
+ */
+int32_t gf_load_times(const struct gf_cache *cache,
+                      uint64_t *soft,
+                      uint64_t *hard);
 
 /*
  Reserves a key, before its source is changed: GF_RESERVED (gf_result.detail is 0, unless nothing is held). From now until the commit, the release or

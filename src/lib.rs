@@ -82,3 +82,8 @@ mod readme {}
 #[cfg(doctest)]
 #[doc = include_str!("../docs/regions.md")]
 mod regions {}
+
+/// The examples of the page on what is loaded ahead.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/refresh.md")]
+mod refresh {}

@@ -1,6 +1,7 @@
 //! What stands for a value that a program keeps in a form of its own: it can ask whether it still is the one to serve.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -32,19 +33,19 @@ impl Cache {
 
     /// A copy of the value that has this stamp. None where it may not be kept, or is not what is at hand now.
     pub(crate) fn copy(&self, key: &[u8], stamp: Token) -> Option<ValueCopy> {
-        self.0.options.near?;
+        let time = self.0.options.near?;
         let (cache, key) = self.key(key).ok()?;
-        let of = cache.copy_of(&key, stamp)?;
+        let of = cache.copy_of(&key, stamp, time)?;
         Some(ValueCopy { cache: cache.clone(), epoch: key.epoch, of })
     }
 
-    fn copy_of(&self, key: &FullKey<'_>, stamp: Token) -> Option<Of> {
+    fn copy_of(&self, key: &FullKey<'_>, stamp: Token, time: Duration) -> Option<Of> {
         if let Some(near) = &self.0.near {
             return Some(Of::Near(Bytes::copy_from_slice(key), self.kept_of(near, key, stamp)?));
         }
         let Backend::Memory(store) = &self.0.store else { return None };
-        let (mark, expires) = store.mark(key, stamp)?;
-        Some(Of::Embedded(mark, expires))
+        let (mark, until) = store.mark(key, stamp, time)?;
+        Some(Of::Embedded(mark, until))
     }
 }
 
@@ -58,8 +59,8 @@ impl ValueCopy {
         }
         match (&self.of, &cache.0.near, &cache.0.store) {
             (Of::Near(_, kept), Some(near), _) => cache.counts(near, kept),
-            (Of::Embedded(mark, expires), _, Backend::Memory(store)) => {
-                if store.counts((*mark, *expires)) { Counts::Yes } else { Counts::No }
+            (Of::Embedded(mark, until), _, Backend::Memory(store)) => {
+                if store.counts((*mark, *until)) { Counts::Yes } else { Counts::No }
             }
             _ => Counts::No,
         }

@@ -69,6 +69,14 @@ macro_rules! counters {
             near_hits: Striped "genfence.near.hits";
             /// Leave to keep a copy that was asked for, and given.
             near_stamps: Counter "genfence.near.stamps";
+            /// Permissions to load a value anew while it goes on being served, that were granted (`refresh_at`).
+            refreshes: Counter "genfence.refreshes";
+            /// Values that were loaded anew so, and stored.
+            refreshed: Counter "genfence.refreshes.stored";
+            /// Loads of that kind that came to nothing: they failed, took too long, were given up, or the store gave no answer.
+            refreshes_failed: Counter "genfence.refreshes.failed";
+            /// Stale values that were answered to callers who ask for that (`stale_for`).
+            stale_served: Counter "genfence.stale";
         }
     };
 }

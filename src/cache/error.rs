@@ -36,6 +36,9 @@ pub enum Error {
         "the loader answered for a key that it was not asked for; answer with the keys as given"
     )]
     UnexpectedKey,
+    /// The loader took longer than the option `hard_timeout`, and was given up. Nothing was stored.
+    #[error("the load took longer than `hard_timeout` allows")]
+    LoadTimedOut,
     /// The cache was closed.
     #[error("the cache is shut down; open a new one")]
     ShutDown,

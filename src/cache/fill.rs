@@ -72,7 +72,7 @@ impl Cache {
     /// The loader is given keys and returns pairs of key and value; for a key that it leaves out,
     /// the source has nothing. Of more than 1,000 keys so many are loaded by one call, and then the next.
     /// Keys that another caller is filling are waited for; should that caller fail, such a key is loaded by a
-    /// further call of its own.
+    /// further call of its own. Values that are there are not loaded anew before they end (the option `refresh_at`).
     ///
     /// # Errors
     /// As [`get_or_fill`](Cache::get_or_fill); [`Error::UnexpectedKey`] if the loader answers for a
@@ -138,9 +138,15 @@ impl Cache {
 
         if !batch.to_load.is_empty() {
             let keys = batch.to_load.keys().cloned().collect();
-            match loader(keys).await {
-                Ok(loaded) => self.fill_batch(loaded, &mut batch).await?,
-                Err(error) => {
+            match self.bounded(loader(keys)).await {
+                Ok(Ok(loaded)) => self.fill_batch(loaded, &mut batch).await?,
+                Err(late) => {
+                    batch.to_load.drain().for_each(|(_, load)| {
+                        load.fail(Arc::clone(&late));
+                    });
+                    return Err(Error::LoadTimedOut.into());
+                }
+                Ok(Err(error)) => {
                     let error = Arc::new(error);
                     batch.to_load.drain().for_each(|(_, load)| {
                         load.fail(Arc::clone(&error) as LoadError);
@@ -298,8 +304,14 @@ impl Cache {
     }
 
     async fn see_many(&self, keys: &[Bytes]) -> Vec<Result<Seen, StoreError>> {
+        let begun = self.begun();
         let reads = self.0.store.get_many(keys).await;
-        reads.into_iter().map(|read| read.map(|read| self.count(read))).collect()
+        let seen = reads.into_iter().zip(keys).map(|(read, key)| {
+            let read = read?;
+            self.note_read(key, &read, begun);
+            Ok(self.count(read))
+        });
+        seen.collect()
     }
 
     /// Those of which there is no copy are asked for together.

@@ -48,6 +48,24 @@ impl Cache {
         self.0.store.guard().map(Guard::standing)
     }
 
+    /// Until when what is asked for on that ground may count, on the server's clock, where it was `now` there since.
+    ///
+    /// # Errors
+    /// It has fallen.
+    pub(super) fn until_on(
+        &self,
+        now: Time,
+        standing: Option<Standing>,
+    ) -> Result<Option<Time>, StoreError> {
+        let Some(guard) = self.0.store.guard().filter(|guard| guard.may_split()) else {
+            return Ok(None);
+        };
+        match self.left_of(standing) {
+            Duration::ZERO => Err(guard.absence()),
+            left => Ok(Some(now.after(left))),
+        }
+    }
+
     /// Whether it still holds.
     pub(super) fn stands_on(&self, standing: Option<Standing>) -> Result<(), StoreError> {
         match self.0.store.guard() {
@@ -126,6 +144,19 @@ impl Footing {
                 Ok(Some(Time::from_nanos(made).after(self.granted.elapsed() + left)))
             }
         }
+    }
+}
+
+impl Footing {
+    /// As [`until`](Footing::until), of a value that was loaded under this grant; once it is known that the ground
+    /// held when it was granted. That was asked for then: most often it is known by now.
+    ///
+    /// # Errors
+    /// It did not, or has ended: nothing may be stored under it.
+    pub async fn may_store(&self, cache: &Cache, time: Duration) -> Result<Option<Time>, Fallen> {
+        let confirmed = self.is_confirmed(cache).await;
+        let until = self.until(cache, time);
+        if confirmed { until } else { Err(Fallen) }
     }
 }
 

@@ -14,9 +14,10 @@ use super::footing::Footing;
 use super::found::{Found, LoadError, Told};
 use super::fresh::{Checked, Fresh};
 use super::retry::Settled;
+use super::stale::Loading;
 use super::{Cache, Error, Leader};
 use crate::protocol::{Claim, Refusal, Token, Version};
-use crate::store::{Change, Hit};
+use crate::store::{Change, Hit, StoreError};
 
 /// What became of a fill.
 ///
@@ -72,6 +73,7 @@ pub struct Lease {
     token: Token,
     /// Set before the holder could read the source: who joined earlier may take what it read.
     read: Mark,
+    loading: Option<Box<Loading>>,
     keeper: AbortHandle,
 }
 
@@ -96,8 +98,9 @@ impl Lease {
             grant: Mutex::new(Some(granted)),
             leader: SyncMutex::new(Some(leader)),
         });
+        let loading = cache.loading(&key);
         let keeper = cache.spawn(keep(cache.clone(), key, token, Arc::clone(&shared)));
-        Lease { cache, shared, token, read, keeper }
+        Lease { cache, shared, token, read, loading, keeper }
     }
 
     /// Stores what the source said after this lease came, unless the key was changed since.
@@ -116,6 +119,7 @@ impl Lease {
 
     pub(super) async fn fill_checked(self, fresh: Checked) -> Result<FillOutcome, Error> {
         let Checked { value, version, ttl } = fresh;
+        self.cache.note_loaded(self.loading.as_deref(), &value, version);
         let granted = self.shared.grant.lock().await.take();
         self.keeper.abort();
         let leader = self.shared.leader.lock().take();
@@ -130,10 +134,8 @@ impl Lease {
             // What becomes of the fill is nothing to those who came before the read.
             leader.tell(&told, self.read);
         }
-        // Asked for when the lease was granted: most often it is known by now.
-        let confirmed = granted.is_confirmed(&self.cache).await;
-        let until = granted.until(&self.cache, self.cache.0.options.lease_time);
-        let (true, Ok(until)) = (confirmed, until) else {
+        let until = granted.may_store(&self.cache, self.cache.0.options.lease_time).await;
+        let Ok(until) = until else {
             tracing::debug!(
                 "a fill is not sent: the cluster has changed since its lease was granted"
             );
@@ -162,36 +164,24 @@ impl Lease {
             // come from a replica that lags, and what the floor has rejected is too old for everybody.
             _ => drop(leader),
         }
+        let filled = self.cache.filled(settled);
         let counters = &self.cache.0.counters;
-        match settled {
-            Ok(Settled::Applied) => {
-                counters.fills_stored.add();
-                Ok(FillOutcome::Stored)
-            }
-            Ok(Settled::Refused(why)) => {
-                counters.fills_rejected.add();
-                tracing::debug!(%why, "a fill lost its race");
-                Ok(FillOutcome::Rejected(why))
-            }
-            Ok(Settled::InDoubt(error)) => {
-                counters.in_doubt.add();
-                tracing::warn!(%error, "the store did not answer to a fill");
-                Ok(FillOutcome::InDoubt)
-            }
-            Err(error) => {
-                counters.failures.add();
-                Err(error.into())
-            }
+        match filled {
+            Ok(FillOutcome::Stored) => counters.fills_stored.add(),
+            Ok(FillOutcome::Rejected(_)) => counters.fills_rejected.add(),
+            _ => {}
         }
+        filled
     }
 
     /// Gives a value that is not stored to those who came before it was read, and the lease to the next of the
     /// others, or back.
     pub(super) async fn give_back(self, fresh: &Fresh) {
+        let version = fresh.version.and_then(Version::new);
+        self.cache.note_loaded(self.loading.as_deref(), &fresh.value, version);
         self.keeper.abort();
         let leader = self.shared.leader.lock().take();
         let Some(leader) = leader else { return };
-        let version = fresh.version.and_then(Version::new);
         let mark = match version {
             Some(version) if self.cache.is_at_floor(leader.key(), version).await != Some(true) => {
                 Mark::NONE
@@ -221,6 +211,31 @@ impl Lease {
         self.keeper.abort();
         let leader = self.shared.leader.lock().take();
         leader.map_or(0, |leader| leader.tell(&Told::LoadFailed(failure), self.read))
+    }
+}
+
+impl Cache {
+    /// What became of a fill, or of a refill, with what of it both count alike.
+    pub(super) fn filled(
+        &self,
+        settled: Result<Settled, StoreError>,
+    ) -> Result<FillOutcome, Error> {
+        match settled {
+            Ok(Settled::Applied) => Ok(FillOutcome::Stored),
+            Ok(Settled::Refused(why)) => {
+                tracing::debug!(%why, "a fill lost its race");
+                Ok(FillOutcome::Rejected(why))
+            }
+            Ok(Settled::InDoubt(error)) => {
+                self.0.counters.in_doubt.add();
+                tracing::warn!(%error, "the store did not answer to a fill");
+                Ok(FillOutcome::InDoubt)
+            }
+            Err(error) => {
+                self.0.counters.failures.add();
+                Err(error.into())
+            }
+        }
     }
 }
 

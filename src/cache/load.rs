@@ -9,13 +9,14 @@ use parking_lot::Mutex;
 use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 
-#[cfg(feature = "capi")]
-use super::FillOutcome;
 use super::flight::{Mark, Role, Verdict};
 use super::found::{Bypass, Found, LoadError, Seen, Told};
 use super::lookup::{Missed, Patience};
 use super::retry::token;
+use super::stale::{Loading, timed_out};
 use super::{Cache, CallError, Error, Fresh, Leader, Lease};
+#[cfg(feature = "capi")]
+use super::{FillOutcome, Refresh};
 #[cfg(feature = "capi")]
 use crate::protocol::Refusal;
 use crate::protocol::Version;
@@ -40,6 +41,9 @@ pub(crate) enum Load {
     Leased(Lease),
     /// It is not, as in a bypass.
     Unleased(Unleased),
+    /// It takes the place of a value that goes on being served; nobody waits for it.
+    #[cfg(feature = "capi")]
+    Refresh(Box<Refresh>),
 }
 
 /// The permission to load what is not stored.
@@ -49,6 +53,7 @@ pub(crate) struct Unleased {
     leader: Arc<Mutex<Option<Leader>>>,
     /// Set before the holder could read the source: who joined earlier may take what it read.
     read: Mark,
+    loading: Option<Box<Loading>>,
     keeper: Option<AbortHandle>,
 }
 
@@ -56,6 +61,7 @@ impl Unleased {
     /// Without a leader it is a load for its own caller alone.
     fn new(cache: &Cache, leader: Option<Leader>) -> Self {
         let read = leader.as_ref().map_or(Mark::NONE, Leader::mark);
+        let loading = leader.as_ref().and_then(|leader| cache.loading(leader.key()));
         let leader = Arc::new(Mutex::new(leader));
         let keeper = leader.lock().is_some().then(|| {
             let (kept, load_time) = (Arc::clone(&leader), cache.0.options.load_time);
@@ -66,7 +72,7 @@ impl Unleased {
                 drop(leader);
             })
         });
-        Unleased { cache: cache.clone(), leader, read, keeper }
+        Unleased { cache: cache.clone(), leader, read, loading, keeper }
     }
 
     fn take(&self) -> Option<Leader> {
@@ -78,8 +84,9 @@ impl Unleased {
 
     /// Gives a value that is not stored to those who came before it was read; the next of the others leads.
     async fn share(self, fresh: &Fresh) {
-        let Some(leader) = self.take() else { return };
         let version = fresh.version.and_then(Version::new);
+        self.cache.note_loaded(self.loading.as_deref(), &fresh.value, version);
+        let Some(leader) = self.take() else { return };
         let mark = match version {
             // It may come from a replica that lags.
             Some(version)
@@ -119,6 +126,11 @@ impl Load {
         match self {
             Load::Leased(lease) => lease.fail(failure),
             Load::Unleased(unleased) => unleased.fail(failure),
+            #[cfg(feature = "capi")]
+            Load::Refresh(refresh) => {
+                drop(refresh);
+                0
+            }
         }
     }
 
@@ -130,6 +142,7 @@ impl Load {
             Load::Unleased(Unleased { leader, .. }) => {
                 leader.lock().as_ref().is_some_and(Leader::is_awaited)
             }
+            Load::Refresh(_) => false,
         }
     }
 
@@ -138,6 +151,7 @@ impl Load {
     pub(crate) async fn fill(self, fresh: Fresh) -> Result<FillOutcome, Error> {
         match self {
             Load::Leased(lease) => lease.fill(fresh).await,
+            Load::Refresh(refresh) => refresh.fill(fresh).await,
             Load::Unleased(unleased) => {
                 let outcome = match unleased.cache.fit(fresh.clone())? {
                     Some(_) => FillOutcome::Rejected(Refusal::Condition),
@@ -154,6 +168,8 @@ impl Load {
         match self {
             Load::Leased(lease) => lease.give_back(fresh).await,
             Load::Unleased(unleased) => unleased.share(fresh).await,
+            #[cfg(feature = "capi")]
+            Load::Refresh(refresh) => drop(refresh),
         }
     }
 }
@@ -273,18 +289,40 @@ impl Cache {
         E: Send + Sync + 'static,
         F: Future<Output = Result<T, E>>,
     {
-        let load = match self.begin_load(key).await? {
+        let found = self.begin_load(key).await?;
+        self.load_found(found, loader, fresh).await
+    }
+
+    /// The same, of what was found.
+    pub(super) async fn load_found<T, E, F>(
+        &self,
+        found: ToLoad,
+        loader: impl FnOnce() -> F,
+        fresh: impl FnOnce(&T) -> Option<Fresh>,
+    ) -> Result<Loaded<T>, CallError<Arc<E>>>
+    where
+        E: Send + Sync + 'static,
+        F: Future<Output = Result<T, E>>,
+    {
+        let load = match found {
             ToLoad::Hit(hit) => return Ok(Loaded::Shared(hit.value)),
             ToLoad::Load(load, _) => load,
+            ToLoad::Failed(failure) if timed_out(&failure) => {
+                return Err(Error::LoadTimedOut.into());
+            }
             ToLoad::Failed(failure) => match failure.downcast() {
                 Ok(error) => return Err(CallError::Caller(error)),
                 // Of a caller whose loader has another type of error, or whose value could not be written.
                 Err(_) => Load::alone(self),
             },
         };
-        let loaded = match loader().await {
-            Ok(loaded) => loaded,
-            Err(error) => {
+        let loaded = match self.bounded(loader()).await {
+            Ok(Ok(loaded)) => loaded,
+            Err(late) => {
+                load.fail(late);
+                return Err(Error::LoadTimedOut.into());
+            }
+            Ok(Err(error)) => {
                 let error = Arc::new(error);
                 load.fail(Arc::clone(&error) as LoadError);
                 return Err(CallError::Caller(error));
@@ -314,18 +352,27 @@ impl Cache {
                 unleased.share(&fresh).await;
                 return Ok(());
             }
+            #[cfg(feature = "capi")]
+            Load::Refresh(refresh) => {
+                self.patiently(refresh.fill_logged(fresh)).await;
+                return Ok(());
+            }
         };
-        let fill = async move {
+        self.patiently(async move {
             if let Err(error) = lease.fill_checked(checked).await {
                 tracing::warn!(%error, "a loaded value could not be stored");
             }
-        };
-        // The value is there: a store that is slow to answer, or dead, does not hold it back.
+        })
+        .await;
+        Ok(())
+    }
+
+    /// The value is there: a store that is slow to answer, or dead, does not hold it back.
+    async fn patiently(&self, fill: impl Future<Output = ()> + Send + 'static) {
         let mut fill = Box::pin(fill);
         if timeout(FILL_PATIENCE, &mut fill).await.is_err() {
             self.spawn(fill);
         }
-        Ok(())
     }
 }
 

@@ -172,7 +172,12 @@ impl Cache {
     #[inline]
     pub(super) async fn see(&self, key: &[u8]) -> Result<Seen, StoreError> {
         match &self.0.near {
-            None => Ok(self.count(self.0.store.get(key).await?)),
+            None => {
+                let begun = self.begun();
+                let read = self.0.store.get(key).await?;
+                self.note_read(key, &read, begun);
+                Ok(self.count(read))
+            }
             Some(near) => match self.near_hit(near, key) {
                 Some(hit) => Ok(Seen::Found(Found::Hit(hit))),
                 // Apart, so that a hit's future is not as large as that of one who asks.
@@ -352,7 +357,7 @@ impl Cache {
     /// Reads the record, to learn why a lease was refused.
     async fn look(&self, key: &[u8]) -> Seen {
         let mut tries = self.tries();
-        let standing = self.may_serve();
+        let (standing, begun) = (self.may_serve(), self.begun());
         let snapshot = loop {
             match self.0.store.inspect(key).await {
                 Ok(snapshot) => break snapshot,
@@ -369,6 +374,7 @@ impl Cache {
             if let Err(error) = self.stands_on(standing) {
                 return Seen::Found(self.unreachable(error));
             }
+            self.note_hit(key, &hit, begun);
             return Seen::Found(Found::Hit(hit));
         }
         if record.is_reserved(*now) {

@@ -7,6 +7,7 @@ mod builder;
 )]
 mod copy;
 mod counters;
+mod due;
 mod error;
 mod everywhere;
 mod fill;
@@ -24,11 +25,13 @@ mod near;
 #[cfg(feature = "serde")]
 mod objects;
 mod options;
+mod refresh;
 mod regions;
 mod reservation;
 mod reserve;
 mod retry;
 mod serving;
+mod stale;
 mod stats;
 mod stopwatch;
 mod turns;
@@ -49,17 +52,20 @@ use smallvec::SmallVec;
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::protocol::{Epoch, Terms, Token};
+use crate::protocol::{Epoch, Terms, Time, Token};
 use crate::settings::Options;
 use crate::store::{Backend, Change, Diagnosis, Hit, Snapshot, Store, StoreError};
+use due::Dues;
 use flight::Flights;
 use follow::Gate;
 use found::{Found, Seen, Told};
 use near::Near;
 use regions::{Others, Regions};
 use serving::Serves;
+use stale::LastKnown;
 
 pub use builder::Builder;
 #[cfg(feature = "capi")]
@@ -79,10 +85,12 @@ pub(crate) use load::{Load, ToLoad};
 pub use lookup::Lookup;
 #[cfg(feature = "capi")]
 pub(crate) use near::Counts;
+pub use refresh::Refresh;
 #[cfg(feature = "capi")]
 pub(crate) use reservation::Held;
 pub use reservation::{CommitOutcome, RegionOutcome, ReleaseOutcome, Reservation};
 pub use serving::{RegionGrant, RegionStatus};
+pub use stale::Answer;
 pub use stats::Stats;
 #[cfg(feature = "serde")]
 pub use typed::Typed;
@@ -140,6 +148,10 @@ struct Inner {
     turns: turns::Turns,
     /// Where copies are kept of what the store holds.
     near: Option<Near>,
+    /// Where values are loaded anew before they end.
+    dues: Option<Dues>,
+    /// Where stale values are answered.
+    last_known: Option<LastKnown>,
     counters: stats::Counters,
     /// Where there are several.
     regions: Option<Regions>,
@@ -149,6 +161,8 @@ struct Inner {
     gate: Option<Arc<Gate>>,
     runtime: Handle,
     tasks: TaskTracker,
+    /// Ends loads in the background, when closing takes too long.
+    cut: CancellationToken,
     closed: AtomicBool,
 }
 
@@ -197,11 +211,13 @@ impl Cache {
         let grantors: Vec<String> = options.grantors().into_iter().map(str::to_owned).collect();
         let near = near_of(&store, &options)?;
         let serves = (!grantors.is_empty()).then(|| Serves::new(options.serving_lease, grantors));
+        let dues = options.refresh_at.map(|share| Dues::new(share, options.load_time));
+        let last_known = options.stale_for.map(|time| LastKnown::new(time, options.stale_bytes));
         let cache = Cache(Arc::new_cyclic(|inner: &Weak<Inner>| {
             let inner = inner.clone();
             let abandoned = move |key: &Bytes, tokens: Vec<Token>| {
                 if let Some(inner) = inner.upgrade() {
-                    Cache(inner).unlease(key.clone(), tokens);
+                    Cache(inner).unlease(key.clone(), tokens, None);
                 }
             };
             Inner {
@@ -211,12 +227,15 @@ impl Cache {
                 beside: Flights::new(FLIGHT_SHARDS, |_, _| {}),
                 turns: turns::Turns::default(),
                 near,
+                dues,
+                last_known,
                 counters: stats::Counters::default(),
                 regions,
                 serves,
                 gate,
                 runtime,
                 tasks: TaskTracker::new(),
+                cut: CancellationToken::new(),
                 closed: AtomicBool::new(false),
             }
         }));
@@ -316,7 +335,7 @@ impl Cache {
 
     /// Closes the cache and all its clones: every further call on them ends with
     /// [`Error::ShutDown`], and what goes on in the background gets `within` to end. Says whether it
-    /// did.
+    /// did. A load that goes on in the background ([`get_or_fill_ahead`](Cache::get_or_fill_ahead)) is cancelled then.
     ///
     /// Calls under way end as they would have, and leases and reservations that are out can still
     /// be used. Dropping the last clone without closing it is safe too: claims that were not given
@@ -326,6 +345,7 @@ impl Cache {
         self.0.tasks.close();
         let start = Instant::now();
         let ended = timeout(within, self.0.tasks.wait()).await.is_ok();
+        self.0.cut.cancel();
         let Some(regions) = &self.0.regions else { return ended };
         // What was said here may go on there.
         regions.close(within.saturating_sub(start.elapsed())).await && ended
@@ -351,8 +371,8 @@ impl Cache {
         self.0.tasks.spawn_on(task, &self.0.runtime).abort_handle()
     }
 
-    /// Gives leases back in the background. What fails expires.
-    fn unlease(&self, key: Bytes, tokens: Vec<Token>) {
+    /// Gives leases back in the background, as far as that counts. What fails expires.
+    fn unlease(&self, key: Bytes, tokens: Vec<Token>, until: Option<Time>) {
         if tokens.is_empty() {
             return;
         }
@@ -361,7 +381,7 @@ impl Cache {
             let returns = async {
                 for token in tokens {
                     let returned =
-                        cache.0.store.change(&key, &Change::Unlease { token, until: None }).await;
+                        cache.0.store.change(&key, &Change::Unlease { token, until }).await;
                     if let Ok(Ok(())) = returned {
                         cache.0.counters.leases_returned.add();
                     }
@@ -388,7 +408,9 @@ impl Cache {
             return cache.near_hit(near, &key);
         }
         let Backend::Memory(store) = &cache.0.store else { return None };
+        let begun = cache.begun();
         let hit = store.read(&key).hit()?;
+        cache.note_hit(&key, &hit, begun);
         cache.0.counters.hits.add();
         Some(hit)
     }

@@ -169,8 +169,9 @@ impl Cache {
 
     /// A read that may leave a copy behind.
     pub(super) async fn read_near(&self, near: &Near, key: &[u8]) -> Result<Seen, StoreError> {
-        let ground = Ground::of(self, near, key);
+        let (ground, begun) = (Ground::of(self, near, key), self.begun());
         let look = self.0.store.look(key).await?;
+        self.note_read(key, &look.read, begun);
         if let Read::Hit(hit) = &look.read {
             self.keep_or_ask(near, key, ground, hit, &look);
         }
@@ -190,7 +191,7 @@ impl Cache {
         }
         let is_wanted = near.is_wanted(key, ground.since);
         let key = Bytes::copy_from_slice(key);
-        let (since, until) = (ground.since, self.until_stamped(look, ground.standing));
+        let (since, until) = (ground.since, self.until_on(look.now, ground.standing));
         // Another caller may have got a copy meanwhile.
         let is_kept = |kept: Arc<Kept>| kept.hit.is_some() && kept.since > since;
         if near.copies.peek(&key).is_some_and(is_kept) {
@@ -218,7 +219,7 @@ impl Cache {
                     if look.lives() > near.time / 2 {
                         let lives = look.lives().min(near.time);
                         ground.keep(near, key, Some(hit.clone()), lives);
-                    } else if let Ok(until) = cache.until_stamped(&look, ground.standing) {
+                    } else if let Ok(until) = cache.until_on(look.now, ground.standing) {
                         cache.stamp(near, key, until).await;
                     }
                 }
@@ -246,21 +247,6 @@ impl Cache {
             // It is there no more: the next reader finds out.
             Ok(Err(why)) => tracing::debug!(%why, "no leave to keep a copy"),
             Err(error) => tracing::debug!(%error, "no answer to a stamp"),
-        }
-    }
-
-    /// Until when a stamp may count, on the server's clock: as a touch, it would make a forgotten copy of the record the newest.
-    fn until_stamped(
-        &self,
-        look: &Look,
-        standing: Option<Standing>,
-    ) -> Result<Option<Time>, StoreError> {
-        let Some(guard) = self.0.store.guard().filter(|guard| guard.may_split()) else {
-            return Ok(None);
-        };
-        match standing.map(|standing| guard.left(standing)) {
-            None | Some(Duration::ZERO) => Err(guard.absence()),
-            Some(left) => Ok(Some(look.now.after(left))),
         }
     }
 

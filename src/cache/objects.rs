@@ -1,5 +1,6 @@
 //! Values in the form that a program uses, shared by all its callers as long as they may be served without a command.
 
+use std::any::Any;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -14,14 +15,14 @@ use super::near::Counts;
 const OBJECT: u64 = 256;
 
 /// Objects by key, the least of them known by how many bytes they were read from.
-pub(super) struct Objects<T>(EvictingMap<Bytes, Arc<Object<T>>, Weigh, RandomState>);
+pub(super) struct Objects(EvictingMap<Bytes, Arc<Object>, Weigh, RandomState>);
 
 /// What the source has.
 pub(super) struct Known<T>(pub Option<Arc<T>>);
 
-struct Object<T> {
+struct Object {
     /// `None`: the source has nothing.
-    value: Option<Arc<T>>,
+    value: Option<Arc<dyn Any + Send + Sync>>,
     bytes: u64,
     copy: ValueCopy,
 }
@@ -29,13 +30,13 @@ struct Object<T> {
 #[derive(Clone)]
 struct Weigh;
 
-impl<T> Weighter<Bytes, Arc<Object<T>>> for Weigh {
-    fn weight(&self, key: &Bytes, object: &Arc<Object<T>>) -> u64 {
+impl Weighter<Bytes, Arc<Object>> for Weigh {
+    fn weight(&self, key: &Bytes, object: &Arc<Object>) -> u64 {
         OBJECT + key.len() as u64 + object.bytes
     }
 }
 
-impl<T> Objects<T> {
+impl Objects {
     pub fn new(bytes: u64) -> Self {
         let items = usize::try_from(bytes / (4 * OBJECT)).unwrap_or(usize::MAX);
         let options = OptionsBuilder::new()
@@ -49,18 +50,27 @@ impl<T> Objects<T> {
 
     /// The object of a key, if it may be served.
     #[inline]
-    pub fn get(&self, key: &[u8]) -> Option<Known<T>> {
+    pub fn get<T: Any + Send + Sync>(&self, key: &[u8]) -> Option<Known<T>> {
         let object = self.0.get(key)?;
+        // All are of one type.
+        let value = object.value.clone().map(Arc::downcast).transpose().ok()?;
         match object.copy.counts() {
             Counts::No => return None,
             Counts::Yes => {}
             Counts::Due => object.copy.renew(),
         }
         object.copy.served();
-        Some(Known(object.value.clone()))
+        Some(Known(value))
     }
 
-    pub fn keep(&self, key: &[u8], value: Option<Arc<T>>, bytes: usize, copy: ValueCopy) {
+    pub fn keep<T: Any + Send + Sync>(
+        &self,
+        key: &[u8],
+        value: Option<Arc<T>>,
+        bytes: usize,
+        copy: ValueCopy,
+    ) {
+        let value = value.map(|value| value as Arc<dyn Any + Send + Sync>);
         let object = Object { value, bytes: bytes as u64, copy };
         self.0.insert(Bytes::copy_from_slice(key), Arc::new(object));
     }

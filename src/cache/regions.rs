@@ -254,6 +254,6 @@ pub(super) fn in_region(region: &str, error: Error) -> Error {
         Error::Invalid { field, problem } => {
             Error::invalid(field, format!("region {region}: {problem}"))
         }
-        other @ Error::UnexpectedKey => other,
+        other @ (Error::UnexpectedKey | Error::LoadTimedOut) => other,
     }
 }

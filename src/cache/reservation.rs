@@ -390,6 +390,8 @@ impl Reservation {
     pub async fn commit(mut self, fresh: impl Into<Fresh>) -> Result<CommitOutcome, Error> {
         let fresh: Fresh = fresh.into();
         let version = fresh.version.and_then(Version::new);
+        let Held { cache, key, .. } = &*self.held;
+        cache.note_value(key, &fresh.value, version, cache.begun());
         let unfit = match self.held.cache.fit(fresh) {
             Ok(Some(fresh)) => {
                 self.tell_elsewhere(&Told::Changed(version, Some(&fresh)));

@@ -1,6 +1,7 @@
 //! Values of the caller's own types, as JSON. A thin layer: all else is the cache's.
 
 use std::future::Future;
+use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
@@ -8,9 +9,10 @@ use bytes::Bytes;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::load::Loaded;
+use super::load::{Loaded, ToLoad};
 use super::objects::{Known, Objects};
 use super::{Cache, CallError, Error, Fresh, Reservation, SetOutcome, SourceResult, UpdateOutcome};
+use crate::store::Hit;
 
 impl Fresh {
     /// A value as JSON.
@@ -28,7 +30,7 @@ impl Cache {
     /// This cache, for values of one type, as JSON.
     pub fn typed<T: Serialize + DeserializeOwned>(&self) -> Typed<T> {
         let objects = Arc::new(Objects::new(self.0.options.near_bytes as u64));
-        Typed { cache: self.clone(), is_logged: Arc::default(), objects }
+        Typed { cache: self.clone(), is_logged: Arc::default(), objects, kind: PhantomData }
     }
 }
 
@@ -59,13 +61,14 @@ pub struct Typed<T> {
     cache: Cache,
     /// That values of this type cannot be written or read.
     is_logged: Arc<AtomicBool>,
-    objects: Arc<Objects<T>>,
+    objects: Arc<Objects>,
+    kind: PhantomData<fn() -> T>,
 }
 
 impl<T> Clone for Typed<T> {
     fn clone(&self) -> Self {
         let (is_logged, objects) = (Arc::clone(&self.is_logged), Arc::clone(&self.objects));
-        Typed { cache: self.cache.clone(), is_logged, objects }
+        Typed { cache: self.cache.clone(), is_logged, objects, kind: PhantomData }
     }
 }
 
@@ -109,13 +112,55 @@ impl<T: Serialize + DeserializeOwned> Typed<T> {
         F: Future<Output = Result<Option<T>, E>>,
         E: Send + Sync + 'static,
     {
-        let key = key.as_ref();
+        self.load(key.as_ref(), &loader, |_| {}).await
+    }
+
+    /// As [`Cache::get_or_fill_ahead`], and as [`get_or_fill`](Typed::get_or_fill) in what is of this type.
+    ///
+    /// # Errors
+    /// As [`Cache::get_or_fill_ahead`].
+    pub async fn get_or_fill_ahead<E, L, F>(
+        &self,
+        key: impl AsRef<[u8]>,
+        loader: L,
+    ) -> Result<Option<T>, CallError<Arc<E>>>
+    where
+        L: Fn() -> F + Send + Sync + 'static,
+        F: Future<Output = Result<Option<T>, E>> + Send + 'static,
+        E: std::fmt::Display + Send + Sync + 'static,
+        T: 'static,
+    {
+        let (key, loader) = (key.as_ref(), Arc::new(loader));
+        let ahead = |hit: &Hit| {
+            let (typed, loader) = (self.clone(), Arc::clone(&loader));
+            self.cache.load_behind(key, hit, async move || {
+                loader().await.map(|value| typed.write(value.as_ref()))
+            });
+        };
+        self.load(key, &*loader, ahead).await
+    }
+
+    async fn load<E, L, F>(
+        &self,
+        key: &[u8],
+        loader: &L,
+        seen: impl Fn(&Hit),
+    ) -> Result<Option<T>, CallError<Arc<E>>>
+    where
+        L: Fn() -> F,
+        F: Future<Output = Result<Option<T>, E>>,
+        E: Send + Sync + 'static,
+    {
         for is_last in [false, true] {
-            let shared =
-                match self.cache.load(key, &loader, |value| self.write(value.as_ref())).await? {
-                    Loaded::Own(value) => return Ok(value),
-                    Loaded::Shared(value) => value,
-                };
+            let found = self.cache.begin_load(key).await?;
+            if let ToLoad::Hit(hit) = &found {
+                seen(hit);
+            }
+            let written = |value: &Option<T>| self.write(value.as_ref());
+            let shared = match self.cache.load_found(found, loader, written).await? {
+                Loaded::Own(value) => return Ok(value),
+                Loaded::Shared(value) => value,
+            };
             match decode(shared.as_ref()) {
                 Ok(value) => return Ok(value),
                 Err(_) if is_last => break,
@@ -157,6 +202,7 @@ impl<T: Serialize + DeserializeOwned> Typed<T> {
         L: Fn() -> F,
         F: Future<Output = Result<Option<T>, E>>,
         E: Send + Sync + 'static,
+        T: Send + Sync + 'static,
     {
         let key = key.as_ref();
         match self.objects.get(key).or_else(|| self.read_at_once(key)) {
@@ -166,7 +212,10 @@ impl<T: Serialize + DeserializeOwned> Typed<T> {
     }
 
     /// What is at hand in bytes, which is kept as it is then.
-    fn read_at_once(&self, key: &[u8]) -> Option<Known<T>> {
+    fn read_at_once(&self, key: &[u8]) -> Option<Known<T>>
+    where
+        T: Send + Sync + 'static,
+    {
         let hit = self.cache.hit_at_once(key)?;
         let value = decode(hit.value.as_ref()).ok()?.map(Arc::new);
         if let Some(copy) = self.cache.copy(key, hit.stamp) {

@@ -7,7 +7,7 @@ use super::reservation::CommitOutcome;
 use super::retry::{Settled, token};
 use super::{Cache, Error, FullKey};
 use crate::protocol::{Epoch, Time, Token};
-use crate::store::{Change, Snapshot, Store, StoreError};
+use crate::store::{Change, Guard, Snapshot, Standing, Store, StoreError};
 
 /// What became of a [`Cache::set`].
 ///
@@ -109,9 +109,12 @@ impl Cache {
             return Box::pin(cache.set_settled(&key, fresh)).await;
         }
         let Checked { value, ttl, .. } = fresh;
-        let token = token();
+        let (token, begun, kept) = (token(), cache.begun(), value.clone());
         Ok(match cache.settle(&key, &Change::Set { token, value, ttl }, Some(token)).await? {
-            Settled::Applied => SetOutcome::Stored,
+            Settled::Applied => {
+                cache.note_value(&key, &kept, None, begun);
+                SetOutcome::Stored
+            }
             Settled::Refused(_) => SetOutcome::Busy,
             Settled::InDoubt(_) => {
                 cache.0.counters.in_doubt.add();
@@ -160,10 +163,13 @@ impl Cache {
         let Some(Checked { value, ttl, .. }) = cache.unconditional(fresh.into())? else {
             return Ok(ReplaceOutcome::TooLarge);
         };
-        let token = token();
+        let (token, begun, kept) = (token(), cache.begun(), value.clone());
         let change = Change::Replace { stamp, token, value, ttl, until: None };
         Ok(match cache.settle(&key, &change, Some(token)).await? {
-            Settled::Applied => ReplaceOutcome::Stored,
+            Settled::Applied => {
+                cache.note_value(&key, &kept, None, begun);
+                ReplaceOutcome::Stored
+            }
             Settled::Refused(_) => ReplaceOutcome::Conflict,
             Settled::InDoubt(_) => {
                 cache.0.counters.in_doubt.add();
@@ -187,7 +193,8 @@ impl Cache {
         let (cache, key) = self.key(key.as_ref())?;
         cache.may_store(key.epoch)?;
         let ttl = cache.0.options.check_ttl("ttl", ttl)?;
-        let Some(until) = cache.until_touched(&key).await? else {
+        let standing = cache.may_serve();
+        let Some(until) = cache.until_left_alone(&key, standing).await? else {
             return Ok(TouchOutcome::Missing);
         };
         match cache.settle(&key, &Change::Touch { ttl, until }, None).await? {
@@ -197,20 +204,21 @@ impl Cache {
         }
     }
 
-    /// Until when a touch may count; the outer `None` is that there is nothing to touch.
+    /// Until when a command may count that leaves the value where it is, on this ground; the outer `None` is that there is
+    /// nothing.
     ///
-    /// Where a node may be cut off, a touch that comes late would make a forgotten copy of the record the newest. It
+    /// Where a node may be cut off, one that comes late would make a forgotten copy of the record the newest. It
     /// has no claim, and so no time of the server's to count from: the record is looked at first.
-    async fn until_touched(&self, key: &[u8]) -> Result<Option<Option<Time>>, Error> {
-        let Some(guard) = self.0.store.guard().filter(|guard| guard.may_split()) else {
+    pub(super) async fn until_left_alone(
+        &self,
+        key: &[u8],
+        standing: Option<Standing>,
+    ) -> Result<Option<Option<Time>>, StoreError> {
+        if !self.0.store.guard().is_some_and(Guard::may_split) {
             return Ok(Some(None));
-        };
-        let standing = guard.standing();
-        let Some(Snapshot { now, .. }) = self.0.store.inspect(key).await? else { return Ok(None) };
-        match guard.left(standing) {
-            Duration::ZERO => Err(guard.absence().into()),
-            left => Ok(Some(Some(now.after(left)))),
         }
+        let Some(Snapshot { now, .. }) = self.0.store.inspect(key).await? else { return Ok(None) };
+        self.until_on(now, standing).map(Some)
     }
 
     fn unconditional(&self, fresh: Fresh) -> Result<Option<Checked>, Error> {

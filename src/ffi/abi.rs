@@ -112,7 +112,7 @@ pub struct gf_op {
     pub version: u64,
     /// As in gf_entry.
     pub ttl_ms: u64,
-    /// Of a replace: the stamp of the hit that is to be replaced. Of gf_heard: the stamp of the gf_beat.
+    /// Of a replace or a refresh: the stamp of the hit that is to be replaced. Of gf_heard: the stamp of the gf_beat.
     pub stamp: u64,
     /// Of a fill, a load that is done, or failed.
     pub lease: *mut gf_lease,
@@ -136,13 +136,13 @@ pub struct gf_result {
     pub flags: u32,
     /// Zero.
     pub reserved: u32,
-    /// Of a hit; of a diagnosis: JSON; of GF_LOAD_FAILED: what its caller said.
+    /// Of a hit, or of GF_STALE; of a diagnosis: JSON; of GF_LOAD_FAILED: what its caller said.
     pub value: gf_bytes,
     /// Of a hit, where the flags say GF_FLAG_VERSION.
     pub version: u64,
-    /// Of a hit: names this stored value, for a replace. Of gf_beat: for gf_heard.
+    /// Of a hit: names this stored value, for a replace or a refresh. Of gf_beat: for gf_heard.
     pub stamp: u64,
-    /// Of a reservation: what was left of it in milliseconds when this was made. Of gf_beat: the option `stream_bound`.
+    /// Of a reservation: what was left of it in milliseconds when this was made. Of GF_STALE: how old it is. Of gf_beat: the option `stream_bound`.
     pub remaining_ms: u64,
     /// Owned. Of GF_LEASED.
     pub lease: *mut gf_lease,

@@ -157,7 +157,9 @@ pub unsafe extern "C" fn gf_lookup_many(
         let keys: Vec<&[u8]> = keys.collect::<Result<_, _>>()?;
         let looked_up =
             runtime::wait(&cache.runtime, cache.is_networked(), cache.cache.lookup_many(&keys))?;
-        Ok(looked_up.into_iter().map(op::found_or_pending).collect::<Vec<gf_result>>())
+        let looked_up = keys.iter().zip(looked_up);
+        let found = |(key, lookup): (&&[u8], _)| op::found_or_pending(&cache.cache, key, lookup);
+        Ok(looked_up.map(found).collect::<Vec<gf_result>>())
     });
     let (status, mut filled) = match looked_up {
         Ok(filled) => (GF_DONE, filled),
@@ -253,6 +255,67 @@ pub unsafe extern "C" fn gf_load_failed(
     let op = gf_op { lease, value: failure, ..only(GF_OP_LOAD_FAILED) };
     // SAFETY: by the function's own contract.
     unsafe { call(cache, &op, result) }
+}
+
+/// Asks for the permission to load anew the value of a hit whose flags say GF_FLAG_DUE, as the option `refresh_at` has it, while it goes
+/// on being served; `stamp` is that of the hit. GF_LEASED: read the source now, in the background, and then gf_fill (or gf_loaded);
+/// where it cannot be read, gf_load_failed, or free the lease: then a while passes before the value is due again. GF_BUSY: another
+/// caller is at it, or the value is another one by now; there is nothing to be done. The lease lasts for the option `load_time`,
+/// nobody waits for what is loaded under it, and a gf_fill is GF_REJECTED where a writer has come.
+///
+/// # Safety
+/// `cache` is NULL or alive; `key` is readable; `result` may be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn gf_refresh(
+    cache: *const gf_cache,
+    key: gf_slice,
+    stamp: u64,
+    result: *mut gf_result,
+) -> i32 {
+    // SAFETY: by the function's own contract.
+    unsafe { call(cache, &gf_op { key, stamp, ..only(GF_OP_REFRESH) }, result) }
+}
+
+/// What this process last knew of a key to be right, for a caller who rather has an old value than none: where its load failed, or takes
+/// longer than the option `soft_timeout` (see gf_load_times). GF_STALE: gf_result.value, and gf_result.remaining_ms says how long ago, in milliseconds; or
+/// GF_MISS: nothing is known that is younger than the option `stale_for`. It is no hit, and must not be filled or committed. Waits for nobody.
+///
+/// # Safety
+/// `cache` is NULL or alive; `key` is readable; `result` may be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn gf_last_known(
+    cache: *const gf_cache,
+    key: gf_slice,
+    result: *mut gf_result,
+) -> i32 {
+    // SAFETY: by the function's own contract.
+    unsafe { call(cache, &gf_op { key, ..only(GF_OP_LAST_KNOWN) }, result) }
+}
+
+/// How long loads of this cache may take, which a program in C bounds itself, in milliseconds, rounded up; 0 where nothing is said.
+/// `soft`: the option `soft_timeout`, after which a caller who takes a stale value asks gf_last_known, and lets the load go on. `hard`: the option
+/// `hard_timeout`, after which a load is given up: gf_load_failed. Either may be NULL. GF_DONE, or GF_E_INVALID where `cache` is
+/// NULL. Any thread.
+///
+/// # Safety
+/// `cache` is NULL or alive; `soft` and `hard` are NULL or may be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn gf_load_times(
+    cache: *const gf_cache,
+    soft: *mut u64,
+    hard: *mut u64,
+) -> i32 {
+    // SAFETY: by the function's own contract.
+    let Some(cache) = (unsafe { cache.as_ref() }) else { return GF_E_INVALID };
+    let told = cache.cache.load_times();
+    for (place, time) in [(soft, told.0), (hard, told.1)] {
+        let millis = time.map_or(0, |time| time.as_nanos().div_ceil(1_000_000));
+        if !place.is_null() {
+            // SAFETY: by the function's own contract.
+            unsafe { place.write(u64::try_from(millis).unwrap_or(u64::MAX)) };
+        }
+    }
+    GF_DONE
 }
 
 /// Reserves a key, before its source is changed: GF_RESERVED (gf_result.detail is 0, unless nothing is held). From now until the commit, the release or

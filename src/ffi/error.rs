@@ -91,8 +91,8 @@ impl From<Error> for Failure {
                 ..Failure::with(GF_E_STORE, message)
             },
             Error::ShutDown => Failure::with(GF_E_SHUT_DOWN, message),
-            // Only a batch loader in Rust can answer for a key of its own.
-            Error::UnexpectedKey => Failure::with(GF_E_INVALID, message),
+            // Only a loader in Rust can answer for a key of its own, or be given up here.
+            Error::UnexpectedKey | Error::LoadTimedOut => Failure::with(GF_E_INVALID, message),
         }
     }
 }

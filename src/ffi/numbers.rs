@@ -35,7 +35,7 @@ pub const GF_PURGED: i32 = 9;
 pub const GF_LOST: i32 = 10;
 /// A replace lost its race: nothing was stored.
 pub const GF_CONFLICT: i32 = 11;
-/// A writer holds the key: a set stored nothing.
+/// A writer holds the key: a set stored nothing. Of gf_refresh: there is nothing to be done.
 pub const GF_BUSY: i32 = 12;
 /// The store did not answer. What was sent may have been applied, or may still be; it is safe either way.
 pub const GF_IN_DOUBT: i32 = 13;
@@ -48,6 +48,8 @@ pub const GF_LOAD_FAILED: i32 = 16;
 /// The value is larger than the option `max_value_bytes`: it was not stored. After a commit the key is empty, as
 /// after a release; after a fill the lease is given back.
 pub const GF_TOO_LARGE: i32 = 17;
+/// Of gf_last_known: gf_result.value was right gf_result.remaining_ms milliseconds ago, and may not be any more.
+pub const GF_STALE: i32 = 18;
 
 /// An argument is out of bounds, NULL, of another size, or no UTF-8. Nothing was sent.
 pub const GF_E_INVALID: i32 = -1;
@@ -104,3 +106,5 @@ pub const GF_FLAG_UNSTORED: u32 = 8;
 pub const GF_FLAG_UNREAD: u32 = 16;
 /// Of an invalidate: in the own region alone, as whoever follows the source's stream of changes there tells it.
 pub const GF_FLAG_OWN_REGION: u32 = 32;
+/// Of a hit: a new value should be loaded in the background by its caller, see gf_refresh.
+pub const GF_FLAG_DUE: u32 = 64;

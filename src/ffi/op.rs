@@ -16,9 +16,10 @@ use super::operations::operations;
 use super::queue::Completion;
 use crate::cache::{Held, Load, ToLoad};
 use crate::protocol::Refusal;
+use crate::store::Hit;
 use crate::{
-    Bypass, Cache, CommitOutcome, FillOutcome, Lookup, ReleaseOutcome, ReplaceOutcome, Reservation,
-    SetOutcome, TouchOutcome,
+    Answer, Bypass, Cache, CommitOutcome, FillOutcome, Fresh, Lookup, Refresh, ReleaseOutcome,
+    ReplaceOutcome, Reservation, SetOutcome, TouchOutcome,
 };
 
 macro_rules! define_operations {
@@ -92,11 +93,12 @@ impl Op {
     /// operation back.
     pub fn at_once(self, cache: &Cache) -> Result<gf_result, Op> {
         let key = match &self {
+            Op::LastKnown { key } => return Ok(stale(cache, key)),
             Op::Get { key, .. } | Op::Lookup { key } => key,
             Op::Load { key, flags } if flags & GF_FLAG_UNREAD == 0 => key,
             _ => return Err(self),
         };
-        cache.hit_at_once(key).map(gf_result::hit).ok_or(self)
+        cache.hit_at_once(key).map(|found| hit(cache, key, found)).ok_or(self)
     }
 
     /// Runs it to its end. What reads is a future of its own, as one that can be any operation is more than
@@ -105,17 +107,23 @@ impl Op {
         match self {
             Op::Get { key, flags } if flags & GF_FLAG_STRICT == 0 => Box::pin(async move {
                 match cache.get(&key).await {
-                    Ok(Some(hit)) => gf_result::hit(hit),
-                    Ok(None) => gf_result::new(GF_MISS),
+                    Ok(found) => hit_or_miss(&cache, &key, found),
                     Err(error) => Failure::from(error).into(),
                 }
             }),
             Op::Load { key, flags } if flags & GF_FLAG_UNREAD == 0 => Box::pin(async move {
-                cache.begin_load(&key).await.map_or_else(|error| Failure::from(error).into(), begun)
+                match cache.begin_load(&key).await {
+                    Ok(load) => begun(&cache, &key, load),
+                    Err(error) => Failure::from(error).into(),
+                }
             }),
             Op::Lookup { key } => Box::pin(async move {
-                cache.lookup(&key).await.map_or_else(|error| Failure::from(error).into(), found)
+                match cache.lookup(&key).await {
+                    Ok(lookup) => found(&cache, &key, lookup),
+                    Err(error) => Failure::from(error).into(),
+                }
             }),
+            Op::LastKnown { key } => Box::pin(async move { stale(&cache, &key) }),
             other => {
                 Box::pin(async move { other.outcome(&cache).await.unwrap_or_else(gf_result::from) })
             }
@@ -125,18 +133,18 @@ impl Op {
     async fn outcome(self, cache: &Cache) -> Result<gf_result, Failure> {
         let status = match self {
             Op::Get { key, .. } => {
-                let hit = cache.get_strictly(&key).await?;
-                return Ok(hit.map_or_else(|| gf_result::new(GF_MISS), gf_result::hit));
+                return Ok(hit_or_miss(cache, &key, cache.get_strictly(&key).await?));
             }
-            Op::Lookup { .. } => unreachable!("it runs by itself"),
+            Op::Lookup { .. } | Op::LastKnown { .. } => unreachable!("it runs by itself"),
             Op::Fill { entry, lease } => return Ok(filled(lease.fill(entry).await?)),
-            Op::Load { key, .. } => return Ok(begun(cache.begin_load_unread(&key).await?)),
+            Op::Load { key, .. } => {
+                return Ok(begun(cache, &key, cache.begin_load_unread(&key).await?));
+            }
+            Op::Refresh { key, stamp } => {
+                return Ok(refreshing(cache.begin_refresh(&key, stamp, None).await?));
+            }
             Op::Loaded { entry, flags, lease } => {
-                if flags & GF_FLAG_UNSTORED == 0 {
-                    cache.end_load(lease, entry).await?;
-                } else {
-                    lease.share(&entry).await;
-                }
+                loaded(cache, lease, entry, flags).await?;
                 GF_DONE
             }
             Op::LoadFailed { value, lease } => {
@@ -197,8 +205,8 @@ impl Op {
                 TouchOutcome::Missing => GF_MISS,
             },
             Op::LookupMany { key } => {
-                let looked_up = Box::pin(cache.lookup_many(&[key])).await?.pop();
-                return Ok(found_or_pending(looked_up.flatten()));
+                let looked_up = Box::pin(cache.lookup_many(&[&key])).await?.pop();
+                return Ok(found_or_pending(cache, &key, looked_up.flatten()));
             }
             Op::Ready { within } => {
                 Box::pin(cache.ready(within)).await?;
@@ -216,6 +224,14 @@ impl Op {
         };
         Ok(gf_result::new(status))
     }
+}
+
+async fn loaded(cache: &Cache, load: Load, fresh: Fresh, flags: u32) -> Result<(), crate::Error> {
+    if flags & GF_FLAG_UNSTORED == 0 {
+        return cache.end_load(load, fresh).await;
+    }
+    load.share(&fresh).await;
+    Ok(())
 }
 
 async fn invalidate(
@@ -264,17 +280,47 @@ fn told(json: Vec<u8>) -> gf_result {
     gf_result { value: gf_bytes::new(json.into()), ..gf_result::new(GF_DONE) }
 }
 
-fn found(lookup: Lookup) -> gf_result {
+/// A hit, and whether its caller may load it anew.
+fn hit(cache: &Cache, key: &[u8], found: Hit) -> gf_result {
+    let due = if cache.is_due(key, &found) { GF_FLAG_DUE } else { 0 };
+    let mut result = gf_result::hit(found);
+    result.flags |= due;
+    result
+}
+
+fn hit_or_miss(cache: &Cache, key: &[u8], found: Option<Hit>) -> gf_result {
+    found.map_or_else(|| gf_result::new(GF_MISS), |found| hit(cache, key, found))
+}
+
+fn stale(cache: &Cache, key: &[u8]) -> gf_result {
+    let known = cache.last_known(key, &"the program asked");
+    let Some(Answer::Stale { value, age }) = known else { return gf_result::new(GF_MISS) };
+    let mut result = gf_result { remaining_ms: millis(age), ..gf_result::new(GF_STALE) };
+    match value {
+        Some(value) => result.value = gf_bytes::new(value),
+        None => result.flags |= GF_FLAG_NOTHING,
+    }
+    result
+}
+
+fn refreshing(granted: Option<Refresh>) -> gf_result {
+    match granted {
+        Some(refresh) => leased(Load::Refresh(Box::new(refresh)), None),
+        None => gf_result::new(GF_BUSY),
+    }
+}
+
+fn found(cache: &Cache, key: &[u8], lookup: Lookup) -> gf_result {
     match lookup {
-        Lookup::Hit(hit) => gf_result::hit(hit),
+        Lookup::Hit(found) => hit(cache, key, found),
         Lookup::Leased(lease) => leased(Load::Leased(lease), None),
         Lookup::Bypass(why) => gf_result { detail: detail(why), ..gf_result::new(GF_BYPASS) },
     }
 }
 
-fn begun(load: ToLoad) -> gf_result {
+fn begun(cache: &Cache, key: &[u8], load: ToLoad) -> gf_result {
     match load {
-        ToLoad::Hit(hit) => gf_result::hit(hit),
+        ToLoad::Hit(found) => hit(cache, key, found),
         ToLoad::Load(load, bypass) => leased(load, bypass),
         ToLoad::Failed(failure) => {
             let said =
@@ -305,14 +351,17 @@ fn refused(refusal: Refusal) -> i32 {
     }
 }
 
-pub(super) fn found_or_pending(lookup: Option<Lookup>) -> gf_result {
-    lookup.map_or_else(|| gf_result::new(GF_PENDING), found)
+pub(super) fn found_or_pending(cache: &Cache, key: &[u8], lookup: Option<Lookup>) -> gf_result {
+    lookup.map_or_else(|| gf_result::new(GF_PENDING), |lookup| found(cache, key, lookup))
 }
 
 /// Looks keys up together, and gives a completion for each.
 pub(super) async fn lookup_many(cache: &Cache, keys: &[Bytes]) -> Vec<Completion> {
     match cache.lookup_many(keys).await {
-        Ok(found) => found.into_iter().map(found_or_pending).map(Completion).collect(),
+        Ok(found) => {
+            let found = keys.iter().zip(found);
+            found.map(|(key, lookup)| Completion(found_or_pending(cache, key, lookup))).collect()
+        }
         Err(error) => {
             let failed = || Completion(Failure::from(error.clone()).into());
             keys.iter().map(|_| failed()).collect()

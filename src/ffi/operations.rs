@@ -43,6 +43,10 @@ macro_rules! operations {
             GF_OP_HEARD Heard = 21 { beat }
             /// See gf_settled.
             GF_OP_SETTLED Settled = 22 { held }
+            /// See gf_refresh.
+            GF_OP_REFRESH Refresh = 23 { key, stamp }
+            /// See gf_last_known.
+            GF_OP_LAST_KNOWN LastKnown = 24 { key }
         }
     };
 }

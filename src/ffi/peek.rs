@@ -54,14 +54,18 @@ pub unsafe extern "C" fn gf_peek(
         let Some(hit) = open.and_then(|cache| cache.cache.hit_at_once(key)) else {
             return Ok(None);
         };
-        Ok(Some(gf_result::hit_as(hit, |value| {
+        let due =
+            if open.is_some_and(|cache| cache.cache.is_due(key, &hit)) { GF_FLAG_DUE } else { 0 };
+        let mut result = gf_result::hit_as(hit, |value| {
             if room.is_null() || value.len() > room_len {
                 return gf_bytes::new(value);
             }
             // SAFETY: there is room, by the caller's word.
             unsafe { std::ptr::copy_nonoverlapping(value.as_ptr(), room, value.len()) };
             gf_bytes { data: room, len: value.len(), owner: std::ptr::null_mut() }
-        })))
+        });
+        result.flags |= due;
+        Ok(Some(result))
     });
     match hit {
         Ok(Some(hit)) => {

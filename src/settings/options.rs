@@ -27,6 +27,16 @@ impl Options {
         self.check_bounds(store)?;
         self.check_stream_bound(store)?;
         self.check_near()?;
+        if let Some(share) = self.refresh_at {
+            super::within("refresh_at", share, 0.1, Some(0.99))?;
+        }
+        let optional = |name, given: Option<Duration>, least, most| {
+            given.map_or(Ok(()), |given| super::span(name, given, least, most))
+        };
+        let (milli, hour) = (Duration::from_millis(1), Duration::from_secs(60 * 60));
+        optional("stale_for", self.stale_for, Duration::from_secs(1), hour * 24 * 7)?;
+        optional("soft_timeout", self.soft_timeout, milli, hour)?;
+        optional("hard_timeout", self.hard_timeout, milli, hour)?;
         if store == Of::aerospike { self.access.check() } else { Ok(()) }
     }
 

@@ -45,6 +45,7 @@ macro_rules! setter {
         setter! { @ $doc $at $name: crate::settings::$of, $name }
     };
     ($doc:tt $at:tt $name:ident Optional<Switch>) => { setter! { @ $doc $at $name: bool, Some($name) } };
+    ($doc:tt $at:tt $name:ident Optional<Share>) => { setter! { @ $doc $at $name: f64, Some($name) } };
     ($doc:tt $at:tt $name:ident Optional<Span>) => {
         setter! { @ $doc $at $name: std::time::Duration, Some($name) }
     };

@@ -33,6 +33,19 @@ macro_rules! cache_settings {
             /// another process, and for a lease that the program holds; for a load of its own process until that
             /// ends, or `load_time` is over.
             any wait: Span = "2s", "0s" to "1m";
+            /// After which share of a value's life a hit of a call that can load also has it loaded anew, in the background, while the
+            /// old value goes on being served; 0.1 to 0.99. Each process adds at random up to half of what is left. What is loaded so must use
+            /// nothing that ends with the call, such as what belongs to one request.
+            any refresh_at: Optional<Share> = ("none: a value is loaded when it is missing");
+            /// How long after it was last known to be right a value is answered as *stale*, to callers who ask for that, where the source is slow
+            /// or fails; 1 s to 7 days. What is known so is kept in the process.
+            any stale_for: Optional<Span> = ("none: there are no stale answers");
+            /// The bound on what is kept for stale answers, in bytes.
+            any stale_bytes: Bytes = "16MiB", "64KiB";
+            /// How long a caller who takes a stale value waits for a load, which then goes on in the background; 1 ms to 1 h.
+            any soft_timeout: Optional<Span> = ("none: as long as it takes");
+            /// How long a loader may take before it is given up, for every call that loads; 1 ms to 1 h. A program in C bounds its own loads.
+            any hard_timeout: Optional<Span> = ("none");
             /// How far the replicas of the source that loaders read may lag behind, where values carry versions. What
             /// was heard of a key is remembered at least this long.
             any replica_lag: Span = "1s", "0s" to ("the shortest time to live, after jitter", shortest_ttl);

@@ -139,7 +139,8 @@ static void closed(void) {
   SAME(gf_close(shut, 0), GF_DONE);
   uint32_t ops[] = {GF_OP_GET, GF_OP_LOOKUP, GF_OP_RESERVE, GF_OP_SET, GF_OP_REPLACE,
                     GF_OP_INVALIDATE, GF_OP_TOUCH, GF_OP_DIAGNOSE,
-                    GF_OP_LOOKUP_MANY, GF_OP_LOAD, GF_OP_READY, GF_OP_INSPECT, GF_OP_BEAT, GF_OP_HEARD};
+                    GF_OP_LOOKUP_MANY, GF_OP_LOAD, GF_OP_READY, GF_OP_INSPECT, GF_OP_BEAT, GF_OP_HEARD,
+                    GF_OP_REFRESH, GF_OP_LAST_KNOWN};
   for (size_t i = 0; i < sizeof ops / sizeof *ops; i++) {
     gf_result result;
     gf_op op = keyed(ops[i], "k");

@@ -384,6 +384,138 @@ static void many(void) {
   gf_free(cache);
 }
 
+/* A value of which all but a few seconds are over: it is due, and nothing is waited for. Its stamp, or 0. */
+static uint64_t due(const char *key) {
+  gf_op brief = keyed(GF_OP_TOUCH, key);
+  gf_result by_get, by_load;
+  brief.ttl_ms = 5000;
+  SAME(status_of(cache, brief), GF_DONE);
+  SAME(done(cache, keyed(GF_OP_GET, key), &by_get), GF_HIT);
+  SAME(done(cache, keyed(GF_OP_LOAD, key), &by_load), GF_HIT);
+  SAME(by_get.flags, by_load.flags);
+  uint64_t stamp = by_get.flags & GF_FLAG_DUE ? by_get.stamp : 0;
+  gf_result_free(&by_get);
+  gf_result_free(&by_load);
+  return stamp;
+}
+
+static gf_op refresh(const char *key, uint64_t stamp) {
+  gf_op op = keyed(GF_OP_REFRESH, key);
+  op.stamp = stamp;
+  return op;
+}
+
+static void loaded_anew(void) {
+  gf_result granted, peeked;
+  gf_stats stats;
+  cache = opened_on(through, "memory://?ttl=5m&refresh_at=0.8");
+  SAME(status_of(cache, with(keyed(GF_OP_SET, "k"), "old")), GF_STORED);
+  uint64_t old = hit("k", "old"); /* its flags are 0 */
+  SAME(due("k"), old);
+  SAME(gf_peek(cache, text("k"), NULL, 0, &peeked, sizeof peeked), GF_HIT);
+  SAME(peeked.flags, GF_FLAG_DUE);
+  gf_result_free(&peeked);
+  SAME(status_of(cache, refresh("k", old + 1)), GF_BUSY);
+  SAME(done(cache, refresh("k", old), &granted), GF_LEASED);
+  SAME(due("k"), 0); /* it is under way, and the value is served */
+  SAME(status_of(cache, refresh("k", old)), GF_BUSY);
+  SAME(gf_lease_is_awaited(granted.lease), 0);
+  SAME(status_of(cache, leased(granted.lease, "new")), GF_STORED);
+  gf_lease_free(granted.lease);
+  uint64_t new = hit("k", "new");
+  CHECK(new != old);
+  SAME(due("k"), 0); /* it was loaded just now, whatever the store's clock says */
+
+  /* A writer has come. */
+  SAME(status_of(cache, with(keyed(GF_OP_SET, "other"), "old")), GF_STORED);
+  SAME(done(cache, refresh("other", due("other")), &granted), GF_LEASED);
+  gf_reservation_free(reserve(cache, "other"));
+  SAME(status_of(cache, leased(granted.lease, "too late")), GF_REJECTED);
+  gf_lease_free(granted.lease);
+  bypassed("other", GF_BYPASS_RESERVED);
+
+  /* As it is loaded for those who wait, of whom there are none; failed; given up. */
+  const char *ends[] = {"loaded", "failed", "freed"};
+  for (int i = 0; i < 3; i++) {
+    SAME(status_of(cache, with(keyed(GF_OP_SET, ends[i]), "old")), GF_STORED);
+    SAME(done(cache, refresh(ends[i], due(ends[i])), &granted), GF_LEASED);
+    if (i == 0) SAME(status_of(cache, loaded(GF_OP_LOADED, granted.lease, "new")), GF_DONE);
+    if (i == 1) SAME(status_of(cache, loaded(GF_OP_LOAD_FAILED, granted.lease, "why")), GF_DONE);
+    gf_lease_free(granted.lease);
+    SAME(due(ends[i]), 0);
+    hit(ends[i], i == 0 ? "new" : "old");
+  }
+  stats.struct_size = sizeof stats;
+  SAME(gf_stats_read(cache, &stats), GF_DONE);
+  SAME(stats.refreshes, 5);
+  SAME(stats.refreshed, 2);
+  SAME(stats.refreshes_failed, 2);
+  gf_free(cache);
+
+  /* Nobody asked for it. */
+  cache = opened_on(through, "memory://?ttl=5m");
+  SAME(status_of(cache, with(keyed(GF_OP_SET, "k"), "old")), GF_STORED);
+  SAME(due("k"), 0);
+  SAME(status_of(cache, refresh("k", hit("k", "old"))), GF_BUSY);
+  gf_free(cache);
+}
+
+static void last_known(const char *key, const char *value) {
+  gf_result known;
+  SAME(done(cache, keyed(GF_OP_LAST_KNOWN, key), &known), GF_STALE);
+  CHECK(value == NULL || holds(&known, value));
+  SAME(known.flags, value == NULL ? GF_FLAG_NOTHING : 0);
+  CHECK(known.remaining_ms < 60000);
+  gf_result_free(&known);
+}
+
+static void stale(void) {
+  uint64_t soft = 99, hard = 99;
+  gf_stats stats;
+  cache = opened_on(through, "memory://?stale_for=1h&soft_timeout=20ms&hard_timeout=1500us");
+  SAME(gf_load_times(cache, &soft, &hard), GF_DONE);
+  SAME(soft, 20);
+  SAME(hard, 2);
+  SAME(gf_load_times(cache, NULL, NULL), GF_DONE);
+  SAME(gf_load_times(NULL, &soft, &hard), GF_E_INVALID);
+  SAME(status_of(cache, keyed(GF_OP_LAST_KNOWN, "k")), GF_MISS);
+  gf_lease *read = load(cache, "k", 0);
+  SAME(status_of(cache, loaded(GF_OP_LOADED, read, "old")), GF_DONE);
+  gf_lease_free(read);
+  SAME(status_of(cache, keyed(GF_OP_INVALIDATE, "k")), GF_DONE);
+  last_known("k", "old");
+  SAME(status_of(cache, keyed(GF_OP_GET, "k")), GF_MISS); /* it is no hit */
+  gf_lease *failed = load(cache, "k", 0);
+  SAME(status_of(cache, loaded(GF_OP_LOAD_FAILED, failed, "why")), GF_DONE);
+  gf_lease_free(failed);
+  last_known("k", "old");
+  gf_reservation *writer = reserve(cache, "k");
+  gf_lease *bypass = load(cache, "k", GF_BYPASS_RESERVED);
+  SAME(status_of(cache, loaded(GF_OP_LOADED, bypass, "newer")), GF_DONE);
+  gf_lease_free(bypass);
+  last_known("k", "newer"); /* also what is not stored is known */
+  SAME(status_of(cache, with(reserved(GF_OP_COMMIT, writer), "newest")), GF_STORED);
+  gf_reservation_free(writer);
+  SAME(status_of(cache, keyed(GF_OP_INVALIDATE, "k")), GF_DONE);
+  last_known("k", "newest");
+  gf_op nothing = keyed(GF_OP_SET, "nothing");
+  nothing.flags = GF_FLAG_NOTHING;
+  SAME(status_of(cache, nothing), GF_STORED);
+  last_known("nothing", NULL);
+  stats.struct_size = sizeof stats;
+  SAME(gf_stats_read(cache, &stats), GF_DONE);
+  SAME(stats.stale_served, 5);
+  gf_free(cache);
+
+  cache = opened_on(through, "memory://?soft_timeout=20ms"); /* nobody asked for it */
+  SAME(gf_load_times(cache, &soft, &hard), GF_DONE);
+  SAME(soft, 0);
+  SAME(hard, 0);
+  SAME(status_of(cache, with(keyed(GF_OP_SET, "k"), "v")), GF_STORED);
+  SAME(status_of(cache, keyed(GF_OP_LAST_KNOWN, "k")), GF_MISS);
+  gf_free(cache);
+}
+
 static void counted(void) {
   struct { gf_stats stats; uint64_t behind; } room;
   gf_stats *stats = &room.stats;
@@ -436,7 +568,7 @@ static void counted(void) {
 
 int main(void) {
   void (*tests[])(void) = {every_outcome, a_slow_fill_is_bypassed, a_late_renew_has_lost, many,
-                           counted};
+                           loaded_anew, stale, counted};
   for (size_t i = 0; i < sizeof tests / sizeof *tests; i++) {
     all_ways(tests[i]);
   }

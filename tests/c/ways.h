@@ -20,6 +20,8 @@ static inline int32_t called(const gf_cache *cache, const gf_op *op, gf_result *
     case GF_OP_BEAT: return gf_beat(cache, result);
     case GF_OP_HEARD: return gf_heard(cache, op->stamp, result);
     case GF_OP_LOAD: return gf_load(cache, op->key, result);
+    case GF_OP_REFRESH: return gf_refresh(cache, op->key, op->stamp, result);
+    case GF_OP_LAST_KNOWN: return gf_last_known(cache, op->key, result);
     case GF_OP_LOADED: return gf_loaded(cache, op->lease, fresh, result);
     case GF_OP_LOAD_FAILED: return gf_load_failed(cache, op->lease, op->value, result);
     case GF_OP_LOOKUP: return gf_lookup(cache, op->key, result);

@@ -11,7 +11,7 @@ const PAIRS: &str = "IDictionary<string, string>";
 fn csharp_type(setting: &Setting) -> String {
     match (setting.kind, setting.of) {
         ("Span", _) | ("Optional", Some("Span")) => "TimeSpan?".into(),
-        ("Share", _) => "double?".into(),
+        ("Share", _) | ("Optional", Some("Share")) => "double?".into(),
         ("Bytes", _) => "long?".into(),
         ("Count", _) => "int?".into(),
         ("Switch", _) | ("Optional", Some("Switch")) => "bool?".into(),

@@ -155,6 +155,44 @@ async fn a_lease_that_another_cluster_may_have_granted_does_not_count() {
     assert!(cache.get("other").await.unwrap().is_none());
 }
 
+/// A hit of which most of its life is over.
+async fn old(cache: &Cache, key: &str) -> genfence::store::Hit {
+    cache.get_or_fill(key, async || Ok::<_, Infallible>("old")).await.unwrap();
+    cache.touch(key, Duration::from_secs(20)).await.unwrap();
+    cache.get(key).await.unwrap().expect("it was filled")
+}
+
+#[tokio::test]
+async fn a_refresh_that_another_cluster_may_have_granted_does_not_count() {
+    let (server, cache) = stored("cluster_guard_time=10s&refresh_at=0.5").await;
+    let seen = old(&cache, "k").await;
+    says(&server, "1");
+    let refresh = cache.refresh("k", &seen).await.unwrap().expect("it is due");
+    assert!(matches!(refresh.fill("new").await.unwrap(), FillOutcome::Rejected(_)));
+    assert_eq!((cache.stats().refreshes, cache.stats().refreshed), (1, 0));
+}
+
+#[tokio::test]
+async fn a_refill_that_a_node_reads_after_the_lease_on_the_cluster_is_refused_there() {
+    let clock = Clock::manual();
+    let server = Server::start_with(Config::default(), clock.clone(), 0).await.unwrap();
+    let options = "cluster_guard_time=10s&attempts=1&refresh_at=0.5";
+    let cache = Cache::connect(&url(&server, options)).await.unwrap();
+    for late in [false, true] {
+        let key = format!("late {late}");
+        let seen = old(&cache, &key).await;
+        let refresh = cache.refresh(&key, &seen).await.unwrap().expect("it is due");
+        let gate = Gate::new();
+        server.faults().add(Rule::new(Action::HoldBefore(gate.clone())).on(Kind::Write).times(1));
+        let refill = tokio::spawn(async move { refresh.fill("new").await });
+        within(gate.reached(1)).await;
+        clock.advance(Duration::from_secs(if late { 11 } else { 1 }));
+        gate.open();
+        let refilled = within(refill).await.unwrap().unwrap();
+        assert_eq!(matches!(refilled, FillOutcome::Rejected(_)), late, "{refilled:?}");
+    }
+}
+
 #[tokio::test]
 async fn what_a_node_reads_after_the_lease_on_the_cluster_is_refused_there() {
     let clock = Clock::manual();

@@ -38,6 +38,7 @@ mod merged;
 mod near;
 mod outcomes;
 mod platforms;
+mod refresh;
 mod regions;
 #[cfg(feature = "aerospike")]
 mod regions_on_wire;
@@ -47,6 +48,7 @@ mod result_codes;
 mod runtimes;
 mod serving;
 mod shared_cases;
+mod stale;
 #[cfg(feature = "aerospike")]
 mod strong_consistency;
 mod stuck;

@@ -5,7 +5,7 @@ namespace Genfence.Extensions.Caching;
 
 /// <summary>The strict door: get-or-create is the guarded fill.</summary>
 internal sealed partial class GenfenceHybridCache(
-    GenfenceCache cache, HybridSerializers serializers, HybridCacheOptions hybrid, ILogger logger)
+    GenfenceCache cache, HybridSerializers serializers, HybridCacheOptions hybrid, bool answersStale, ILogger logger)
     : HybridCache
 {
     // There is no copy in process, and nothing is compressed.
@@ -55,7 +55,7 @@ internal sealed partial class GenfenceHybridCache(
             return Special(key, state, factory, options!, serializer, cancellation);
         }
         var filled = options?.Expiration is null
-            ? cache.GetOrFillAsync(key, state, factory, serializer, cancellation)
+            ? Fill(key, state, factory, serializer, cancellation)
             : FillFor(key, state, factory, options.Expiration, serializer, cancellation);
 #pragma warning disable CS8619 // T says itself whether there can be nothing.
         // What is wrong with a key is known before anything is done.
@@ -215,20 +215,37 @@ internal sealed partial class GenfenceHybridCache(
     public override ValueTask RemoveByTagAsync(string tag, CancellationToken cancellationToken = default) =>
         ValueTask.FromException(NoTags());
 
+    private ValueTask<T?> Fill<TState, T>(
+        string key,
+        TState state,
+        Func<TState, CancellationToken, ValueTask<T>> factory,
+        IGenfenceSerializer<T>? serializer,
+        CancellationToken cancellation) =>
+        answersStale
+            ? ValueOf(cache.GetOrFillOrStaleAsync(key, state, factory, serializer, cancellation))
+            : cache.GetOrFillAsync(key, state, factory, serializer, cancellation);
+
+    private static async ValueTask<T?> ValueOf<T>(ValueTask<Answer<T>> answer) => (await answer.ConfigureAwait(false)).Value;
+
     private ValueTask<T?> FillFor<TState, T>(
         string key,
         TState state,
         Func<TState, CancellationToken, ValueTask<T>> factory,
         TimeSpan? expiration,
         IGenfenceSerializer<T>? serializer,
-        CancellationToken cancellation) =>
-        cache.GetOrFillAsync(
-            key,
-            (state, factory, expiration: Expirations.Capped(expiration)), // before the source is read for nothing
-            static async (all, cancellation) => new Fresh<T>(
-                await all.factory(all.state, cancellation).ConfigureAwait(false), null, all.expiration),
-            serializer,
-            cancellation);
+        CancellationToken cancellation)
+    {
+        // Before the source is read for nothing.
+        var all = (state, factory, expiration: Expirations.Capped(expiration));
+        return answersStale
+            ? ValueOf(cache.GetOrFillOrStaleAsync(key, all, LoadFor, serializer, cancellation))
+            : cache.GetOrFillAsync(key, all, LoadFor, serializer, cancellation);
+
+        static async ValueTask<Fresh<T>> LoadFor(
+            (TState State, Func<TState, CancellationToken, ValueTask<T>> Factory, TimeSpan? Expiration) all,
+            CancellationToken cancellation) =>
+            new(await all.Factory(all.State, cancellation).ConfigureAwait(false), null, all.Expiration);
+    }
 
     /// <summary>Without reading the cache, without writing to it, or without the source.</summary>
     private async ValueTask<T> Special<TState, T>(

@@ -234,9 +234,10 @@ public static partial class GenfenceServiceCollectionExtensions
         var options = provider.GetService<IOptionsMonitor<HybridCacheOptions>>()?.Get(name) ?? new HybridCacheOptions();
         var logger = provider.GetService<ILoggerFactory>()?.CreateLogger<GenfenceHybridCache>()
             ?? NullLogger<GenfenceHybridCache>.Instance;
-        var hasJson = provider.GetService<IOptionsMonitor<GenfenceServiceOptions>>()?.Get(name).GetJson() is not null;
-        return new GenfenceHybridCache(
-            cache, new HybridSerializers(provider, cache, hasJson, PayloadBound.Of(options, logger)), options, logger);
+        var own = provider.GetService<IOptionsMonitor<GenfenceServiceOptions>>()?.Get(name);
+        var serializers = new HybridSerializers(
+            provider, cache, own?.GetJson() is not null, PayloadBound.Of(options, logger));
+        return new GenfenceHybridCache(cache, serializers, options, own?.AnswerStale ?? false, logger);
     }
 
     private static GenfenceDistributedCache Distributed(IServiceProvider provider, GenfenceCache cache, string name) =>

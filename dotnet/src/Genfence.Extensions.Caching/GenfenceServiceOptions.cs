@@ -28,6 +28,13 @@ public sealed class GenfenceServiceOptions : GenfenceSettings
     /// </summary>
     public bool GuardMisses { get; set; }
 
+    /// <summary>
+    /// For <c>HybridCache</c>: whether <c>GetOrCreateAsync</c> answers with what this process last knew to be right, which may be stale, where the factory
+    /// throws, or is slower than <see cref="GenfenceSettings.SoftTimeout"/>, as <c>GetOrFillOrStaleAsync</c> does. It needs
+    /// <see cref="GenfenceSettings.StaleFor"/>. Nobody is told which value is stale: it is counted as <c>genfence.stale</c>, and logged every ten seconds at most.
+    /// </summary>
+    public bool AnswerStale { get; set; }
+
     /// <summary>Sets how values are written as JSON; see <see cref="GenfenceOptions.Json"/>.</summary>
     /// <param name="json">The options, such as those of a source-generated context.</param>
     public void UseJson(JsonSerializerOptions json) => _json = json;

@@ -79,6 +79,12 @@ public sealed class GenfenceStoreException : GenfenceException
     public bool MayRetry { get; }
 }
 
+/// <summary>A factory took longer than the option <c>hard_timeout</c>, and was given up. Nothing was stored.</summary>
+public sealed class GenfenceLoadTimeoutException : GenfenceException
+{
+    internal GenfenceLoadTimeoutException(string message) : base(message) { }
+}
+
 /// <summary>
 /// The cache was disposed. What was under way may have been applied, which is safe.
 /// </summary>

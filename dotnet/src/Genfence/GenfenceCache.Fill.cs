@@ -27,6 +27,12 @@ public sealed partial class GenfenceCache
     /// while somebody waits for it, so let the factory use nothing that ends with its caller.
     /// </para>
     /// <para>
+    /// With <see cref="GenfenceSettings.RefreshAt"/> a value that is near its end is returned at once, and the factory runs in the background,
+    /// in one process of all: without the caller's execution context, with a token that is cancelled when the cache is
+    /// disposed, and perhaps when the caller is long done. So it must use nothing that ends with its caller, such as a
+    /// <c>DbContext</c> of a request: let it create a scope of its own.
+    /// </para>
+    /// <para>
     /// A value that is too large, that the serializer cannot write, or that the store does not take, is returned all the
     /// same. A cached value that cannot be read as <typeparamref name="T"/> is removed and loaded anew. Either is logged
     /// once for each type.

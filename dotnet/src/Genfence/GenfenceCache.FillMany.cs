@@ -9,7 +9,8 @@ public sealed partial class GenfenceCache
     /// <summary>
     /// The values of several keys, with one read of the cache, and one of the source for all that are missing (of
     /// more than 1,000 keys for so many, and then for the next).
-    /// Keys that another caller fills just now are waited for, and loaded one by one where that comes to nothing.
+    /// Keys that another caller fills just now are waited for, and loaded one by one where that comes to nothing. Values that
+    /// are there are not loaded anew before they end (<see cref="GenfenceSettings.RefreshAt"/>).
     /// </summary>
     /// <typeparam name="T">The values' type.</typeparam>
     /// <param name="keys">The keys; one that stands there twice is asked for once.</param>
@@ -91,7 +92,9 @@ public sealed partial class GenfenceCache
     {
         try
         {
-            return await LoadAsync(missing, factory, cancellation).ConfigureAwait(false);
+            return await BoundedAsync(
+                (missing, factory), static (all, cancellation) => LoadAsync(all.missing, all.factory, cancellation), cancellation)
+                .ConfigureAwait(false);
         }
         catch (Exception problem) when (problem is not OutOfMemoryException && !cancellation.IsCancellationRequested)
         {

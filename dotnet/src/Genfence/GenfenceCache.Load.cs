@@ -17,9 +17,22 @@ public sealed partial class GenfenceCache
     private ValueTask<T?> GetOrLoadAsync<TLoader, T>(
         CacheKey key, TLoader loader, IGenfenceSerializer<T> serializer, uint flags, CancellationToken cancellation)
         where TLoader : struct, ILoader<T> =>
-        (flags & Flags.Unread) == 0 && TryHit(key, serializer, cancellation, out var value)
+        (flags & Flags.Unread) == 0 && TryHit(key, loader, serializer, flags, cancellation, out var value)
             ? new(value)
             : LoadForAllAsync(key, loader, serializer, flags, cancellation);
+
+    /// <summary>The value, if it is had without waiting, and can be read. It is loaded anew where that is due.</summary>
+    private bool TryHit<TLoader, T>(
+        in CacheKey key, TLoader loader, IGenfenceSerializer<T> serializer, uint flags, CancellationToken cancellation, out T? value)
+        where TLoader : struct, ILoader<T>
+    {
+        var isHit = TryHit(key, serializer, cancellation, out value, out var due);
+        if (isHit && due != 0 && flags == 0)
+        {
+            LoadBehind(key, due, loader, serializer);
+        }
+        return isHit;
+    }
 
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     private async ValueTask<T?> LoadForAllAsync<TLoader, T>(
@@ -41,6 +54,10 @@ public sealed partial class GenfenceCache
                 unreadable = found.Status == Status.Hit;
                 if (unreadable && TryRead(found, serializer, out var value))
                 {
+                    if (Due(found) is var due && due != 0 && flags == 0)
+                    {
+                        LoadBehind(key, due, loader, serializer);
+                    }
                     return value;
                 }
                 if (found.Status == Status.LoadFailed)
@@ -81,7 +98,8 @@ public sealed partial class GenfenceCache
         using var activity = Telemetry.Activities.StartActivity("genfence.load");
         activity?.SetTag("genfence.leased", isStored);
         var started = Stopwatch.GetTimestamp();
-        var fresh = await loader.LoadAsync(cancellation).ConfigureAwait(false);
+        var fresh = await BoundedAsync(loader, static (loader, cancellation) => loader.LoadAsync(cancellation), cancellation)
+            .ConfigureAwait(false);
         Telemetry.Loaded(this, started);
         return fresh;
     }

@@ -222,7 +222,7 @@ public sealed partial class GenfenceCache : IAsyncDisposable, IDisposable
     /// </returns>
     public ValueTask<(bool Found, T? Value)> TryGetAsync<T>(
         CacheKey key, IGenfenceSerializer<T>? serializer = null, CancellationToken cancellationToken = default) =>
-        TryHit(key, serializer ??= Serializer<T>(), cancellationToken, out var value)
+        TryHit(key, serializer ??= Serializer<T>(), cancellationToken, out var value, out _)
             ? new((true, value))
             : TryReadAsync(new Request(Op.Get) { Key = key }, serializer, cancellationToken);
 
@@ -231,12 +231,19 @@ public sealed partial class GenfenceCache : IAsyncDisposable, IDisposable
         CacheKey key, IGenfenceSerializer<T> serializer, CancellationToken cancellationToken) =>
         TryReadAsync(new Request(Op.Get) { Key = key, Flags = Flags.Strict }, serializer, cancellationToken);
 
-    /// <summary>The value, if it is had without waiting, and can be read.</summary>
+    /// <summary>The value, if it is had without waiting, and can be read; and its stamp, where it is due to be loaded anew.</summary>
     private bool TryHit<T>(
-        in CacheKey key, IGenfenceSerializer<T> serializer, CancellationToken cancellation, out T? value) =>
-        (_objects is { } objects && NearObjects.Immutable<T>.Is && key.Text is { } text
+        in CacheKey key, IGenfenceSerializer<T> serializer, CancellationToken cancellation, out T? value, out ulong due)
+    {
+        if (_objects is { } objects && NearObjects.Immutable<T>.Is && key.Text is { } text
             && !cancellation.IsCancellationRequested && objects.TryGet(text, serializer, out value))
-        || TryReadHit(key, serializer, cancellation, out value);
+        {
+            // That is seen when it is read anew, which is after a near time at the latest.
+            due = 0;
+            return true;
+        }
+        return TryReadHit(key, serializer, cancellation, out value, out due);
+    }
 
     /// <summary>The value as it is kept already, where it is the same still; else it is read, and kept if it may be.</summary>
     private bool TryKeep<T>(
@@ -256,9 +263,10 @@ public sealed partial class GenfenceCache : IAsyncDisposable, IDisposable
 
     [SkipLocalsInit]
     private unsafe bool TryReadHit<T>(
-        in CacheKey key, IGenfenceSerializer<T> serializer, CancellationToken cancellation, out T? value)
+        in CacheKey key, IGenfenceSerializer<T> serializer, CancellationToken cancellation, out T? value, out ulong due)
     {
         value = default;
+        due = 0;
         var room = stackalloc byte[Connection.ValueOnStack];
         if (!Connection.TryHit(key, room, Connection.ValueOnStack, cancellation, out var hit))
         {
@@ -266,6 +274,7 @@ public sealed partial class GenfenceCache : IAsyncDisposable, IDisposable
         }
         try
         {
+            due = Due(hit);
             return _objects is { } objects && NearObjects.Immutable<T>.Is && key.Text is { } text
                 ? TryKeep(objects, text, hit, serializer, out value)
                 : TryRead(hit, serializer, out value);
@@ -476,7 +485,8 @@ public sealed partial class GenfenceCache : IAsyncDisposable, IDisposable
     /// <summary>
     /// Takes no new calls, gives those under way at most <see cref="GenfenceSettings.CloseTimeout"/> to end, and frees
     /// everything. Loads may still fill, and updates commit; each call that is not done by then ends with
-    /// <see cref="GenfenceShutDownException"/>. A reservation of <see cref="ReserveAsync"/> is not waited for.
+    /// <see cref="GenfenceShutDownException"/>. A reservation of <see cref="ReserveAsync"/> is not waited for, and a load in the
+    /// background (<see cref="GenfenceSettings.RefreshAt"/>) is cancelled.
     /// </summary>
     /// <returns>When it is done.</returns>
     public async ValueTask DisposeAsync()
@@ -496,7 +506,10 @@ public sealed partial class GenfenceCache : IAsyncDisposable, IDisposable
     {
         Telemetry.Remove(this);
         var first = Interlocked.Exchange(ref _closed, 1) == 0;
-        await Connection.CloseAsync(within).ConfigureAwait(false);
+        var closing = Connection.CloseAsync(within);
+        // Not before it is closed, so that what ends by it knows why.
+        _ = _background.CancelAsync();
+        await closing.ConfigureAwait(false);
         if (first && _options.LoggerFactory is { } factory)
         {
             NativeLog.Remove(factory);

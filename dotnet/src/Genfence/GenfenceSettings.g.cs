@@ -197,6 +197,38 @@ public abstract partial class GenfenceSettings
     public TimeSpan? Wait { get; set; }
 
     /// <summary>
+    /// After which share of a value's life a hit of a call that can load also has it loaded anew, in the background,
+    /// while the old value goes on being served; 0.1 to 0.99. Each process adds at random up to half of what is left.
+    /// What is loaded so must use nothing that ends with the call, such as what belongs to one request. Default: none:
+    /// a value is loaded when it is missing.
+    /// </summary>
+    public double? RefreshAt { get; set; }
+
+    /// <summary>
+    /// How long after it was last known to be right a value is answered as *stale*, to callers who ask for that, where
+    /// the source is slow or fails; 1 s to 7 days. What is known so is kept in the process. Default: none: there are
+    /// no stale answers.
+    /// </summary>
+    public TimeSpan? StaleFor { get; set; }
+
+    /// <summary>
+    /// The bound on what is kept for stale answers, in bytes. Bounds: at least <c>64KiB</c>. Default: <c>16MiB</c>.
+    /// </summary>
+    public long? StaleBytes { get; set; }
+
+    /// <summary>
+    /// How long a caller who takes a stale value waits for a load, which then goes on in the background; 1 ms to 1 h.
+    /// Default: none: as long as it takes.
+    /// </summary>
+    public TimeSpan? SoftTimeout { get; set; }
+
+    /// <summary>
+    /// How long a loader may take before it is given up, for every call that loads; 1 ms to 1 h. A program in C bounds
+    /// its own loads. Default: none.
+    /// </summary>
+    public TimeSpan? HardTimeout { get; set; }
+
+    /// <summary>
     /// How far the replicas of the source that loaders read may lag behind, where values carry versions. What was
     /// heard of a key is remembered at least this long. Bounds: <c>0s</c> to the shortest time to live, after jitter.
     /// Default: <c>1s</c>.
@@ -492,6 +524,11 @@ public abstract partial class GenfenceSettings
         query.Add(Store.Any, "lease_time", LeaseTime);
         query.Add(Store.Any, "load_time", LoadTime);
         query.Add(Store.Any, "wait", Wait);
+        query.Add(Store.Any, "refresh_at", RefreshAt);
+        query.Add(Store.Any, "stale_for", StaleFor);
+        query.Add(Store.Any, "stale_bytes", StaleBytes);
+        query.Add(Store.Any, "soft_timeout", SoftTimeout);
+        query.Add(Store.Any, "hard_timeout", HardTimeout);
         query.Add(Store.Any, "replica_lag", ReplicaLag);
         query.Add(Store.Any, "prefix", Prefix);
         query.Add(Store.Any, "max_key_bytes", MaxKeyBytes);
@@ -546,6 +583,11 @@ public abstract partial class GenfenceSettings
         LeaseTime = from.LeaseTime;
         LoadTime = from.LoadTime;
         Wait = from.Wait;
+        RefreshAt = from.RefreshAt;
+        StaleFor = from.StaleFor;
+        StaleBytes = from.StaleBytes;
+        SoftTimeout = from.SoftTimeout;
+        HardTimeout = from.HardTimeout;
         ReplicaLag = from.ReplicaLag;
         Prefix = from.Prefix;
         MaxKeyBytes = from.MaxKeyBytes;

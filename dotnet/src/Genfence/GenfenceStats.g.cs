@@ -165,6 +165,28 @@ public readonly record struct GenfenceStats
     /// </summary>
     public long NearStamps { get; init; }
 
+    /// <summary>
+    /// Permissions to load a value anew while it goes on being served, that were granted (<see
+    /// cref="GenfenceSettings.RefreshAt"/>).
+    /// </summary>
+    public long Refreshes { get; init; }
+
+    /// <summary>
+    /// Values that were loaded anew so, and stored.
+    /// </summary>
+    public long Refreshed { get; init; }
+
+    /// <summary>
+    /// Loads of that kind that came to nothing: they failed, took too long, were given up, or the store gave no
+    /// answer.
+    /// </summary>
+    public long RefreshesFailed { get; init; }
+
+    /// <summary>
+    /// Stale values that were answered to callers who ask for that (<see cref="GenfenceSettings.StaleFor"/>).
+    /// </summary>
+    public long StaleServed { get; init; }
+
     internal static GenfenceStats Of(in NativeStats stats) => new()
     {
         Hits = (long)stats.Hits,
@@ -198,5 +220,9 @@ public readonly record struct GenfenceStats
         UnservedMicros = (long)stats.UnservedMicros,
         NearHits = (long)stats.NearHits,
         NearStamps = (long)stats.NearStamps,
+        Refreshes = (long)stats.Refreshes,
+        Refreshed = (long)stats.Refreshed,
+        RefreshesFailed = (long)stats.RefreshesFailed,
+        StaleServed = (long)stats.StaleServed,
     };
 }

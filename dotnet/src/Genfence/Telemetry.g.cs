@@ -39,5 +39,9 @@ internal static partial class Telemetry
         Count("genfence.regions.without", "How long this region served nothing, in microseconds, all together; counted when it serves again.", stats => stats.UnservedMicros);
         Count("genfence.near.hits", "Hits that needed no command, of copies that this process keeps.", stats => stats.NearHits);
         Count("genfence.near.stamps", "Leave to keep a copy that was asked for, and given.", stats => stats.NearStamps);
+        Count("genfence.refreshes", "Permissions to load a value anew while it goes on being served, that were granted (`refresh_at`).", stats => stats.Refreshes);
+        Count("genfence.refreshes.stored", "Values that were loaded anew so, and stored.", stats => stats.Refreshed);
+        Count("genfence.refreshes.failed", "Loads of that kind that came to nothing: they failed, took too long, were given up, or the store gave no answer.", stats => stats.RefreshesFailed);
+        Count("genfence.stale", "Stale values that were answered to callers who ask for that (`stale_for`).", stats => stats.StaleServed);
     }
 }

@@ -114,6 +114,9 @@ public class SettingsTests
             case "HomesPhase":
                 options.HomesPhase = HomesPhase.Read;
                 return;
+            case "RefreshAt":
+                options.RefreshAt = 1;
+                return;
             case "Unreachable":
                 options.Unreachable = UnreachableRegion.Proceed;
                 return;

@@ -118,20 +118,20 @@ impl MemoryStore {
         self.shard(key).write().evict(key, now)
     }
 
-    /// What stands for the value of a key, if it is the one of this stamp, and whoever keeps it can ask of again.
-    pub(crate) fn mark(&self, key: &[u8], stamp: Token) -> Option<(Mark, Time)> {
+    /// What stands for the value of a key, if it is the one of this stamp: whoever keeps the value can ask of it, for so long.
+    pub(crate) fn mark(&self, key: &[u8], stamp: Token, time: Duration) -> Option<(Mark, Time)> {
         // Before it is looked at, so that what ends it then is seen.
         let mark = self.stripes.mark(key);
         let shard = self.shard(key).read();
         let record = shard.peek(key)?;
         let is_it = record.stored.as_ref().is_some_and(|stored| stored.token == stamp);
-        is_it.then_some((mark, record.expires))
+        is_it.then(|| (mark, record.expires.min(self.clock.now().after(time))))
     }
 
     /// Whether the value that was marked is still the one to serve.
     #[inline]
-    pub(crate) fn counts(&self, (mark, expires): (Mark, Time)) -> bool {
-        !self.stripes.is_changed_since(mark) && self.clock.now_against(expires) < expires
+    pub(crate) fn counts(&self, (mark, until): (Mark, Time)) -> bool {
+        !self.stripes.is_changed_since(mark) && self.clock.now_against(until) < until
     }
 
     /// **get**, without a future.

@@ -32,6 +32,7 @@ internal static class Status
     public const int Submitted = 15;
     public const int LoadFailed = 16;
     public const int TooLarge = 17;
+    public const int Stale = 18;
     public const int Invalid = -1;
     public const int Store = -2;
     public const int ShutDown = -3;
@@ -47,6 +48,7 @@ internal static class Flags
     public const uint Unstored = 8;
     public const uint Unread = 16;
     public const uint OwnRegion = 32;
+    public const uint Due = 64;
 }
 
 internal enum Op : uint
@@ -73,6 +75,8 @@ internal enum Op : uint
     Beat = 20,
     Heard = 21,
     Settled = 22,
+    Refresh = 23,
+    LastKnown = 24,
 }
 
 internal unsafe struct NativeSlice
@@ -205,4 +209,8 @@ internal unsafe struct NativeStats
     public ulong UnservedMicros;
     public ulong NearHits;
     public ulong NearStamps;
+    public ulong Refreshes;
+    public ulong Refreshed;
+    public ulong RefreshesFailed;
+    public ulong StaleServed;
 }

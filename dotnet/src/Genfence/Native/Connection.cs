@@ -41,6 +41,9 @@ internal sealed unsafe class Connection
         _peeks = (peeks & PeekHits) != 0;
         KeepsCopies = (peeks & PeekCopies) != 0;
         _queue = queue;
+        ulong soft, hard;
+        _ = Methods.gf_load_times(cache, &soft, &hard);
+        (SoftTimeout, HardTimeout) = (Span(soft), Span(hard));
         new Thread(TakeCompletions) { IsBackground = true, Name = "genfence completions" }.Start();
     }
 
@@ -51,6 +54,15 @@ internal sealed unsafe class Connection
 
     /// <summary>The loads that go on without their callers.</summary>
     public OrphanLoads Orphans => _pool.Orphans;
+
+    /// <summary>How long one who takes a stale value waits for a load; infinite, where it is as long as it takes.</summary>
+    public TimeSpan SoftTimeout { get; }
+
+    /// <summary>How long a load may take; infinite, where nothing is said.</summary>
+    public TimeSpan HardTimeout { get; }
+
+    private static TimeSpan Span(ulong milliseconds) =>
+        milliseconds == 0 ? Timeout.InfiniteTimeSpan : TimeSpan.FromMilliseconds(milliseconds);
 
     /// <summary>Whether a call under way may wait for a load of the key with this hash.</summary>
     public bool Awaits(int key) => _pool.Awaits(key);

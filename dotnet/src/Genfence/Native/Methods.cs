@@ -48,6 +48,9 @@ internal static unsafe partial class Methods
     public static partial void gf_free(nint cache);
 
     [LibraryImport(Library)]
+    public static partial int gf_load_times(CacheHandle cache, ulong* soft, ulong* hard);
+
+    [LibraryImport(Library)]
     public static partial int gf_stats_read(CacheHandle cache, NativeStats* stats);
 
     [LibraryImport(Library)]
