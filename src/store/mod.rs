@@ -43,6 +43,9 @@ pub(crate) use guard::{Guard, Standing};
 pub use memory::MemoryStore;
 pub(crate) use stripes::{Mark, Stripes};
 pub(crate) use system::going_on;
+#[cfg(feature = "undone")]
+#[doc(hidden)]
+pub use system::suspend;
 
 /// What a record holds: bytes, or `None` where the source was asked and has nothing.
 pub type Value = Option<Bytes>;

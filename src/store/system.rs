@@ -12,7 +12,26 @@ const EPOCH: Duration = Duration::from_secs(1 << 30);
 /// A clock that goes on while the machine is suspended.
 #[inline]
 pub(crate) fn going_on() -> Duration {
-    EPOCH + clocks::going_on()
+    EPOCH + clocks::going_on() + suspended()
+}
+
+/// What a test has put the clock that goes on before the others by, in nanoseconds.
+#[cfg(feature = "undone")]
+static SUSPENDED: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+
+/// As if the machine had been suspended for so long: the clocks that stop then have not moved.
+#[cfg(feature = "undone")]
+pub fn suspend(span: Duration) {
+    let nanos = u64::try_from(span.as_nanos()).unwrap_or(u64::MAX);
+    SUSPENDED.fetch_add(nanos, std::sync::atomic::Ordering::SeqCst);
+}
+
+#[inline]
+fn suspended() -> Duration {
+    #[cfg(feature = "undone")]
+    return Duration::from_nanos(SUSPENDED.load(std::sync::atomic::Ordering::SeqCst));
+    #[cfg(not(feature = "undone"))]
+    Duration::ZERO
 }
 
 /// Linux has the kernel's own notes of the time, which cost no reading of a counter.

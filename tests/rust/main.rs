@@ -7,6 +7,8 @@ mod support;
 #[cfg(feature = "aerospike")]
 mod used;
 
+#[cfg(all(unix, feature = "undone"))]
+mod asleep;
 #[cfg(feature = "aerospike")]
 mod background;
 mod bad_input;

@@ -17,6 +17,9 @@ public class Hits
     private readonly ServiceProvider _services;
     private readonly ServiceProvider _microsoft;
     private readonly GenfenceCache _genfence;
+    private readonly ServiceProvider _nearServices;
+    private readonly GenfenceCache _near;
+    private readonly HybridCache _nearHybrid;
     private readonly HybridCache _genfenceHybrid;
     private readonly HybridCache _hybrid;
     private readonly FusionCache _fusion = new(new FusionCacheOptions());
@@ -32,6 +35,12 @@ public class Hits
         _genfence = _services.GetRequiredService<GenfenceCache>();
         _genfenceHybrid = _services.GetRequiredService<HybridCache>();
         services = new ServiceCollection();
+        services.AddGenfence(Environment.GetEnvironmentVariable("GENFENCE_NEAR_URL") ?? "memory://?near=1s");
+        services.AddGenfenceHybridCache();
+        _nearServices = services.BuildServiceProvider();
+        _near = _nearServices.GetRequiredService<GenfenceCache>();
+        _nearHybrid = _nearServices.GetRequiredService<HybridCache>();
+        services = new ServiceCollection();
         services.AddHybridCache();
         _microsoft = services.BuildServiceProvider();
         _hybrid = _microsoft.GetRequiredService<HybridCache>();
@@ -43,6 +52,12 @@ public class Hits
         await _genfence.SetBytesAsync(Key, _value);
         await Hybrid("hybrid", _genfenceHybrid);
         await Hybrid("hybrid", _hybrid);
+        for (var i = 0; i < 100; i++)
+        {
+            await Text(_near);
+            await Text(_nearHybrid);
+            await Text(_hybrid);
+        }
         _fusion.Set(Key, _value);
         _memory.Set(Key, _value);
         _lru.AddOrUpdate(Key, _value);
@@ -54,6 +69,7 @@ public class Hits
         _fusion.Dispose();
         _memory.Dispose();
         _services.Dispose();
+        _nearServices.Dispose();
         _microsoft.Dispose();
     }
 
@@ -86,6 +102,21 @@ public class Hits
 
     [Benchmark(Description = "BitFaster ConcurrentLru, byte[]")]
     public bool Lru() => _lru.TryGet(Key, out _);
+
+    [Benchmark(Description = "genfence GetOrFillAsync, a shared object")]
+    public ValueTask<string?> NearText() => Text(_near);
+
+    [Benchmark(Description = "genfence as HybridCache, a shared object")]
+    public ValueTask<string> NearHybridText() => Text(_nearHybrid);
+
+    [Benchmark(Description = "Microsoft's HybridCache, a shared object")]
+    public ValueTask<string> MicrosoftText() => Text(_hybrid);
+
+    private static ValueTask<string?> Text(GenfenceCache cache) =>
+        cache.GetOrFillAsync("text", 0, static (_, _) => ValueTask.FromResult("some text"));
+
+    private static ValueTask<string> Text(HybridCache cache) =>
+        cache.GetOrCreateAsync("text", 0, static (_, _) => ValueTask.FromResult("some text"));
 
     private ValueTask<byte[]> Hybrid(string key, HybridCache cache) =>
         cache.GetOrCreateAsync(key, _value, static (value, _) => ValueTask.FromResult(value));
