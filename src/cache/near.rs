@@ -139,7 +139,7 @@ impl Cache {
         let now = going_on();
         if now >= kept.until
             || near.stripes.is_changed_since(kept.seen)
-            || !self.is_ground(kept.standing)
+            || !self.is_ground(kept.standing, now)
         {
             Counts::No
         } else if now >= kept.renew && !kept.is_asked.load(Acquire) {
@@ -163,8 +163,13 @@ impl Cache {
         }
     }
 
-    fn is_ground(&self, standing: Option<Standing>) -> bool {
-        self.stands_on(standing).is_ok()
+    /// Whether what was read on this ground is still, by who has read the clock.
+    fn is_ground(&self, standing: Option<Standing>, now: Duration) -> bool {
+        match (self.0.store.guard(), standing) {
+            (None, _) => true,
+            (Some(guard), Some(standing)) => !guard.left_at(standing, now).is_zero(),
+            (Some(_), None) => false,
+        }
     }
 
     /// A read that may leave a copy behind.

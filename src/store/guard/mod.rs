@@ -111,11 +111,17 @@ impl Guard {
     /// What is left of a lease. Nothing, where there was a gap since.
     #[inline]
     pub fn left(&self, standing: Standing) -> Duration {
+        self.left_at(standing, going_on())
+    }
+
+    /// The same, by who has read the clock.
+    #[inline]
+    pub fn left_at(&self, standing: Standing, now: Duration) -> Duration {
         let until = Duration::from_micros(self.until.load(Ordering::Acquire));
         if self.standing() != standing {
             return Duration::ZERO;
         }
-        until.saturating_sub(going_on())
+        until.saturating_sub(now)
     }
 
     /// Whether a lease has held without a gap until now.
