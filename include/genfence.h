@@ -928,6 +928,14 @@ typedef struct gf_stats {
    Leave to keep a copy that was asked for, and given.
    */
   uint64_t near_stamps;
+  /*
+   Tags that were purged.
+   */
+  uint64_t tag_purges;
+  /*
+   Misses of values that were purged with a tag.
+   */
+  uint64_t purged_misses;
 } gf_stats;
 
 /*

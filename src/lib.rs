@@ -82,3 +82,8 @@ mod readme {}
 #[cfg(doctest)]
 #[doc = include_str!("../docs/regions.md")]
 mod regions {}
+
+/// The examples of the page on tags.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/tags.md")]
+mod tags {}

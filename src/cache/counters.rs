@@ -69,6 +69,10 @@ macro_rules! counters {
             near_hits: Striped "genfence.near.hits";
             /// Leave to keep a copy that was asked for, and given.
             near_stamps: Counter "genfence.near.stamps";
+            /// Tags that were purged.
+            tag_purges: Counter "genfence.tags.purges";
+            /// Misses of values that were purged with a tag.
+            purged_misses: Counter "genfence.tags.misses";
         }
     };
 }

@@ -109,6 +109,7 @@ impl Cache {
             return Box::pin(cache.set_settled(&key, fresh)).await;
         }
         let Checked { value, ttl, .. } = fresh;
+        let Some(value) = cache.bearing(&key, value).await? else { return Ok(SetOutcome::Busy) };
         let token = token();
         Ok(match cache.settle(&key, &Change::Set { token, value, ttl }, Some(token)).await? {
             Settled::Applied => SetOutcome::Stored,
@@ -160,6 +161,9 @@ impl Cache {
         let Some(Checked { value, ttl, .. }) = cache.unconditional(fresh.into())? else {
             return Ok(ReplaceOutcome::TooLarge);
         };
+        let Some(value) = cache.bearing(&key, value).await? else {
+            return Ok(ReplaceOutcome::Conflict);
+        };
         let token = token();
         let change = Change::Replace { stamp, token, value, ttl, until: None };
         Ok(match cache.settle(&key, &change, Some(token)).await? {
@@ -201,7 +205,7 @@ impl Cache {
     ///
     /// Where a node may be cut off, a touch that comes late would make a forgotten copy of the record the newest. It
     /// has no claim, and so no time of the server's to count from: the record is looked at first.
-    async fn until_touched(&self, key: &[u8]) -> Result<Option<Option<Time>>, Error> {
+    pub(super) async fn until_touched(&self, key: &[u8]) -> Result<Option<Option<Time>>, Error> {
         let Some(guard) = self.0.store.guard().filter(|guard| guard.may_split()) else {
             return Ok(Some(None));
         };

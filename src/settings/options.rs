@@ -27,6 +27,7 @@ impl Options {
         self.check_bounds(store)?;
         self.check_stream_bound(store)?;
         self.check_near()?;
+        self.check_tags()?;
         if store == Of::aerospike { self.access.check() } else { Ok(()) }
     }
 
@@ -40,6 +41,16 @@ impl Options {
                 "; but for `memory://` the least is one and a half times `reservation_margin`",
             ])
         })
+    }
+
+    /// A tag would be at home in another region than what bears it, and purged in one alone.
+    fn check_tags(&self) -> Result<(), Invalid> {
+        if !self.tags || self.fence == Fence::Own {
+            return Ok(());
+        }
+        let problem =
+            "cannot be where `fence` is `all` or `home`: a tag is known in one region alone";
+        Err(Invalid::new("tags", problem))
     }
 
     /// A writer must have time left when it has waited for copies.

@@ -50,6 +50,9 @@ mod shared_cases;
 #[cfg(feature = "aerospike")]
 mod strong_consistency;
 mod stuck;
+mod tags;
+#[cfg(feature = "aerospike")]
+mod tags_on_wire;
 #[cfg(feature = "tls")]
 mod tls;
 #[cfg(feature = "serde")]

@@ -165,6 +165,16 @@ public readonly record struct GenfenceStats
     /// </summary>
     public long NearStamps { get; init; }
 
+    /// <summary>
+    /// Tags that were purged.
+    /// </summary>
+    public long TagPurges { get; init; }
+
+    /// <summary>
+    /// Misses of values that were purged with a tag.
+    /// </summary>
+    public long PurgedMisses { get; init; }
+
     internal static GenfenceStats Of(in NativeStats stats) => new()
     {
         Hits = (long)stats.Hits,
@@ -198,5 +208,7 @@ public readonly record struct GenfenceStats
         UnservedMicros = (long)stats.UnservedMicros,
         NearHits = (long)stats.NearHits,
         NearStamps = (long)stats.NearStamps,
+        TagPurges = (long)stats.TagPurges,
+        PurgedMisses = (long)stats.PurgedMisses,
     };
 }

@@ -39,5 +39,7 @@ internal static partial class Telemetry
         Count("genfence.regions.without", "How long this region served nothing, in microseconds, all together; counted when it serves again.", stats => stats.UnservedMicros);
         Count("genfence.near.hits", "Hits that needed no command, of copies that this process keeps.", stats => stats.NearHits);
         Count("genfence.near.stamps", "Leave to keep a copy that was asked for, and given.", stats => stats.NearStamps);
+        Count("genfence.tags.purges", "Tags that were purged.", stats => stats.TagPurges);
+        Count("genfence.tags.misses", "Misses of values that were purged with a tag.", stats => stats.PurgedMisses);
     }
 }

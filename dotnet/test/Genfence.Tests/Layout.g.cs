@@ -19,6 +19,6 @@ internal static class Layout
         .. BoundaryTests.Measure<NativeResult>("UserData", "Status", "Detail", "Flags", "Reserved", "Value", "Version", "Stamp", "RemainingMs", "Lease", "Reservation", "Error"),
         .. BoundaryTests.Measure<NativeError>("Status", "ServerCode", "Message", "Field", "Cause", "InDoubt", "MayRetry", "Reserved"),
         .. BoundaryTests.Measure<NativeLive>("Caches", "Queues", "Leases", "Reservations", "Errors", "Values", "ValueBytes", "Pending"),
-        .. BoundaryTests.Measure<NativeStats>("StructSize", "Hits", "Misses", "Shared", "Leases", "Extensions", "LeasesReturned", "Bypasses", "FillsStored", "FillsRejected", "Oversized", "Reservations", "ReservationsLeft", "CommitsStored", "Purges", "InDoubt", "Failures", "Renewals", "Merged", "Batches", "Joined", "QueuedMicros", "LeasesLost", "UnleasedMicros", "RegionsLeftOut", "ChangesHeard", "RegionsLapsed", "RegionsFounded", "RegionsBarred", "UnservedMicros", "NearHits", "NearStamps"),
+        .. BoundaryTests.Measure<NativeStats>("StructSize", "Hits", "Misses", "Shared", "Leases", "Extensions", "LeasesReturned", "Bypasses", "FillsStored", "FillsRejected", "Oversized", "Reservations", "ReservationsLeft", "CommitsStored", "Purges", "InDoubt", "Failures", "Renewals", "Merged", "Batches", "Joined", "QueuedMicros", "LeasesLost", "UnleasedMicros", "RegionsLeftOut", "ChangesHeard", "RegionsLapsed", "RegionsFounded", "RegionsBarred", "UnservedMicros", "NearHits", "NearStamps", "TagPurges", "PurgedMisses"),
     ];
 }

@@ -205,4 +205,6 @@ internal unsafe struct NativeStats
     public ulong UnservedMicros;
     public ulong NearHits;
     public ulong NearStamps;
+    public ulong TagPurges;
+    public ulong PurgedMisses;
 }
