@@ -966,6 +966,14 @@ typedef struct gf_stats {
    Stale values that were answered to callers who ask for that (`stale_for`).
    */
   uint64_t stale_served;
+  /*
+   Tags that were purged.
+   */
+  uint64_t tag_purges;
+  /*
+   Misses of values that were purged with a tag.
+   */
+  uint64_t purged_misses;
 } gf_stats;
 
 /*

@@ -87,3 +87,7 @@ mod regions {}
 #[cfg(doctest)]
 #[doc = include_str!("../docs/refresh.md")]
 mod refresh {}
+/// The examples of the page on tags.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/tags.md")]
+mod tags {}

@@ -26,14 +26,14 @@ enum Of {
 
 impl Cache {
     /// Whether there may be any.
-    #[cfg_attr(not(feature = "capi"), allow(dead_code, reason = "hosts ask"))]
     pub(crate) fn keeps_copies(&self) -> bool {
-        self.0.options.near.is_some()
+        self.0.options.near.is_some() && self.0.tagging.is_none()
     }
 
     /// A copy of the value that has this stamp. None where it may not be kept, or is not what is at hand now.
     pub(crate) fn copy(&self, key: &[u8], stamp: Token) -> Option<ValueCopy> {
-        let time = self.0.options.near?;
+        // One that bears tags would have to ask of them, too.
+        let time = self.0.options.near.filter(|_| self.keeps_copies())?;
         let (cache, key) = self.key(key).ok()?;
         let of = cache.copy_of(&key, stamp, time)?;
         Some(ValueCopy { cache: cache.clone(), epoch: key.epoch, of })

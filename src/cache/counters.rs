@@ -77,6 +77,10 @@ macro_rules! counters {
             refreshes_failed: Counter "genfence.refreshes.failed";
             /// Stale values that were answered to callers who ask for that (`stale_for`).
             stale_served: Counter "genfence.stale";
+            /// Tags that were purged.
+            tag_purges: Counter "genfence.tags.purges";
+            /// Misses of values that were purged with a tag.
+            purged_misses: Counter "genfence.tags.misses";
         }
     };
 }

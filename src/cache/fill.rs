@@ -13,7 +13,7 @@ use super::load::{Load, Loaded};
 use super::near::Near;
 use super::{Cache, CallError, Error, Fresh, Lookup};
 use crate::protocol::Epoch;
-use crate::store::{Store, StoreError, Value};
+use crate::store::{Hit, Store, StoreError, Value};
 
 impl Cache {
     /// The value of `key`: from the cache, or else from `loader`, which reads the source.
@@ -244,8 +244,7 @@ impl Cache {
         let lookups = read.into_iter().zip(full).map(|(seen, full)| async move {
             match seen {
                 Seen::Found(found) => found.into_lookup().map(Some),
-                Seen::Claimed(_) => self.lookup_now(&full, true).await,
-                Seen::Free => self.lookup_now(&full, false).await,
+                Seen::Gap(gap) => self.lookup_now(&full, gap).await,
             }
         });
         // All of them, also where one fails: each owns what it brings.
@@ -293,8 +292,7 @@ impl Cache {
     /// Plain reads of several keys of an epoch, counted, and what to do where they fail.
     async fn read_many(&self, keys: &[Bytes], epoch: Epoch) -> Result<Vec<Seen>, Error> {
         let reads = match (self.serves(epoch), &self.0.near) {
-            (Ok(()), None) => self.see_many(keys).await,
-            (Ok(()), Some(near)) => self.see_many_near(near, keys).await,
+            (Ok(()), near) => self.see_many(near.as_ref(), keys).await,
             (Err(error), _) => keys.iter().map(|_| Err(error.clone())).collect(),
         };
         if let Some(error) = reads.iter().find_map(|read| read.as_ref().err()) {
@@ -303,30 +301,31 @@ impl Cache {
         reads.into_iter().map(|read| read.or_else(|error| self.without(error))).collect()
     }
 
-    async fn see_many(&self, keys: &[Bytes]) -> Vec<Result<Seen, StoreError>> {
-        let begun = self.begun();
-        let reads = self.0.store.get_many(keys).await;
-        let seen = reads.into_iter().zip(keys).map(|(read, key)| {
-            let read = read?;
-            self.note_read(key, &read, begun);
-            Ok(self.count(read))
-        });
-        seen.collect()
-    }
-
     /// Those of which there is no copy are asked for together.
-    async fn see_many_near(&self, near: &Near, keys: &[Bytes]) -> Vec<Result<Seen, StoreError>> {
-        let copy = |key: &Bytes| self.near_hit(near, key).map(|hit| Seen::Found(Found::Hit(hit)));
-        let copies: Vec<Option<Seen>> = keys.iter().map(copy).collect();
+    async fn see_many(&self, near: Option<&Near>, keys: &[Bytes]) -> Vec<Result<Seen, StoreError>> {
+        let copies: Vec<Option<Hit>> =
+            keys.iter().map(|key| self.served_at_once(near?, key)).collect();
         let asked = keys.iter().zip(&copies).filter(|(_, copy)| copy.is_none());
         let asked: Vec<Bytes> = asked.map(|(key, _)| key.clone()).collect();
-        let mut read = self.see_many(&asked).await.into_iter();
+        let begun = self.begun();
+        let reads = self.0.store.get_many(&asked).await;
+        let mut seen = if self.0.tagging.is_some() {
+            self.seen_tagged_many(reads).await
+        } else {
+            let seen = reads.into_iter().zip(&asked).map(|(read, key)| {
+                let read = read?;
+                self.note_read(key, &read, begun);
+                Ok(self.count(read))
+            });
+            seen.collect()
+        }
+        .into_iter();
         let unsaid = || Err(StoreError::unavailable("the store gave no answer"));
-        let seen = copies.into_iter().map(|copy| match copy {
-            Some(seen) => Ok(seen),
-            None => read.next().unwrap_or_else(unsaid),
+        let all = copies.into_iter().map(|copy| match copy {
+            Some(hit) => Ok(Seen::Found(Found::Hit(hit))),
+            None => seen.next().unwrap_or_else(unsaid),
         });
-        seen.collect()
+        all.collect()
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Error;
+use crate::protocol::Token;
 use crate::store::Hit;
 
 /// Why a lookup ended in a bypass.
@@ -54,9 +55,31 @@ pub(super) enum Found {
 /// What a look at a key says to one who has not got its lease.
 pub(super) enum Seen {
     Found(Found),
-    /// There is no value, and somebody's claim is on the key: for how long, or for ever where a plain read has not
+    Gap(Gap),
+}
+
+/// How it is that there is no value to be had.
+#[derive(Clone, Copy)]
+pub(super) enum Gap {
+    /// There is none, and somebody's claim is on the key: for how long, or for ever where a plain read has not
     /// looked whether it is live.
     Claimed(Duration),
-    /// There is no value, and nothing stands in the way of a lease.
+    /// There is none, and nothing stands in the way of a lease.
     Free,
+    /// There is one that was purged with a tag, or that cannot be read. A lease may be taken over it.
+    Purged(Token),
+}
+
+impl Gap {
+    /// As a plain read sees it.
+    pub const CLAIMED: Gap = Gap::Claimed(Duration::MAX);
+
+    pub fn is_claimed(self) -> bool {
+        matches!(self, Gap::Claimed(_))
+    }
+
+    /// The value that a lease may replace.
+    pub fn over(self) -> Option<Token> {
+        if let Gap::Purged(stamp) = self { Some(stamp) } else { None }
+    }
 }

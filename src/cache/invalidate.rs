@@ -12,7 +12,7 @@ use super::homes::Home;
 use super::regions::{Regions, Target, in_region};
 use super::retry::{Settled, Unsettled};
 use super::serving::{Serves, Table};
-use super::{Cache, Error};
+use super::{Cache, Error, Named};
 use crate::protocol::{Epoch, Version};
 use crate::store::{Change, StoreError};
 
@@ -280,17 +280,25 @@ impl Cache {
         }
         let change =
             |(key, version): &Heard| (self.owned_key_in(key, epoch), self.invalidation(*version));
-        let changes: Vec<(Bytes, Change)> = heard.iter().map(change).collect();
+        self.invalidate_changes(&heard.iter().map(change).collect::<Vec<_>>()).await
+    }
+
+    /// The same of changes by their full keys, so many as are sent together.
+    pub(super) async fn invalidate_changes(
+        &self,
+        changes: &[(Bytes, Change)],
+    ) -> Vec<(usize, Error)> {
+        let all = |error: &Error| (0..changes.len()).map(|place| (place, error.clone())).collect();
         let mut tries = self.tries();
         loop {
             let standing = match self.may_reserve().await {
                 Ok(standing) => standing,
                 Err(error) => return all(&error.into()),
             };
-            for (key, _) in &changes {
+            for (key, _) in changes {
                 self.forget(key);
             }
-            let unsettled = self.settle_many(&changes).await;
+            let unsettled = self.settle_many(changes).await;
             if unsettled.len() == changes.len() || self.is_still(standing).await {
                 let failed = |Unsettled { place, doubted, error }| {
                     let failed =
@@ -312,16 +320,16 @@ impl Cache {
         }
     }
 
-    fn invalidation(&self, version: Option<Version>) -> Change {
+    pub(super) fn invalidation(&self, version: Option<Version>) -> Change {
         Change::Invalidate { version, ttl: self.0.options.claim_ttl() }
     }
 
     /// A key that was checked, with all that stands before it.
     fn owned_key_in(&self, key: &Bytes, epoch: Epoch) -> Bytes {
-        if self.0.options.prefix.is_empty() && epoch.is_none() {
-            return key.clone();
+        match self.key_in(key, epoch).bytes {
+            Named::Given(_) => key.clone(),
+            Named::Joined(joined) => Bytes::copy_from_slice(&joined),
         }
-        Bytes::copy_from_slice(&self.key_in(key, epoch))
     }
 }
 

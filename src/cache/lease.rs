@@ -15,6 +15,7 @@ use super::found::{Found, LoadError, Told};
 use super::fresh::{Checked, Fresh};
 use super::retry::Settled;
 use super::stale::Loading;
+use super::tagged::{Nonces, stored};
 use super::{Cache, Error, Leader};
 use crate::protocol::{Claim, Refusal, Token, Version};
 use crate::store::{Change, Hit, StoreError};
@@ -75,6 +76,8 @@ pub struct Lease {
     read: Mark,
     loading: Option<Box<Loading>>,
     keeper: AbortHandle,
+    /// Of the tags that the value is to bear.
+    nonces: Option<Nonces>,
 }
 
 /// What the holder and the keeper both work on.
@@ -100,7 +103,25 @@ impl Lease {
         });
         let loading = cache.loading(&key);
         let keeper = cache.spawn(keep(cache.clone(), key, token, Arc::clone(&shared)));
-        Lease { cache, shared, token, read, loading, keeper }
+        Lease { cache, shared, token, read, loading, keeper, nonces: None }
+    }
+
+    /// The token that what is filled is stored under.
+    pub(super) fn token(&self) -> Token {
+        self.token
+    }
+
+    /// The nonces that are stored beside the value. Had before the source is read.
+    pub(super) fn bear(&mut self, nonces: Nonces) {
+        self.nonces = Some(nonces);
+    }
+
+    /// Gives the lease back, and the lead to the caller, unless that is gone.
+    pub(super) fn let_go(self) -> Option<Leader> {
+        self.keeper.abort();
+        let mut leader = self.shared.leader.lock().take()?;
+        self.cache.unlease(leader.key().clone(), std::mem::take(&mut leader.carried), None);
+        Some(leader)
     }
 
     /// Stores what the source said after this lease came, unless the key was changed since.
@@ -128,7 +149,8 @@ impl Lease {
             self.cache.0.counters.fills_rejected.add();
             return Ok(FillOutcome::Rejected(Refusal::Condition));
         };
-        let hit = Hit { value: value.clone(), stamp: self.token, version, life: None };
+        let stored = stored(self.nonces.as_ref(), value.clone());
+        let hit = Hit { value, stamp: self.token, version, life: None };
         let told = Told::Found(Found::Hit(hit));
         if version.is_none() {
             // What becomes of the fill is nothing to those who came before the read.
@@ -147,7 +169,7 @@ impl Lease {
             token: self.token,
             deadline: granted.grant.deadline,
             generation: granted.grant.generation,
-            value,
+            value: stored,
             version,
             ttl,
             until,
@@ -158,6 +180,8 @@ impl Lease {
             leader.carried.clear();
         }
         match &settled {
+            // A change of a tag since the source was read is no matter of this record's: who came later looks at both.
+            Ok(Settled::Applied) if self.nonces.is_some() => leader.finish(&told, self.read),
             // Only a value that was stored is known to have been the latest when the fill was sent.
             Ok(Settled::Applied) => leader.finish(&told, sent),
             // Those who came later look for themselves, one first. As must all where there is a version: it may

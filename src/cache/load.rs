@@ -10,7 +10,7 @@ use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 
 use super::flight::{Mark, Role, Verdict};
-use super::found::{Bypass, Found, LoadError, Seen, Told};
+use super::found::{Bypass, Found, Gap, LoadError, Seen, Told};
 use super::lookup::{Missed, Patience};
 use super::retry::token;
 use super::stale::{Loading, timed_out};
@@ -192,15 +192,14 @@ impl Cache {
         if let Err(error) = cache.serves(key.epoch) {
             return cache.load_unserved(&key, error).await;
         }
-        let (claimed, bypass) = match cache.read_served(&key).await? {
+        let (gap, bypass) = match cache.read_served(&key).await? {
             Seen::Found(Found::Hit(hit)) => return Ok(ToLoad::Hit(hit)),
-            Seen::Found(Found::Bypass(why)) => (false, Some(why)),
+            Seen::Found(Found::Bypass(why)) => (Gap::Free, Some(why)),
             Seen::Found(Found::Failed(error)) => return Err(error),
-            Seen::Claimed(_) => (true, None),
-            Seen::Free => (false, None),
+            Seen::Gap(gap) => (gap, None),
         };
         // Apart, so that a hit's future is not as large as a miss's.
-        Box::pin(cache.load_missing(Bytes::copy_from_slice(&key), claimed, bypass)).await
+        Box::pin(cache.load_missing(Bytes::copy_from_slice(&key), gap, bypass)).await
     }
 
     /// Where the cache may not serve. Whoever loads under a lease may have begun while it might: what he brings is good for those
@@ -216,10 +215,10 @@ impl Cache {
     async fn load_missing(
         &self,
         key: Bytes,
-        claimed: bool,
+        gap: Gap,
         bypass: Option<Bypass>,
     ) -> Result<ToLoad, Error> {
-        let (leader, why) = match self.miss(key.clone(), claimed, bypass, Patience::Shares).await? {
+        let (leader, why) = match self.miss(key.clone(), gap, bypass, Patience::Shares).await? {
             Missed::Leased(lease) => return Ok(ToLoad::Load(Load::Leased(lease), None)),
             Missed::Slow(leader) => (leader, Bypass::Slow),
             Missed::Led(Found::Bypass(why), leader, _) => (leader, why),

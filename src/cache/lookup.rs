@@ -7,9 +7,10 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::flight::{Mark, Role, Verdict};
 use super::footing::Footing;
-use super::found::{Bypass, Found, Seen, Told};
+use super::found::{Bypass, Found, Gap, Seen, Told};
 use super::lease::Lease;
 use super::retry::jittered;
+use super::tagged::Closed;
 use super::{Cache, Error, FullKey, Leader};
 use crate::protocol::{self, Claim, Version};
 use crate::settings::UnreachableRead;
@@ -135,11 +136,8 @@ impl Cache {
             Seen::Found(Found::Hit(hit)) => return Ok(Lookup::Hit(hit)),
             Seen::Found(found) => found.into_lookup(),
             // Apart, so that a hit's future is not as large as a miss's.
-            Seen::Claimed(_) => {
-                Box::pin(cache.look_up_missing(Bytes::copy_from_slice(&key), true)).await
-            }
-            Seen::Free => {
-                Box::pin(cache.look_up_missing(Bytes::copy_from_slice(&key), false)).await
+            Seen::Gap(gap) => {
+                Box::pin(cache.look_up_missing(Bytes::copy_from_slice(&key), gap)).await
             }
         };
         if let Ok(Lookup::Bypass(why)) = lookup {
@@ -171,6 +169,9 @@ impl Cache {
     /// What is known of a key: by a copy, or by the store.
     #[inline]
     pub(super) async fn see(&self, key: &[u8]) -> Result<Seen, StoreError> {
+        if self.bears_tags(key) {
+            return Box::pin(self.see_tagged(key)).await;
+        }
         match &self.0.near {
             None => {
                 let begun = self.begun();
@@ -194,7 +195,7 @@ impl Cache {
             return Seen::Found(Found::Hit(hit));
         }
         counters.misses.add();
-        if read == Read::Claimed { Seen::Claimed(Duration::MAX) } else { Seen::Free }
+        Seen::Gap(if read == Read::Claimed { Gap::CLAIMED } else { Gap::Free })
     }
 
     fn unreachable(&self, error: StoreError) -> Found {
@@ -211,8 +212,8 @@ impl Cache {
         }
     }
 
-    async fn look_up_missing(&self, key: Bytes, claimed: bool) -> Result<Lookup, Error> {
-        match self.miss(key, claimed, None, Patience::Bounded).await? {
+    pub(super) async fn look_up_missing(&self, key: Bytes, gap: Gap) -> Result<Lookup, Error> {
+        match self.miss(key, gap, None, Patience::Bounded).await? {
             Missed::Leased(lease) => Ok(Lookup::Leased(lease.held())),
             Missed::Led(found, leader, mark) => found.answer(leader, mark),
             Missed::Told(Told::Found(found)) => found.into_lookup(),
@@ -223,12 +224,12 @@ impl Cache {
         }
     }
 
-    /// Leads the flight of a missing key, or waits for it. `claimed`: whether somebody's claim was seen on it.
-    /// `bypass`: why there is no lease to be had, if that is known.
+    /// Leads the flight of a missing key, or waits for it. `gap`: what was seen of it. `bypass`: why there is no lease to be had,
+    /// if that is known.
     pub(super) async fn miss(
         &self,
         key: Bytes,
-        mut claimed: bool,
+        mut gap: Gap,
         mut bypass: Option<Bypass>,
         patience: Patience,
     ) -> Result<Missed, Error> {
@@ -237,7 +238,7 @@ impl Cache {
         loop {
             let mut waiter = match self.0.flights.join(&key) {
                 Role::Leader(leader) => {
-                    return Ok(self.lead(leader, claimed, bypass, deadline).await);
+                    return Ok(self.lead(leader, gap, bypass, deadline).await);
                 }
                 Role::Waiter(waiter) => waiter,
             };
@@ -255,7 +256,8 @@ impl Cache {
             match (verdict, patience) {
                 // The leader before may have left its own lease, which the next one replaces.
                 (Verdict::Lead(leader), _) => {
-                    return Ok(self.lead(leader, false, bypass, deadline).await);
+                    let gap = if gap.is_claimed() { Gap::Free } else { gap };
+                    return Ok(self.lead(leader, gap, bypass, deadline).await);
                 }
                 // Each would load by itself: one of them does, for all.
                 (Verdict::Answer(Told::Found(Found::Bypass(why))), Patience::Shares) => {
@@ -274,8 +276,7 @@ impl Cache {
                         bypass = Some(why);
                     }
                     Seen::Found(found) => return Ok(Missed::Told(Told::Found(found))),
-                    Seen::Claimed(_) => claimed = true,
-                    Seen::Free => claimed = false,
+                    Seen::Gap(seen) => gap = seen,
                 },
             }
         }
@@ -286,7 +287,7 @@ impl Cache {
     async fn lead(
         &self,
         mut leader: Leader,
-        mut claimed: bool,
+        mut gap: Gap,
         bypass: Option<Bypass>,
         deadline: Instant,
     ) -> Missed {
@@ -295,8 +296,9 @@ impl Cache {
         }
         let mut pause = PAUSES.0;
         loop {
-            if !claimed {
-                leader = match self.take_lease(leader).await {
+            let was_claimed = gap.is_claimed();
+            if !was_claimed {
+                leader = match self.take_lease(leader, gap).await {
                     Asked::Over(missed) => return missed,
                     Asked::Refused(leader) => leader,
                 };
@@ -304,9 +306,8 @@ impl Cache {
             loop {
                 let mark = leader.mark();
                 match self.look(leader.key()).await {
-                    Seen::Free => break,
                     Seen::Found(found) => return Missed::Led(found, leader, mark),
-                    Seen::Claimed(left) => {
+                    Seen::Gap(Gap::Claimed(left)) => {
                         let now = Instant::now();
                         if now >= deadline {
                             return Missed::Slow(leader);
@@ -314,9 +315,13 @@ impl Cache {
                         sleep(jittered(pause).min(left).min(deadline - now)).await;
                         pause = (pause * 2).min(PAUSES.1);
                     }
+                    Seen::Gap(open) => {
+                        gap = open;
+                        break;
+                    }
                 }
             }
-            if std::mem::take(&mut claimed) {
+            if was_claimed {
                 continue;
             }
             if Instant::now() >= deadline {
@@ -329,7 +334,7 @@ impl Cache {
     }
 
     /// Asks for the lease once. Gives the lead back where somebody holds the key.
-    async fn take_lease(&self, mut leader: Leader) -> Asked {
+    async fn take_lease(&self, mut leader: Leader, gap: Gap) -> Asked {
         let (time, ttl) = (self.0.options.lease_time, self.0.options.claim_ttl());
         let key = leader.key().clone();
         let standing = match self.may_lease().await {
@@ -338,19 +343,36 @@ impl Cache {
                 return Asked::Over(Missed::Led(self.unreachable(error), leader, Mark::ALL));
             }
         };
-        let claim = |token, previous| Claim::Lease { token, previous, time, ttl, over: None };
+        let over = gap.over();
+        let claim = |token, previous| Claim::Lease { token, previous, time, ttl, over };
         match self.claim_anew(&key, &mut leader.carried, claim).await {
             Ok(Ok((token, grant))) => {
                 self.0.counters.leases.add();
-                Asked::Over(Missed::Leased(Lease::new(
-                    self.clone(),
-                    leader,
-                    token,
-                    Footing::of(self, grant, standing),
-                )))
+                let bears_tags = self.bears_tags(&key);
+                let granted = Footing::of(self, grant, standing);
+                let lease = Lease::new(self.clone(), leader, token, granted);
+                Asked::Over(if bears_tags { self.bear(lease).await } else { Missed::Leased(lease) })
             }
             Ok(Err(_)) => Asked::Refused(leader),
             Err(error) => Asked::Over(Missed::Led(self.unreachable(error), leader, Mark::ALL)),
+        }
+    }
+
+    /// Has the nonces of the tags that the value is to bear, before its source is read. Where they are not to be had, nothing could be
+    /// stored, and the lease is given back.
+    async fn bear(&self, mut lease: Lease) -> Missed {
+        let found = match self.nonces().await {
+            Ok(nonces) => {
+                lease.bear(nonces);
+                return Missed::Leased(lease);
+            }
+            Err(Closed::Held(why)) => Found::Bypass(why),
+            Err(Closed::Failed(Error::Store(error))) => self.unreachable(error),
+            Err(Closed::Failed(error)) => Found::Failed(error),
+        };
+        match lease.let_go() {
+            Some(leader) => Missed::Led(found, leader, Mark::ALL),
+            None => Missed::Told(Told::Found(found)),
         }
     }
 
@@ -368,19 +390,26 @@ impl Cache {
                 }
             }
         };
-        let Some(snapshot) = snapshot else { return Seen::Free };
+        let Some(snapshot) = snapshot else { return Seen::Gap(Gap::Free) };
         let Snapshot { record, now } = &snapshot;
         if let Some(hit) = protocol::get(Some(record), *now) {
             if let Err(error) = self.stands_on(standing) {
                 return Seen::Found(self.unreachable(error));
             }
-            self.note_hit(key, &hit, begun);
-            return Seen::Found(Found::Hit(hit));
+            if !self.bears_tags(key) {
+                self.note_hit(key, &hit, begun);
+                return Seen::Found(Found::Hit(hit));
+            }
+            return match self.unpurged(&hit).await {
+                Ok(Some(hit)) => Seen::Found(Found::Hit(hit)),
+                Ok(None) => Seen::Gap(Gap::Purged(hit.stamp)),
+                Err(error) => Seen::Found(self.unreachable(error)),
+            };
         }
         if record.is_reserved(*now) {
             return Seen::Found(Found::Bypass(Bypass::Reserved));
         }
-        snapshot.leased_for().map_or(Seen::Free, Seen::Claimed)
+        Seen::Gap(snapshot.leased_for().map_or(Gap::Free, Gap::Claimed))
     }
 
     /// Whether a value of this version is as new as anything the cache has heard of the key. `None`: the cache
@@ -392,14 +421,10 @@ impl Cache {
 
     /// What [`get_or_fill_many`](Cache::get_or_fill_many) does with each missing key: as
     /// [`lookup`](Cache::lookup), but `None` where it would wait.
-    pub(super) async fn lookup_now(
-        &self,
-        key: &Bytes,
-        claimed: bool,
-    ) -> Result<Option<Lookup>, Error> {
+    pub(super) async fn lookup_now(&self, key: &Bytes, gap: Gap) -> Result<Option<Lookup>, Error> {
         let Some(mut leader) = self.0.flights.try_lead(key) else { return Ok(None) };
-        if !claimed {
-            leader = match self.take_lease(leader).await {
+        if !gap.is_claimed() {
+            leader = match self.take_lease(leader, gap).await {
                 Asked::Over(missed) => return missed.at_once(),
                 Asked::Refused(leader) => leader,
             };
@@ -407,11 +432,13 @@ impl Cache {
         let mark = leader.mark();
         match self.look(leader.key()).await {
             Seen::Found(found) => found.answer(leader, mark).map(Some),
-            Seen::Free if claimed => match self.take_lease(leader).await {
-                Asked::Over(missed) => missed.at_once(),
-                Asked::Refused(_) => Ok(None),
-            },
-            Seen::Claimed(_) | Seen::Free => Ok(None),
+            Seen::Gap(open) if gap.is_claimed() && !open.is_claimed() => {
+                match self.take_lease(leader, open).await {
+                    Asked::Over(missed) => missed.at_once(),
+                    Asked::Refused(_) => Ok(None),
+                }
+            }
+            Seen::Gap(_) => Ok(None),
         }
     }
 }

@@ -34,6 +34,7 @@ mod serving;
 mod stale;
 mod stats;
 mod stopwatch;
+mod tagged;
 mod turns;
 #[cfg(feature = "serde")]
 mod typed;
@@ -66,6 +67,7 @@ use near::Near;
 use regions::{Others, Regions};
 use serving::Serves;
 use stale::LastKnown;
+use tagged::Tagging;
 
 pub use builder::Builder;
 #[cfg(feature = "capi")]
@@ -135,7 +137,7 @@ const FLIGHT_SHARDS: usize = 64;
 /// # Ok::<(), genfence::Error>(()) }).unwrap();
 /// ```
 #[derive(Clone)]
-pub struct Cache(Arc<Inner>);
+pub struct Cache(Arc<Inner>, Option<Arc<Vec<Bytes>>>);
 
 /// What all clones of a cache share.
 struct Inner {
@@ -153,6 +155,8 @@ struct Inner {
     /// Where stale values are answered.
     last_known: Option<LastKnown>,
     counters: stats::Counters,
+    /// Where values bear tags.
+    tagging: Option<Tagging>,
     /// Where there are several.
     regions: Option<Regions>,
     /// Where it serves only while the grantors let it.
@@ -204,6 +208,10 @@ impl Cache {
         })?;
         if let Backend::Memory(store) = &store {
             store.keep_floors(options.replica_lag);
+            if !store.agree_on_tags(options.tags) {
+                let problem = "another cache on this store has it otherwise: all must say the same";
+                return Err(Error::invalid("tags", problem));
+            }
         }
         let Others { peers, homes, gate, looks } = others;
         let watches = options.stream_bound.is_some();
@@ -213,11 +221,12 @@ impl Cache {
         let serves = (!grantors.is_empty()).then(|| Serves::new(options.serving_lease, grantors));
         let dues = options.refresh_at.map(|share| Dues::new(share, options.load_time));
         let last_known = options.stale_for.map(|time| LastKnown::new(time, options.stale_bytes));
-        let cache = Cache(Arc::new_cyclic(|inner: &Weak<Inner>| {
+        let tagging = options.tags.then(Tagging::default);
+        let inner = Arc::new_cyclic(|inner: &Weak<Inner>| {
             let inner = inner.clone();
             let abandoned = move |key: &Bytes, tokens: Vec<Token>| {
                 if let Some(inner) = inner.upgrade() {
-                    Cache(inner).unlease(key.clone(), tokens, None);
+                    Cache(inner, None).unlease(key.clone(), tokens, None);
                 }
             };
             Inner {
@@ -230,6 +239,7 @@ impl Cache {
                 dues,
                 last_known,
                 counters: stats::Counters::default(),
+                tagging,
                 regions,
                 serves,
                 gate,
@@ -238,7 +248,8 @@ impl Cache {
                 cut: CancellationToken::new(),
                 closed: AtomicBool::new(false),
             }
-        }));
+        });
+        let cache = Cache(inner, None);
         if watches {
             cache.watch_gate();
         }
@@ -287,7 +298,8 @@ impl Cache {
         if self.0.serves.is_some() {
             full = self.key_in(key.as_ref(), Box::pin(self.epoch_now()).await?);
         }
-        Ok(cache.0.store.inspect(&full).await?)
+        let known = cache.0.store.inspect(&full).await?;
+        Ok(known.map(|known| cache.without_tags(known)))
     }
 
     /// Looks at what the cache stands on: the server's version, what its clock does, and each of its
@@ -363,7 +375,10 @@ impl Cache {
 
     /// The cache, for what goes on in the background as long as somebody has it open.
     fn still_open(inner: &Weak<Inner>) -> Option<Cache> {
-        inner.upgrade().map(Cache).filter(|cache| cache.open_or_shut_down().is_ok())
+        inner
+            .upgrade()
+            .map(|inner| Cache(inner, None))
+            .filter(|cache| cache.open_or_shut_down().is_ok())
     }
 
     /// Runs something in the background, where [`close`](Cache::close) waits for it.
@@ -405,7 +420,10 @@ impl Cache {
         let (cache, key) = self.key(key).ok()?;
         cache.serves(key.epoch).ok()?;
         if let Some(near) = &cache.0.near {
-            return cache.near_hit(near, &key);
+            return cache.served_at_once(near, &key);
+        }
+        if cache.bears_tags(&key) {
+            return cache.tagged_at_once(&key);
         }
         let Backend::Memory(store) = &cache.0.store else { return None };
         let begun = cache.begun();
@@ -449,16 +467,22 @@ impl Cache {
     /// A key that was checked, with the prefix and the epoch before it.
     #[inline]
     fn key_in<'k>(&self, key: &'k [u8], epoch: Epoch) -> FullKey<'k> {
-        let prefix = &*self.0.options.prefix;
-        if prefix.is_empty() && epoch.is_none() {
+        let space = self.0.tagging.is_some().then_some(tagged::VALUE);
+        if space.is_none() && self.0.options.prefix.is_empty() && epoch.is_none() {
             return FullKey { epoch, bytes: Named::Given(key) };
         }
-        let mut joined = SmallVec::from_slice(prefix);
+        FullKey { epoch, bytes: Named::Joined(self.joined(space, key, epoch)) }
+    }
+
+    /// A key with all that stands before it.
+    fn joined(&self, space: Option<u8>, key: &[u8], epoch: Epoch) -> SmallVec<[u8; 64]> {
+        let mut joined: SmallVec<[u8; 64]> = space.into_iter().collect();
+        joined.extend_from_slice(&self.0.options.prefix);
         if !epoch.is_none() {
             joined.extend_from_slice(&epoch.get().to_be_bytes());
         }
         joined.extend_from_slice(key);
-        FullKey { epoch, bytes: Named::Joined(joined) }
+        joined
     }
 
     /// Whether the cache is open, and a key within its bounds.

@@ -75,6 +75,11 @@ impl Near {
         Near { time, copies, stripes: Stripes::new(hasher) }
     }
 
+    /// Nobody may serve it any more.
+    pub fn drop_copy(&self, key: &[u8]) {
+        self.copies.remove(key);
+    }
+
     /// Whether it was read within a near time before.
     fn is_wanted(&self, key: &[u8], now: Duration) -> bool {
         let lately = |kept: Arc<Kept>| now.saturating_sub(kept.since) < 2 * self.time;
@@ -118,9 +123,24 @@ impl Ground {
 }
 
 impl Cache {
-    /// A copy of this process's own that may be served.
+    /// A copy of this process's own that may be served. Counted.
     #[inline]
     pub(super) fn near_hit(&self, near: &Near, key: &[u8]) -> Option<Hit> {
+        let hit = self.copied(near, key)?;
+        self.0.counters.hits.add();
+        self.0.counters.near_hits.add();
+        Some(hit)
+    }
+
+    /// A hit by copies alone, of a value that may bear tags. Counted.
+    #[inline]
+    pub(super) fn served_at_once(&self, near: &Near, key: &[u8]) -> Option<Hit> {
+        if self.bears_tags(key) { self.tagged_at_once(key) } else { self.near_hit(near, key) }
+    }
+
+    /// As [`near_hit`](Cache::near_hit), not counted, as something else may have to be as it was.
+    #[inline]
+    pub(super) fn copied(&self, near: &Near, key: &[u8]) -> Option<Hit> {
         let kept = near.copies.get(key)?;
         let hit = kept.hit.as_ref()?;
         match self.counts(near, &kept) {
@@ -128,8 +148,6 @@ impl Cache {
             Counts::Yes => {}
             Counts::Due => self.renew(Bytes::copy_from_slice(key), &kept),
         }
-        self.0.counters.hits.add();
-        self.0.counters.near_hits.add();
         Some(hit.clone())
     }
 
@@ -172,15 +190,20 @@ impl Cache {
         }
     }
 
-    /// A read that may leave a copy behind.
+    /// A read that may leave a copy behind. Counted.
     pub(super) async fn read_near(&self, near: &Near, key: &[u8]) -> Result<Seen, StoreError> {
+        Ok(self.count(self.look_near(near, key).await?))
+    }
+
+    /// The same, not counted.
+    pub(super) async fn look_near(&self, near: &Near, key: &[u8]) -> Result<Read, StoreError> {
         let (ground, begun) = (Ground::of(self, near, key), self.begun());
         let look = self.0.store.look(key).await?;
         self.note_read(key, &look.read, begun);
         if let Read::Hit(hit) = &look.read {
             self.keep_or_ask(near, key, ground, hit, &look);
         }
-        Ok(self.count(look.read))
+        Ok(look.read)
     }
 
     fn keep_or_ask(&self, near: &Near, key: &[u8], ground: Ground, hit: &Hit, look: &Look) {

@@ -13,6 +13,7 @@ use super::footing::Footing;
 use super::fresh::{Checked, Fresh, check_version};
 use super::retry::Settled;
 use super::stopwatch::{Stopwatch, with_drift};
+use super::tagged::Bears;
 use super::{Cache, Error};
 use crate::protocol::{Claim, Grant, Token, Version};
 use crate::store::Change;
@@ -140,6 +141,7 @@ pub(crate) struct Held {
     key: Bytes,
     token: Token,
     granted: Mutex<Granted>,
+    bears: Bears,
     /// While a renew is under way, so that what uses the reservation up carries its answer.
     renewing: tokio::sync::Mutex<()>,
     /// Where it is held in several regions.
@@ -173,9 +175,20 @@ impl Granted {
 }
 
 impl Held {
-    pub(super) fn new(cache: Cache, key: Bytes, token: Token, granted: Granted) -> Self {
+    pub(super) fn new(
+        cache: Cache,
+        key: Bytes,
+        token: Token,
+        granted: Granted,
+        bears: Bears,
+    ) -> Self {
         let (granted, renewing) = (Mutex::new(granted), tokio::sync::Mutex::default());
-        Held { cache, key, token, granted, renewing, everywhere: None }
+        Held { cache, key, token, granted, bears, renewing, everywhere: None }
+    }
+
+    /// Whether it is of a tag: what is committed is not looked at.
+    fn is_of_a_tag(&self) -> bool {
+        matches!(self.bears, Bears::Tag)
     }
 
     /// The least of what is left in all regions.
@@ -256,7 +269,9 @@ impl Held {
 
     /// The command that may store. `None` where none can.
     fn commit(&self, fresh: Checked) -> Option<Change> {
-        let Checked { value, version, ttl } = fresh;
+        let Checked { value, version, ttl } =
+            if self.is_of_a_tag() { self.cache.nothing_of_a_tag() } else { fresh };
+        let value = self.bears.with(value)?;
         let token = self.token;
         let held = self.granted.lock().grant?;
         let time = self.cache.0.options.reservation_time;
@@ -388,7 +403,10 @@ impl Reservation {
     /// [`Error::Invalid`] for a version or a time to live out of bounds. The source was changed all the same, so
     /// the key is released.
     pub async fn commit(mut self, fresh: impl Into<Fresh>) -> Result<CommitOutcome, Error> {
-        let fresh: Fresh = fresh.into();
+        let mut fresh: Fresh = fresh.into();
+        if self.held.is_of_a_tag() {
+            fresh = Fresh::nothing();
+        }
         let version = fresh.version.and_then(Version::new);
         let Held { cache, key, .. } = &*self.held;
         cache.note_value(key, &fresh.value, version, cache.begun());
@@ -427,6 +445,7 @@ impl Reservation {
     /// # Errors
     /// [`Error::Invalid`] for a version out of bounds; the key is released all the same.
     pub async fn release(mut self, version: Option<u64>) -> Result<ReleaseOutcome, Error> {
+        let version = version.filter(|_| !self.held.is_of_a_tag());
         let checked = version.map(check_version).transpose();
         let version = checked.clone().unwrap_or_default();
         self.tell_elsewhere(&Told::Changed(version, None));

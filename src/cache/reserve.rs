@@ -13,6 +13,7 @@ use super::regions::{Regions, Target, in_region};
 use super::reservation::{Granted, Held, RegionOutcome, Reservation};
 use super::serving::{Serves, Table};
 use super::stopwatch::Stopwatch;
+use super::tagged::Bears;
 use super::{Cache, Error};
 use crate::protocol::{Claim, Epoch, Token};
 use crate::settings::UnreachableReserve;
@@ -138,7 +139,7 @@ impl Cache {
         let key = Bytes::copy_from_slice(&self.key_in(key, Epoch::NONE));
         let granted = Granted::none(Stopwatch::start(), self.source_time(), Duration::ZERO);
         let sent = Sent { cache: self.clone(), key, tokens: Vec::new() };
-        Taken { token: super::retry::token(), granted, sent }
+        Taken { token: super::retry::token(), granted, sent, bears: Bears::Nothing }
     }
 
     /// Whether the source may be changed where the store does not answer.
@@ -155,6 +156,11 @@ impl Cache {
     /// The same by its whole name, which was checked, and only where the store answers.
     pub(super) async fn reserve_full(&self, key: &[u8]) -> Result<Reservation, Error> {
         Ok(self.take_full(key, false).await?.hand_over())
+    }
+
+    /// As the program has said what to do where the store does not answer.
+    pub(super) async fn reserve_full_or_proceed(&self, key: &[u8]) -> Result<Reservation, Error> {
+        Ok(self.take_full(key, self.may_proceed()).await?.hand_over())
     }
 
     async fn take_full(&self, key: &[u8], proceeds: bool) -> Result<Taken, Error> {
@@ -195,7 +201,12 @@ impl Cache {
             // What the record says of copies is not known.
             None => Granted::none(since, time, self.0.store.terms().unsaid),
         };
-        Ok(Taken { token, granted, sent })
+        // Before the source is changed. Where it was not reserved nothing is stored.
+        let bears = match grant {
+            None if self.bears_tags(&key) => Bears::Unknown,
+            _ => self.bears(&key).await,
+        };
+        Ok(Taken { token, granted, sent, bears })
     }
 
     /// Reserves under a lease on the cluster, where the store has one, and makes sure that it was this cluster that
@@ -245,6 +256,7 @@ struct Taken {
     token: Token,
     granted: Granted,
     sent: Sent,
+    bears: Bears,
 }
 
 impl Taken {
@@ -272,10 +284,10 @@ impl Taken {
     }
 
     fn parts(self) -> (Held, Vec<Token>) {
-        let Taken { token, granted, mut sent } = self;
+        let Taken { token, granted, mut sent, bears } = self;
         let (key, mut tokens) = (sent.key.clone(), std::mem::take(&mut sent.tokens));
         tokens.retain(|sent| *sent != token);
-        (Held::new(sent.cache.clone(), key, token, granted), tokens)
+        (Held::new(sent.cache.clone(), key, token, granted, bears), tokens)
     }
 }
 

@@ -102,21 +102,30 @@ impl Cache {
     where
         F: AsyncFnOnce(&Reservation) -> Result<SourceResult, E>,
     {
-        let reservation = self.reserve(key).await?;
-        reservation.settled().await;
-        Ok(match change(&reservation).await.map_err(CallError::Caller)? {
-            SourceResult::Committed(fresh) => match reservation.commit(fresh).await? {
+        self.reserve(key).await?.change(change).await
+    }
+}
+
+impl Reservation {
+    /// Changes the source, when no copies are served any more, and says here what became of it.
+    pub(super) async fn change<E, F>(self, change: F) -> Result<UpdateOutcome, CallError<E>>
+    where
+        F: AsyncFnOnce(&Reservation) -> Result<SourceResult, E>,
+    {
+        self.settled().await;
+        Ok(match change(&self).await.map_err(CallError::Caller)? {
+            SourceResult::Committed(fresh) => match self.commit(fresh).await? {
                 CommitOutcome::Stored => UpdateOutcome::Stored,
                 CommitOutcome::Purged => UpdateOutcome::Purged,
                 CommitOutcome::TooLarge => UpdateOutcome::TooLarge,
                 CommitOutcome::InDoubt => UpdateOutcome::InDoubt,
             },
-            SourceResult::Changed(version) => match reservation.release(version).await? {
+            SourceResult::Changed(version) => match self.release(version).await? {
                 ReleaseOutcome::Purged => UpdateOutcome::Purged,
                 ReleaseOutcome::InDoubt => UpdateOutcome::InDoubt,
             },
             SourceResult::RolledBack => {
-                reservation.abort().await;
+                self.abort().await;
                 UpdateOutcome::RolledBack
             }
         })

@@ -109,7 +109,11 @@ impl Cache {
             return Box::pin(cache.set_settled(&key, fresh)).await;
         }
         let Checked { value, ttl, .. } = fresh;
-        let (token, begun, kept) = (token(), cache.begun(), value.clone());
+        let Some(stored) = cache.bearing(&key, value.clone()).await? else {
+            return Ok(SetOutcome::Busy);
+        };
+        let (token, begun, kept) = (token(), cache.begun(), value);
+        let value = stored;
         Ok(match cache.settle(&key, &Change::Set { token, value, ttl }, Some(token)).await? {
             Settled::Applied => {
                 cache.note_value(&key, &kept, None, begun);
@@ -163,7 +167,11 @@ impl Cache {
         let Some(Checked { value, ttl, .. }) = cache.unconditional(fresh.into())? else {
             return Ok(ReplaceOutcome::TooLarge);
         };
-        let (token, begun, kept) = (token(), cache.begun(), value.clone());
+        let Some(stored) = cache.bearing(&key, value.clone()).await? else {
+            return Ok(ReplaceOutcome::Conflict);
+        };
+        let (token, begun, kept) = (token(), cache.begun(), value);
+        let value = stored;
         let change = Change::Replace { stamp, token, value, ttl, until: None };
         Ok(match cache.settle(&key, &change, Some(token)).await? {
             Settled::Applied => {

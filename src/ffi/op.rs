@@ -91,6 +91,7 @@ fn unknown(op: u32) -> Failure {
 impl Op {
     /// Does what needs no waiting, on the caller's thread: a hit of the embedded store. Else gives the
     /// operation back.
+    #[expect(clippy::result_large_err, reason = "what is not done is what was given")]
     pub fn at_once(self, cache: &Cache) -> Result<gf_result, Op> {
         let key = match &self {
             Op::LastKnown { key } => return Ok(stale(cache, key)),

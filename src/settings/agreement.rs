@@ -17,7 +17,7 @@ pub(crate) fn agreement(
     options: &Options,
     homes: Option<&Homes>,
 ) -> String {
-    let near = near(options);
+    let near = format!("{}{}", near(options), if options.tags { TAGS } else { "" });
     let Some(region) = region else { return format!("{ONE_REGION}{near}") };
     let mut names = names.to_vec();
     names.sort_unstable();
@@ -50,6 +50,9 @@ fn near(options: &Options) -> String {
 /// What stands before the longest time of a copy.
 const NEAR: &str = ", near_max=";
 
+/// What stands where values bear tags.
+const TAGS: &str = ", tags=on";
+
 /// What stands before the lists of homes.
 const HOMES: &str = ", homes=";
 
@@ -58,6 +61,10 @@ const HOMES: &str = ", homes=";
 pub(crate) fn follows(old: &str, new: &str) -> bool {
     // Who reckons with shorter copies does not wait for the others'.
     if copies(old) != copies(new) {
+        return false;
+    }
+    // Neither reads, nor fences, what the other keeps.
+    if old.contains(TAGS) != new.contains(TAGS) {
         return false;
     }
     if old.contains(HOMES) || new.contains(HOMES) {

@@ -37,6 +37,7 @@ impl Options {
         optional("stale_for", self.stale_for, Duration::from_secs(1), hour * 24 * 7)?;
         optional("soft_timeout", self.soft_timeout, milli, hour)?;
         optional("hard_timeout", self.hard_timeout, milli, hour)?;
+        self.check_tags()?;
         if store == Of::aerospike { self.access.check() } else { Ok(()) }
     }
 
@@ -50,6 +51,20 @@ impl Options {
                 "; but for `memory://` the least is one and a half times `reservation_margin`",
             ])
         })
+    }
+
+    /// A tag would be at home in another region than what bears it, and purged in one alone.
+    fn check_tags(&self) -> Result<(), Invalid> {
+        let problem = if !self.tags {
+            return Ok(());
+        } else if self.fence != Fence::Own {
+            "cannot be where `fence` is `all` or `home`: a tag is known in one region alone"
+        } else if self.refresh_at.is_some() || self.stale_for.is_some() {
+            "cannot be beside `refresh_at` or `stale_for`, which do not ask for a value's tags yet"
+        } else {
+            return Ok(());
+        };
+        Err(Invalid::new("tags", problem))
     }
 
     /// A writer must have time left when it has waited for copies.

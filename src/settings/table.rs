@@ -101,6 +101,10 @@ macro_rules! cache_settings {
             any near_max: Optional<Span> = ("`near`");
             /// The bound on the copies that are kept, in bytes.
             any near_bytes: Bytes = "64MiB", "64KiB";
+            /// Values may bear tags, by which groups of them are purged or changed at once. It changes how all values are kept, so all programs
+            /// of a set say the same, and one that says it anew finds nothing of what was there. A hit costs one more trip, for the tags, where
+            /// there are no near copies. Not where `fence` is `all` or `home`.
+            any tags: Switch = "false";
             /// The bound on all that is held, in bytes. Values are counted by their length; a slice of a larger buffer
             /// keeps all of that alive, so pass values of their own.
             memory max_bytes: Bytes = "64MiB", ("four times `max_value_bytes`", four_values);

@@ -174,7 +174,7 @@ mod tests {
             &reservation_time=5s&reservation_margin=100ms&wait=0s&load_time=10s&replica_lag=1s\
             &prefix=a%3Ab&max_key_bytes=10&max_value_bytes=1KiB&attempts=1&unreachable_read=error\
             &unreachable_reserve=proceed&max_bytes=1MiB&region=eu&fence=all&unreachable=wait&push=true&stream_bound=3s&grantors=eu&serving_lease=4s&homes=eu,us&homes_phase=read\
-            &near=1s&near_max=2s&near_bytes=1MiB&refresh_at=0.8&stale_for=1h&stale_bytes=1MiB&soft_timeout=1s&hard_timeout=9s";
+            &near=1s&near_max=2s&near_bytes=1MiB&tags=true&refresh_at=0.8&stale_for=1h&stale_bytes=1MiB&soft_timeout=1s&hard_timeout=9s";
         let (_, options) = parsed(url).unwrap();
         assert_eq!(options.ttl, Duration::from_secs(60));
         assert_eq!(options.prefix, b"a:b");

@@ -9,5 +9,5 @@ layout! {
     gf_result { user_data, status, detail, flags, reserved, value, version, stamp, remaining_ms, lease, reservation, error }
     gf_error { status, server_code, message, field, cause, in_doubt, may_retry, reserved }
     gf_live { caches, queues, leases, reservations, errors, values, value_bytes, pending }
-    gf_stats { struct_size, hits, misses, shared, leases, extensions, leases_returned, bypasses, fills_stored, fills_rejected, oversized, reservations, reservations_left, commits_stored, purges, in_doubt, failures, renewals, merged, batches, joined, queued_micros, leases_lost, unleased_micros, regions_left_out, changes_heard, regions_lapsed, regions_founded, regions_barred, unserved_micros, near_hits, near_stamps, refreshes, refreshed, refreshes_failed, stale_served }
+    gf_stats { struct_size, hits, misses, shared, leases, extensions, leases_returned, bypasses, fills_stored, fills_rejected, oversized, reservations, reservations_left, commits_stored, purges, in_doubt, failures, renewals, merged, batches, joined, queued_micros, leases_lost, unleased_micros, regions_left_out, changes_heard, regions_lapsed, regions_founded, regions_barred, unserved_micros, near_hits, near_stamps, refreshes, refreshed, refreshes_failed, stale_served, tag_purges, purged_misses }
 }

@@ -38,6 +38,8 @@ async fn a_set_comes_to_be_of_a_region_while_its_programs_run() {
     assert_eq!(done(&["show", &new]).await, "one region\n");
     assert!(Cache::connect(&new).await.is_err());
     refused(&["set", &new], "say `set --also` first").await;
+    // Neither would find, or fence, what the other keeps.
+    refused(&["set", &format!("{old}&tags=true"), "--also"], "nothing is promised").await;
 
     done(&["set", &new, "--also"]).await;
     assert_eq!(done(&["show", &old]).await, "eu of eu,us, fence=own\none region\n");

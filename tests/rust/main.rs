@@ -54,6 +54,9 @@ mod stale;
 #[cfg(feature = "aerospike")]
 mod strong_consistency;
 mod stuck;
+mod tags;
+#[cfg(feature = "aerospike")]
+mod tags_on_wire;
 #[cfg(feature = "tls")]
 mod tls;
 #[cfg(feature = "serde")]

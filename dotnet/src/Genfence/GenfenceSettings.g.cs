@@ -364,6 +364,14 @@ public abstract partial class GenfenceSettings
     public long? NearBytes { get; set; }
 
     /// <summary>
+    /// Values may bear tags, by which groups of them are purged or changed at once. It changes how all values are
+    /// kept, so all programs of a set say the same, and one that says it anew finds nothing of what was there. A hit
+    /// costs one more trip, for the tags, where there are no near copies. Not where <see
+    /// cref="GenfenceSettings.Fence"/> is <c>all</c> or <c>home</c>. Default: <c>false</c>.
+    /// </summary>
+    public bool? Tags { get; set; }
+
+    /// <summary>
     /// The bound on all that is held, in bytes. Values are counted by their length; a slice of a larger buffer keeps
     /// all of that alive, so pass values of their own. For <c>memory://</c> alone. Bounds: at least four times <see
     /// cref="GenfenceSettings.MaxValueBytes"/>. Default: <c>64MiB</c>.
@@ -549,6 +557,7 @@ public abstract partial class GenfenceSettings
         query.Add(Store.Any, "near", Near);
         query.Add(Store.Any, "near_max", NearMax);
         query.Add(Store.Any, "near_bytes", NearBytes);
+        query.Add(Store.Any, "tags", Tags);
         query.Add(Store.Memory, "max_bytes", MaxBytes);
         query.Add(Store.Aerospike, "auth", Auth);
         query.Add(Store.Aerospike, "tls", Tls);
@@ -608,6 +617,7 @@ public abstract partial class GenfenceSettings
         Near = from.Near;
         NearMax = from.NearMax;
         NearBytes = from.NearBytes;
+        Tags = from.Tags;
         MaxBytes = from.MaxBytes;
         Auth = from.Auth;
         Tls = from.Tls;

@@ -187,6 +187,16 @@ public readonly record struct GenfenceStats
     /// </summary>
     public long StaleServed { get; init; }
 
+    /// <summary>
+    /// Tags that were purged.
+    /// </summary>
+    public long TagPurges { get; init; }
+
+    /// <summary>
+    /// Misses of values that were purged with a tag.
+    /// </summary>
+    public long PurgedMisses { get; init; }
+
     internal static GenfenceStats Of(in NativeStats stats) => new()
     {
         Hits = (long)stats.Hits,
@@ -224,5 +234,7 @@ public readonly record struct GenfenceStats
         Refreshed = (long)stats.Refreshed,
         RefreshesFailed = (long)stats.RefreshesFailed,
         StaleServed = (long)stats.StaleServed,
+        TagPurges = (long)stats.TagPurges,
+        PurgedMisses = (long)stats.PurgedMisses,
     };
 }

@@ -43,5 +43,7 @@ internal static partial class Telemetry
         Count("genfence.refreshes.stored", "Values that were loaded anew so, and stored.", stats => stats.Refreshed);
         Count("genfence.refreshes.failed", "Loads of that kind that came to nothing: they failed, took too long, were given up, or the store gave no answer.", stats => stats.RefreshesFailed);
         Count("genfence.stale", "Stale values that were answered to callers who ask for that (`stale_for`).", stats => stats.StaleServed);
+        Count("genfence.tags.purges", "Tags that were purged.", stats => stats.TagPurges);
+        Count("genfence.tags.misses", "Misses of values that were purged with a tag.", stats => stats.PurgedMisses);
     }
 }

@@ -71,7 +71,7 @@ impl Gate {
 
 impl Cache {
     fn gate_key(&self) -> Bytes {
-        [&*self.0.options.prefix, KEY].concat().into()
+        self.own_key(KEY)
     }
 
     /// Looks at the gate for as long as the cache is there.

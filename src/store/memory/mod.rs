@@ -6,6 +6,7 @@
 mod shard;
 
 use std::hash::BuildHasher;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
@@ -46,6 +47,8 @@ pub struct MemoryStore {
     /// How long a floor must not be forgotten, in nanoseconds: replicas may lag so long.
     floor_life: AtomicU64,
     terms: Terms,
+    /// Whether the values in it bear tags, as the first cache on it said.
+    tags: OnceLock<bool>,
     /// Of what ends a value.
     stripes: Stripes,
 }
@@ -78,7 +81,8 @@ impl MemoryStore {
         let shards = (0..shards).map(|_| shard()).collect();
         let (floor_life, terms) = (AtomicU64::default(), Terms::default());
         let stripes = Stripes::new(hasher.clone());
-        MemoryStore { shards, hasher, clock, floor_life, terms, stripes }
+        let tags = OnceLock::new();
+        MemoryStore { shards, hasher, clock, floor_life, terms, tags, stripes }
     }
 
     /// The same store on these terms, as one that gives leave to keep copies has them. Caches on `memory://` need
@@ -91,6 +95,11 @@ impl MemoryStore {
     /// From now on no floor is forgotten before it is so old, as replicas that loaders read may lag so long.
     pub(crate) fn keep_floors(&self, lag: Duration) {
         self.floor_life.fetch_max(u64::try_from(lag.as_nanos()).unwrap_or(u64::MAX), Relaxed);
+    }
+
+    /// Whether the caches on this store before had it so, too, or there were none.
+    pub(crate) fn agree_on_tags(&self, tags: bool) -> bool {
+        *self.tags.get_or_init(|| tags) == tags
     }
 
     /// Records that are there, expired ones that nothing has touched since included.

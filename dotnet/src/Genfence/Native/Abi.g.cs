@@ -213,4 +213,6 @@ internal unsafe struct NativeStats
     public ulong Refreshed;
     public ulong RefreshesFailed;
     public ulong StaleServed;
+    public ulong TagPurges;
+    public ulong PurgedMisses;
 }

@@ -1,0 +1,131 @@
+//! Tags on the wire test server: groups that one process purges or changes for another, and copies.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use genfence::{
+    Bypass, Cache, CommitOutcome, Error, Fresh, Lookup, Reservation, SourceResult, UpdateOutcome,
+};
+use genfence_wire::{Kind, Server};
+
+use crate::tags::{fill, load, text, update_tag};
+
+async fn connect(server: &Server, options: &str) -> Result<Cache, Error> {
+    Cache::connect(&format!("aerospike://{}/test/cache?{options}", server.address())).await
+}
+
+async fn two(options: &str) -> (Server, Cache, Cache) {
+    let server = Server::start().await.unwrap();
+    let first = connect(&server, options).await.unwrap();
+    let second = connect(&server, options).await.unwrap();
+    (server, first, second)
+}
+
+fn sent(server: &Server) -> u64 {
+    [Kind::Read, Kind::Write, Kind::Batch].map(|kind| server.requests(kind)).iter().sum()
+}
+
+#[tokio::test]
+async fn processes_on_a_cluster_purge_and_change_groups_for_each_other() {
+    let (server, cache, other) = two("tags=true").await;
+    fill(&cache, "k", &["a"]).await;
+    fill(&cache, "kept", &["b"]).await;
+    assert_eq!(text(&other, "k").await.as_deref(), Some("k"));
+    // A hit is one trip for the value, and one for its tags.
+    let before = sent(&server);
+    assert_eq!(text(&cache, "kept").await.as_deref(), Some("kept"));
+    assert_eq!(sent(&server) - before, 2);
+    other.purge_tag("a").await.unwrap();
+    assert_eq!((text(&cache, "k").await, text(&cache, "kept").await.is_some()), (None, true));
+    assert_eq!(load(&cache, "k", &["a"], "new").await, "new");
+    assert_eq!(text(&other, "k").await.as_deref(), Some("new"));
+    update_tag(&other, "a").await;
+    assert_eq!(text(&cache, "k").await, None);
+    let _reserved = other.reserve_tag("a").await.unwrap();
+    let found = cache.tagged(["a"]).unwrap().lookup("k").await.unwrap();
+    assert!(matches!(found, Lookup::Bypass(Bypass::Reserved)), "{found:?}");
+}
+
+#[tokio::test]
+async fn a_program_that_says_otherwise_is_refused_and_told_both() {
+    for (first, second) in [("tags=true", ""), ("", "tags=true")] {
+        let server = Server::start().await.unwrap();
+        connect(&server, first).await.unwrap();
+        connect(&server, first).await.unwrap();
+        let Err(Error::Store(error)) = connect(&server, second).await else { panic!("{first}") };
+        let told = error.to_string();
+        assert!(told.contains("tags=on") && told.contains("genfence contract"), "{told}");
+    }
+}
+
+/// Reads until it has a copy of the value, and of its tags.
+async fn copied(cache: &Cache) {
+    let before = cache.stats().near_hits;
+    let reads = async {
+        while cache.stats().near_hits == before {
+            assert!(text(cache, "k").await.is_some());
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), reads).await.expect("copies are kept");
+}
+
+#[tokio::test]
+async fn a_tagged_value_that_is_read_again_and_again_costs_no_command() {
+    let (server, cache, _other) = two("tags=true&near=2s").await;
+    fill(&cache, "k", &["a"]).await;
+    copied(&cache).await;
+    let before = sent(&server);
+    for _ in 0..1000 {
+        assert_eq!(text(&cache, "k").await.as_deref(), Some("k"));
+    }
+    // One of each may ask for more time meanwhile.
+    assert!(sent(&server) - before <= 6, "{}", sent(&server) - before);
+}
+
+#[tokio::test]
+async fn a_purge_returns_and_a_group_is_changed_when_no_copy_is_served_any_more() {
+    let (_server, reader, other) = two("tags=true&near=1s").await;
+    for purges in [true, false] {
+        fill(&reader, "k", &["a"]).await;
+        copied(&reader).await;
+        if purges {
+            other.purge_tag("a").await.unwrap();
+            assert_eq!(text(&reader, "k").await, None);
+            continue;
+        }
+        let change = async |_: &Reservation| {
+            assert_eq!(text(&reader, "k").await, None);
+            Ok::<_, Infallible>(SourceResult::Committed(Fresh::nothing()))
+        };
+        assert_eq!(other.update_tag("a", change).await.unwrap(), UpdateOutcome::Stored);
+    }
+}
+
+/// It differs from the copy, as the copy is the older of both.
+#[tokio::test]
+async fn a_value_that_is_newer_than_the_copy_of_its_tag_is_a_hit() {
+    let (_server, reader, other) = two("tags=true&near=3s&reservation_time=30s").await;
+    fill(&reader, "k", &["a"]).await;
+    copied(&reader).await;
+    let reserved = other.reserve_tag("a").await.unwrap();
+    assert_eq!(reserved.commit(Fresh::nothing()).await.unwrap(), CommitOutcome::Stored);
+    assert_eq!(load(&other, "new", &["a"], "new").await, "new");
+    assert_eq!(text(&reader, "k").await.as_deref(), Some("k"), "the copies are not over");
+    let leases = reader.stats().leases;
+    assert_eq!(load(&reader, "new", &["a"], "is not asked for").await, "new");
+    assert_eq!(reader.stats().leases, leases);
+}
+
+/// Of the value there still is one.
+#[tokio::test]
+async fn a_copy_of_a_value_is_not_served_without_one_of_its_tag() {
+    let (_server, cache, _other) = two("tags=true&near=3s&reservation_time=30s").await;
+    fill(&cache, "k", &["a"]).await;
+    copied(&cache).await;
+    let reserved = cache.reserve_tag("a").await.unwrap();
+    let found = cache.tagged(["a"]).unwrap().lookup_many(&["k"]).await.unwrap();
+    assert!(matches!(found[0], Some(Lookup::Bypass(Bypass::Reserved))), "{found:?}");
+    assert_eq!(text(&cache, "k").await, None);
+    reserved.abort().await;
+}
