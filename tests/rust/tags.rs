@@ -303,6 +303,15 @@ async fn a_set_and_a_replace_bear_tags() {
     assert_eq!(text(&cache, "k").await, None);
 }
 
+/// As a follower of the source's stream tells of them.
+#[tokio::test]
+async fn changes_that_are_told_of_together_reach_values_that_bear_tags() {
+    let (cache, other, _) = two();
+    fill(&cache, "k", &["a"]).await;
+    other.invalidate_many([("k", None), ("unknown", Some(7))]).await.unwrap();
+    assert_eq!(text(&cache, "k").await, None);
+}
+
 #[cfg(feature = "serde")]
 #[tokio::test]
 async fn typed_values_bear_tags_and_shared_ones_are_purged() {
