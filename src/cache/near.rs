@@ -4,6 +4,7 @@
 //! the stamp of another process, if enough of that is left, else under one of its own. While it is read it is
 //! renewed before it ends, so that its readers wait for no command.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::{AcqRel, Acquire};
@@ -12,6 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use foldhash::fast::RandomState;
 use futures_util::future::join_all;
+use parking_lot::Mutex;
 use quick_cache::sync::{Cache as EvictingMap, DefaultLifecycle};
 use quick_cache::{OptionsBuilder, Weighter};
 use rand::RngExt;
@@ -32,6 +34,17 @@ pub(super) struct Near {
     time: Duration,
     copies: EvictingMap<Bytes, Arc<Kept>, Weigh, RandomState>,
     stripes: Stripes,
+    /// The keys that stamps are under way for.
+    stamping: Mutex<HashSet<Bytes, RandomState>>,
+}
+
+/// A stamp under way.
+struct Stamping<'n>(&'n Near, &'n Bytes);
+
+impl Drop for Stamping<'_> {
+    fn drop(&mut self) {
+        self.0.stamping.lock().remove(self.1);
+    }
 }
 
 /// What is kept of a key.
@@ -72,12 +85,18 @@ impl Near {
         let hasher = RandomState::default();
         let copies =
             EvictingMap::with_options(options, Weigh, hasher.clone(), DefaultLifecycle::default());
-        Near { time, copies, stripes: Stripes::new(hasher) }
+        let stamping = Mutex::new(HashSet::with_hasher(hasher.clone()));
+        Near { time, copies, stripes: Stripes::new(hasher), stamping }
     }
 
     /// Nobody may serve it any more.
     pub fn drop_copy(&self, key: &[u8]) {
         self.copies.remove(key);
+    }
+
+    /// Nothing, where somebody is at it.
+    fn stamping<'n>(&'n self, key: &'n Bytes) -> Option<Stamping<'n>> {
+        self.stamping.lock().insert(key.clone()).then(|| Stamping(self, key))
     }
 
     /// Whether it was read within a near time before.
@@ -266,11 +285,20 @@ impl Cache {
     }
 
     async fn stamp(&self, near: &Near, key: Bytes, until: Option<Time>) {
+        let Some(_stamping) = near.stamping(&key) else { return };
+        // Somebody may just have been.
+        if near.copies.peek(&key).is_some_and(|kept| {
+            kept.hit.is_some()
+                && self.counts(near, &kept) == Counts::Yes
+                && !kept.is_asked.load(Acquire)
+        }) {
+            return;
+        }
         let ground = Ground::of(self, near, &key);
         match self.0.store.stamp(&key, &Stamp { time: near.time, until }).await {
             Ok(Ok(hit)) => {
                 self.0.counters.near_stamps.add();
-                ground.keep(near, key, Some(hit), near.time);
+                ground.keep(near, key.clone(), Some(hit), near.time);
             }
             // It is there no more: the next reader finds out.
             Ok(Err(why)) => tracing::debug!(%why, "no leave to keep a copy"),

@@ -213,6 +213,23 @@ async fn one_stamp_serves_all_processes() {
     assert!(stamps <= 1, "{stamps}");
 }
 
+/// A server keeps a short queue for each key, and refuses whoever finds it full.
+#[tokio::test]
+async fn a_crowd_of_readers_asks_for_one_stamp() {
+    let (_server, cache) = one("near=2s").await;
+    load(&cache, "v").await;
+    // What was said when it was made is over.
+    tokio::time::sleep(2 * NEAR).await;
+    let readers = (0..64).map(|_| async {
+        for _ in 0..20 {
+            assert_eq!(text(&cache).await.as_deref(), Some("v"));
+        }
+    });
+    futures_util::future::join_all(readers).await;
+    copied(&cache).await;
+    assert_eq!(cache.stats().near_stamps, 1);
+}
+
 #[tokio::test]
 async fn a_copy_that_is_read_is_renewed_before_it_ends() {
     let (_server, cache) = one("near=500ms").await;
