@@ -40,7 +40,7 @@ pub fn claim<V>(
         if let Some(ttl) = ttl {
             record.live_for(ttl, now);
         }
-        let wait = match (claim, record.near) {
+        let wait = match (claim, record.near()) {
             (Claim::Reserve { .. }, Some(near)) => near.left(now, terms.clocks),
             _ => Duration::ZERO,
         };

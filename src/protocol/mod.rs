@@ -107,12 +107,12 @@ fn run<V, T>(
     if generation.is_some_and(|expected| expected != record.generation) {
         return Err(Refusal::Generation);
     }
-    let near = record.near;
-    if creates && near.is_none() {
-        record.near = terms.near_unsaid(now);
+    let says = creates && record.near.is_none();
+    if says {
+        record.near = terms.near_unsaid(now).map(Box::new);
     }
     let Some(answer) = step(record) else {
-        record.near = near;
+        record.near.take_if(|_| says);
         slot.take_if(|_| created);
         return Err(Refusal::Condition);
     };

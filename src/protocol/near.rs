@@ -99,12 +99,12 @@ pub fn stamp<V: Clone>(
             return None;
         }
         let unsaid = Near { deadline: now.after(terms.unsaid), longest: terms.unsaid };
-        let known = record.near.unwrap_or(unsaid);
+        let known = record.near().unwrap_or(unsaid);
         let over = known.deadline.after(terms.clocks) <= now;
-        record.near = Some(Near {
+        record.near = Some(Box::new(Near {
             deadline: known.deadline.max(end),
             longest: if over { time } else { known.longest.max(time) },
-        });
+        }));
         Some(Copied { hit, lives: time })
     })
 }
@@ -112,6 +112,6 @@ pub fn stamp<V: Clone>(
 /// **look**: the value, and how long a copy of it may be served under the stamps that there are. It may be none.
 pub fn look<V: Clone>(slot: Option<&Record<V>>, now: Time) -> Option<Copied<V>> {
     let hit = get(slot, now)?;
-    let lives = slot?.near.map_or(Duration::ZERO, |near| near.lives(now));
+    let lives = slot?.near().map_or(Duration::ZERO, |near| near.lives(now));
     Some(Copied { hit, lives })
 }

@@ -25,7 +25,8 @@ pub struct Record<V> {
     /// The reader's permission to fill this key. (`lt`, `ld`)
     pub lease: Option<Lease>,
     /// Until when copies of the value may be served, as far as it was said. (`nd`, `nn`)
-    pub near: Option<Near>,
+    /// Apart, as most records have none, and there are many.
+    pub near: Option<Box<Near>>,
     /// How often this record was written since it was created.
     pub generation: Generation,
     /// When the record is gone of itself.
@@ -97,6 +98,12 @@ impl<V> Default for Record<V> {
 }
 
 impl<V> Record<V> {
+    /// Until when copies of the value may be served, as far as it was said.
+    #[must_use]
+    pub fn near(&self) -> Option<Near> {
+        self.near.as_deref().copied()
+    }
+
     /// Whether any writer's claim on the key is live.
     #[must_use]
     pub fn is_reserved(&self, now: Time) -> bool {

@@ -333,7 +333,7 @@ async fn embedded(steps: Vec<Step>) {
             let lives = copied.map_or(Duration::ZERO, |copied| copied.lives);
             let look = store.look(&[*key]).await.unwrap();
             assert_eq!((&look.read, look.lives()), (&expected, lives));
-            assert_eq!(look.near, live.and_then(|record| record.near));
+            assert_eq!(look.near, live.and_then(Record::near));
             assert_eq!(read, expected);
         }
     }
@@ -361,7 +361,7 @@ mod elsewhere {
         let live: Vec<(Token, bool)> =
             record.reservations.iter().map(|(token, until)| (*token, *until > now)).collect();
         let lease = record.lease.map(|lease| (lease.token, lease.deadline > now));
-        let near = record.near.map(|near| (near.deadline > now, near.longest));
+        let near = record.near().map(|near| (near.deadline > now, near.longest));
         let Record { stored, floor, alone, generation, .. } = record;
         format!("{stored:?} {floor:?} {live:?} {alone:?} {lease:?} {near:?} {generation:?}")
     }

@@ -257,7 +257,7 @@ impl Reader {
             reservations: self.reservations()?,
             alone: self.alone()?,
             lease,
-            near: self.near()?,
+            near: self.near()?.map(Box::new),
             generation: self.generation(),
             expires: self.expires(now),
         })

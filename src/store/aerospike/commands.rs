@@ -99,7 +99,7 @@ pub(super) fn claim(claim: &Claim, policy: &WritePolicy, terms: &Terms) -> Plan 
                 put(&none(RESERVATIONS)),
                 put(&none(ALONE)),
             ];
-            let gone = NO_VALUE.into_iter().filter(|_| over.is_some()).map(|bin| put(&none(bin)));
+            let gone = no_value().filter(|_| over.is_some()).map(|bin| put(&none(bin)));
             let operations = operations.into_iter().chain(gone).chain(written(terms));
             Plan::operate(policy, Some(ttl), operations)
                 .filter(when::is_free(previous, over))
@@ -127,7 +127,7 @@ pub(super) fn claim(claim: &Claim, policy: &WritePolicy, terms: &Terms) -> Plan 
                 write(ALONE, when::alone_or_nobody(token, previous)),
                 write(RESERVATIONS, when::reserved(token, previous, time)),
             ];
-            let gone = NO_VALUE.into_iter().chain(NO_LEASE).map(|bin| put(&none(bin)));
+            let gone = no_value().chain(NO_LEASE).map(|bin| put(&none(bin)));
             let operations = operations.into_iter().chain(written(terms)).chain(gone);
             Plan::operate(policy, Some(ttl), operations).answer(bins::OF_A_RESERVATION)
         }
@@ -282,9 +282,15 @@ const NO_VALUE: [&str; 3] = [VALUE, VALUE_TOKEN, VALUE_VERSION];
 const NO_LEASE: [&str; 2] = [LEASE_TOKEN, LEASE_DEADLINE];
 const NO_WRITER: [&str; 2] = [RESERVATIONS, ALONE];
 
+/// The bins of a value. Its life stays, and says nothing; only a record that is to vanish must not have it, either.
+fn no_value() -> impl Iterator<Item = &'static str> {
+    let vanishes = !undone::holds(Rule::RecordsStay);
+    NO_VALUE.into_iter().chain(vanishes.then_some(VALUE_LIFE))
+}
+
 /// Whatever could be served, or could still store.
 fn emptied() -> impl Iterator<Item = &'static str> {
-    NO_VALUE.into_iter().chain(NO_LEASE).chain([ALONE])
+    no_value().chain(NO_LEASE).chain([ALONE])
 }
 
 /// The bins of a stored value, without `others`; a version is also the new floor.

@@ -224,7 +224,7 @@ impl Store for MemoryStore {
             None if record.is_some_and(Record::is_claimed) => Read::Claimed,
             None => Read::Free,
         };
-        Ok(Look { read, near: record.and_then(|record| record.near), now })
+        Ok(Look { read, near: record.and_then(Record::near), now })
     }
 
     async fn stamp(&self, key: &[u8], stamp: &Stamp) -> Result<Answer<Hit>, StoreError> {

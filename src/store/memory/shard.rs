@@ -37,7 +37,8 @@ struct Place {
 impl Place {
     /// All but the floor goes, and that must stay.
     fn leave_floor(&mut self) {
-        let Record { floor, near, generation, expires, .. } = self.record;
+        let Record { floor, generation, expires, ref mut near, .. } = self.record;
+        let near = near.take();
         self.record = Record { floor, near, generation, expires, ..Record::default() };
         self.pinned_until = self.floor_until;
     }

@@ -11,7 +11,7 @@ const LONG: Duration = Duration::from_millis(200);
 
 impl<T: Target> Key<'_, T> {
     async fn near(&self) -> Near {
-        self.there().await.near.expect("it says something of copies")
+        self.there().await.near().expect("it says something of copies")
     }
 
     /// A value whose record says that no copies are out any more.
@@ -62,10 +62,10 @@ cases! {
         let hit = key.stamp(LONG).await.unwrap();
         assert_eq!((hit.value, hit.stamp), (bytes("v"), C));
         let record = key.there().await;
-        assert_eq!(record.near.unwrap().longest, LONG);
+        assert_eq!(record.near().unwrap().longest, LONG);
         let grant = key.reserve(A).await;
         assert!(grant.wait > SHORT && grant.wait <= LONG, "{:?}", grant.wait);
-        assert_eq!(key.near().await, record.near.unwrap(), "a reserve keeps it");
+        assert_eq!(key.near().await, record.near().unwrap(), "a reserve keeps it");
     }
 
     a_shorter_stamp_shortens_no_wait(key) {

@@ -74,12 +74,12 @@ pub fn serve(setup: &Setup, now: Time, slot: &mut Slot, command: &Command) -> An
 
 /// How long copies may be served, by what the record says.
 pub fn wait(slot: Option<&Record<u8>>, now: Time, terms: &Terms) -> Duration {
-    let near = slot.filter(|record| record.expires > now).and_then(|record| record.near);
+    let near = slot.filter(|record| record.expires > now).and_then(Record::near);
     near.map_or(terms.unsaid, |near| near.left(now, terms.clocks))
 }
 
 fn looked(setup: &Setup, now: Time, slot: &Slot, terms: &Terms) -> Answer {
-    let near = slot.as_ref().and_then(|record| record.near);
+    let near = slot.as_ref().and_then(Record::near);
     let mut copied = look(slot.as_ref(), now);
     if let Some(copied) = copied.as_mut().filter(|_| setup.undoes(Mend::LookIsBounded)) {
         copied.lives = near.map_or(Duration::ZERO, |near| near.deadline.remaining(now));
@@ -118,7 +118,7 @@ fn undo_before(setup: &Setup, now: Time, slot: &mut Slot, terms: &mut Terms, com
     let Some(record) = slot else { return };
     match (mend, command) {
         (Mend::UnsaidIsWaitedFor | Mend::LostIsKnown, Command::Claim(Claim::Reserve { .. })) => {
-            record.near = record.near.or(Some(NO_COPIES));
+            record.near = record.near.take().or(Some(Box::new(NO_COPIES)));
         }
         (Mend::StampAsksValue, Command::Stamp(_)) if record.stored.is_none() => {
             let token = Token::TOMBSTONE;
@@ -142,10 +142,10 @@ fn undo_after(
     match (mend, command) {
         (Mend::ReserveKeepsNear, Command::Claim(Claim::Reserve { .. }))
         | (Mend::FillKeepsNear, Command::Change(Change::Fill { .. })) => {
-            record.near = Some(NO_COPIES);
+            record.near = Some(Box::new(NO_COPIES));
         }
         (Mend::LeaseLeavesMark | Mend::LostIsKnown, Command::Claim(Claim::Lease { .. })) => {
-            record.near = before.and_then(|record| record.near);
+            record.near = before.and_then(Record::near).map(Box::new);
         }
         (Mend::StampAsksValue, Command::Stamp(_)) => {
             record.stored.take_if(|stored| stored.value == NOTHING);
@@ -154,10 +154,11 @@ fn undo_after(
             record.expires = before.map_or(Time::ZERO, |record| record.expires);
         }
         (Mend::ShorterIsNoNews, Command::Stamp(Stamp { time, .. })) => {
-            record.near = record.near.map(|near| Near { deadline: now.after(*time), ..near });
+            record.near =
+                record.near().map(|near| Box::new(Near { deadline: now.after(*time), ..near }));
         }
         (Mend::LongestCounts, Command::Stamp(Stamp { time, .. })) => {
-            record.near = record.near.map(|near| Near { longest: *time, ..near });
+            record.near = record.near().map(|near| Box::new(Near { longest: *time, ..near }));
         }
         _ => {}
     }

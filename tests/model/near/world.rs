@@ -61,7 +61,7 @@ impl Model for Setup {
         let life = self.life.map_or(Time::from_nanos(u64::MAX), |life| Time::from_nanos(1 + life));
         let record = Record {
             stored: Some(stored),
-            near: (self.longest > 0).then_some(NO_COPIES),
+            near: (self.longest > 0).then(|| Box::new(NO_COPIES)),
             generation: Generation::new(1),
             expires: life,
             ..Record::default()
@@ -219,7 +219,7 @@ impl World {
         let Some(record) = &mut self.slot else { return };
         let Some(near) = &mut record.near else { return };
         if near.deadline.after(Duration::from_nanos(setup.clocks)) <= self.now {
-            *near = NO_COPIES;
+            **near = NO_COPIES;
         }
     }
 }

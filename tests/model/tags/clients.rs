@@ -456,7 +456,7 @@ impl World {
             (Role::Purger { tag }, _, answer) => {
                 let record = self.slots.get(&Key::Tag(tag));
                 let near = record.map_or(setup.terms().unsaid, |record| {
-                    record.near.map_or(Duration::ZERO, |near| near.left(now, Duration::ZERO))
+                    record.near().map_or(Duration::ZERO, |near| near.left(now, Duration::ZERO))
                 });
                 let returns = match answer {
                     Answer::Refused => Mend::RefusedPurgeWaits,

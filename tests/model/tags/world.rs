@@ -182,8 +182,8 @@ impl Setup {
         }
         if self.near > 0 {
             let none = Near { deadline: Time::ZERO, longest: Duration::ZERO };
-            let near = record.near.filter(|near| near.deadline > now);
-            record.near = Some(near.unwrap_or(none));
+            let near = record.near().filter(|near| near.deadline > now);
+            record.near = Some(Box::new(near.unwrap_or(none)));
         }
         record
     }
