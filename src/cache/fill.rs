@@ -292,7 +292,8 @@ impl Cache {
     /// Plain reads of several keys of an epoch, counted, and what to do where they fail.
     async fn read_many(&self, keys: &[Bytes], epoch: Epoch) -> Result<Vec<Seen>, Error> {
         let reads = match (self.serves(epoch), &self.0.near) {
-            (Ok(()), near) => self.see_many(near.as_ref(), keys).await,
+            (Ok(()), None) => self.see_many(keys).await,
+            (Ok(()), Some(near)) => self.see_many_near(near, keys).await,
             (Err(error), _) => keys.iter().map(|_| Err(error.clone())).collect(),
         };
         if let Some(error) = reads.iter().find_map(|read| read.as_ref().err()) {
@@ -301,25 +302,27 @@ impl Cache {
         reads.into_iter().map(|read| read.or_else(|error| self.without(error))).collect()
     }
 
+    async fn see_many(&self, keys: &[Bytes]) -> Vec<Result<Seen, StoreError>> {
+        let begun = self.begun();
+        let reads = self.0.store.get_many(keys).await;
+        if self.0.tagging.is_some() {
+            return self.seen_tagged_many(reads).await;
+        }
+        let seen = reads.into_iter().zip(keys).map(|(read, key)| {
+            let read = read?;
+            self.note_read(key, &read, begun);
+            Ok(self.count(read))
+        });
+        seen.collect()
+    }
+
     /// Those of which there is no copy are asked for together.
-    async fn see_many(&self, near: Option<&Near>, keys: &[Bytes]) -> Vec<Result<Seen, StoreError>> {
+    async fn see_many_near(&self, near: &Near, keys: &[Bytes]) -> Vec<Result<Seen, StoreError>> {
         let copies: Vec<Option<Hit>> =
-            keys.iter().map(|key| self.served_at_once(near?, key)).collect();
+            keys.iter().map(|key| self.served_at_once(near, key)).collect();
         let asked = keys.iter().zip(&copies).filter(|(_, copy)| copy.is_none());
         let asked: Vec<Bytes> = asked.map(|(key, _)| key.clone()).collect();
-        let begun = self.begun();
-        let reads = self.0.store.get_many(&asked).await;
-        let mut seen = if self.0.tagging.is_some() {
-            self.seen_tagged_many(reads).await
-        } else {
-            let seen = reads.into_iter().zip(&asked).map(|(read, key)| {
-                let read = read?;
-                self.note_read(key, &read, begun);
-                Ok(self.count(read))
-            });
-            seen.collect()
-        }
-        .into_iter();
+        let mut seen = self.see_many(&asked).await.into_iter();
         let unsaid = || Err(StoreError::unavailable("the store gave no answer"));
         let all = copies.into_iter().map(|copy| match copy {
             Some(hit) => Ok(Seen::Found(Found::Hit(hit))),

@@ -87,9 +87,24 @@ impl Cache {
     /// How long a ground will still hold; for ever, where the store has none. One that was taken before there was a
     /// cluster is none.
     fn left_of(&self, standing: Option<Standing>) -> Duration {
+        self.left_by(standing, Guard::left)
+    }
+
+    /// Whether it holds, by who has read the clock.
+    #[inline]
+    pub(super) fn stands_at(&self, standing: Option<Standing>, now: Duration) -> bool {
+        !self.left_by(standing, |guard, standing| guard.left_at(standing, now)).is_zero()
+    }
+
+    #[inline]
+    fn left_by(
+        &self,
+        standing: Option<Standing>,
+        left: impl FnOnce(&Guard, Standing) -> Duration,
+    ) -> Duration {
         match (self.0.store.guard(), standing) {
             (None, _) => Duration::MAX,
-            (Some(guard), Some(standing)) => guard.left(standing),
+            (Some(guard), Some(standing)) => left(guard, standing),
             (Some(_), None) => Duration::ZERO,
         }
     }

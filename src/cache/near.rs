@@ -99,6 +99,12 @@ impl Near {
         self.stamping.lock().insert(key.clone()).then(|| Stamping(self, key))
     }
 
+    /// How long a copy lives under somebody's stamp, where more than half of that is left: one is enough for all.
+    fn lives_under(&self, look: &Look) -> Option<Duration> {
+        let lives = look.lives();
+        (lives > self.time / 2).then(|| lives.min(self.time))
+    }
+
     /// Whether it was read within a near time before.
     fn is_wanted(&self, key: &[u8], now: Duration) -> bool {
         let lately = |kept: Arc<Kept>| now.saturating_sub(kept.since) < 2 * self.time;
@@ -176,7 +182,7 @@ impl Cache {
         let now = going_on();
         if now >= kept.until
             || near.stripes.is_changed_since(kept.seen)
-            || !self.is_ground(kept.standing, now)
+            || !self.stands_at(kept.standing, now)
         {
             Counts::No
         } else if now >= kept.renew && !kept.is_asked.load(Acquire) {
@@ -200,15 +206,6 @@ impl Cache {
         }
     }
 
-    /// Whether what was read on this ground is still, by who has read the clock.
-    fn is_ground(&self, standing: Option<Standing>, now: Duration) -> bool {
-        match (self.0.store.guard(), standing) {
-            (None, _) => true,
-            (Some(guard), Some(standing)) => !guard.left_at(standing, now).is_zero(),
-            (Some(_), None) => false,
-        }
-    }
-
     /// A read that may leave a copy behind. Counted.
     pub(super) async fn read_near(&self, near: &Near, key: &[u8]) -> Result<Seen, StoreError> {
         Ok(self.count(self.look_near(near, key).await?))
@@ -226,15 +223,8 @@ impl Cache {
     }
 
     fn keep_or_ask(&self, near: &Near, key: &[u8], ground: Ground, hit: &Hit, look: &Look) {
-        let lives = look.lives();
-        // More than half is left of somebody's stamp: one is enough for all.
-        if lives > near.time / 2 {
-            return ground.keep(
-                near,
-                Bytes::copy_from_slice(key),
-                Some(hit.clone()),
-                lives.min(near.time),
-            );
+        if let Some(lives) = near.lives_under(look) {
+            return ground.keep(near, Bytes::copy_from_slice(key), Some(hit.clone()), lives);
         }
         let is_wanted = near.is_wanted(key, ground.since);
         let key = Bytes::copy_from_slice(key);
@@ -263,8 +253,7 @@ impl Cache {
             match cache.0.store.look(&key).await {
                 Ok(look) => {
                     let Read::Hit(hit) = &look.read else { return };
-                    if look.lives() > near.time / 2 {
-                        let lives = look.lives().min(near.time);
+                    if let Some(lives) = near.lives_under(&look) {
                         ground.keep(near, key, Some(hit.clone()), lives);
                     } else if let Ok(until) = cache.until_on(look.now, ground.standing) {
                         cache.stamp(near, key, until).await;

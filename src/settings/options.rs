@@ -3,12 +3,11 @@ use std::time::Duration;
 use super::kinds::{
     Bounded, Bytes, Choice, Count, Kind, Optional, Peers, Prefix, Share, Span, Switch, Text,
 };
-use crate::protocol::Terms;
-
 use super::{
     Access, Fence, HomesPhase, Invalid, Of, UnreachableRead, UnreachableRegion, UnreachableReserve,
     bound, cache_settings, default, define_settings, note,
 };
+use crate::protocol::Terms;
 
 macro_rules! define_options {
     ($($rows:tt)*) => {

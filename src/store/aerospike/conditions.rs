@@ -76,6 +76,17 @@ fn none_leases(but: &[Token]) -> Expression {
     or(free)
 }
 
+/// The lease has this token and this deadline, and more holds.
+fn leased<const N: usize>(
+    token: Expression,
+    until: Expression,
+    also: [Expression; N],
+) -> Expression {
+    let mut all = vec![is(bins::LEASE_TOKEN, token), is(bins::LEASE_DEADLINE, until)];
+    all.extend(also);
+    and(all)
+}
+
 /// Nothing newer than `version` was heard of.
 fn at_floor_of(version: Expression) -> Expression {
     or(vec![not(bin_exists(bins::FLOOR)), le(int_bin(bins::FLOOR), version)])
@@ -186,10 +197,7 @@ pub(super) fn lease_is_of(token: Token, before: Option<Time>) -> Expression {
 
 /// The lease is the caller's own, under the deadline that it was last granted.
 pub(super) fn leases(token: Token, until: Time, before: Option<Time>) -> Expression {
-    once_before!(before; token = bins::token(token), until = bins::time(until) => and(vec![
-        is(bins::LEASE_TOKEN, token()),
-        is(bins::LEASE_DEADLINE, until()),
-    ]))
+    once_before!(before; token = bins::token(token), until = bins::time(until) => leased(token(), until(), []))
 }
 
 /// As [`leases`], and nothing newer than `version` was heard of.
@@ -204,11 +212,7 @@ pub(super) fn leases_at_floor(
         token = bins::token(token),
         until = bins::time(until),
         version = bins::version(version)
-        => and(vec![
-            is(bins::LEASE_TOKEN, token()),
-            is(bins::LEASE_DEADLINE, until()),
-            at_floor_of(version()),
-        ])
+        => leased(token(), until(), [at_floor_of(version())])
     )
 }
 
@@ -239,9 +243,7 @@ pub(super) fn refreshes(
         token = bins::token(token),
         until = bins::time(until),
         stamp = bins::token(stamp)
-        => and(vec![
-            is(bins::LEASE_TOKEN, token()),
-            is(bins::LEASE_DEADLINE, until()),
+        => leased(token(), until(), [
             is(bins::VALUE_TOKEN, stamp()),
             not(bin_exists(bins::VALUE_VERSION)),
         ])
@@ -262,12 +264,7 @@ pub(super) fn refreshes_at_floor(
         until = bins::time(until),
         stamp = bins::token(stamp),
         version = bins::version(version)
-        => and(vec![
-            is(bins::LEASE_TOKEN, token()),
-            is(bins::LEASE_DEADLINE, until()),
-            is(bins::VALUE_TOKEN, stamp()),
-            at_floor_of(version()),
-        ])
+        => leased(token(), until(), [is(bins::VALUE_TOKEN, stamp()), at_floor_of(version())])
     )
 }
 

@@ -149,11 +149,7 @@ impl MemoryStore {
         let shard = self.shard(key).read();
         let Some(record) = shard.get(key) else { return Read::Free };
         let now = self.clock.now_against(record.expires);
-        match protocol::get(Some(record), now) {
-            Some(hit) => Read::Hit(hit),
-            None if record.is_claimed() && record.expires > now => Read::Claimed,
-            None => Read::Free,
-        }
+        read_of(record, now)
     }
 
     #[inline]
@@ -197,6 +193,16 @@ impl MemoryStore {
     }
 }
 
+/// What a plain read finds in a record.
+#[inline]
+fn read_of(record: &Record, now: Time) -> Read {
+    match protocol::get(Some(record), now) {
+        Some(hit) => Read::Hit(hit),
+        None if record.is_claimed() && record.expires > now => Read::Claimed,
+        None => Read::Free,
+    }
+}
+
 impl std::fmt::Debug for MemoryStore {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("MemoryStore").field("bytes", &self.bytes()).finish_non_exhaustive()
@@ -219,11 +225,7 @@ impl Store for MemoryStore {
         let shard = self.shard(key).read();
         let now = self.clock.now();
         let record = shard.peek(key).filter(|record| record.expires > now);
-        let read = match protocol::get(record, now) {
-            Some(hit) => Read::Hit(hit),
-            None if record.is_some_and(Record::is_claimed) => Read::Claimed,
-            None => Read::Free,
-        };
+        let read = record.map_or(Read::Free, |record| read_of(record, now));
         Ok(Look { read, near: record.and_then(Record::near), now })
     }
 
