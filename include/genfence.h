@@ -293,6 +293,11 @@
 #define GF_FLAG_DUE 64
 
 /*
+ Of a reserve: once no copies of the value are served, see gf_reserve_settled.
+ */
+#define GF_FLAG_SETTLED 128
+
+/*
  gf_peek may find something: in the embedded store, or where copies are kept.
  */
 #define GF_PEEK_HITS 1
@@ -358,7 +363,7 @@
 #define GF_OP_FILL 3
 
 /*
- Reads key.
+ Reads key, flags (GF_FLAG_SETTLED).
  */
 #define GF_OP_RESERVE 4
 
@@ -1312,6 +1317,18 @@ int32_t gf_load_times(const struct gf_cache *cache,
 int32_t gf_reserve(const struct gf_cache *cache,
                    struct gf_slice key,
                    struct gf_result *result);
+
+/*
+ As gf_reserve, once no copies of the value are served any more (the option `near`), for which it waits at most for the option `near_max`: until then
+ the value is served, so that only the change itself is a time in which the source alone is read. gf_settled need not be called after it. Who has something to do
+ meanwhile calls gf_reserve, and gf_settled before COMMIT.
+
+ SAFETY:
+ `cache` is NULL or alive; `key` is readable; `result` may be written.
+ */
+int32_t gf_reserve_settled(const struct gf_cache *cache,
+                           struct gf_slice key,
+                           struct gf_result *result);
 
 /*
  The source was changed and committed, and the key now has this value: GF_STORED; GF_PURGED if

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Cache;
 use super::stopwatch::{Stopwatch, nanos};
-use crate::protocol::{Grant, Time};
+use crate::protocol::{Grant, Time, Token};
 use crate::store::{Guard, Standing, StoreError};
 
 /// How long a reserve waits until a change of the cluster is old enough, beyond the store's own bounds.
@@ -115,6 +115,11 @@ impl Footing {
     pub fn of(cache: &Cache, grant: Grant, standing: Option<Standing>) -> Self {
         let round = cache.0.store.guard().map_or(0, Guard::ask);
         Footing { grant, standing, round, granted: Stopwatch::start() }
+    }
+
+    /// The hush that stood when it was granted.
+    pub fn hush(&self) -> Option<Token> {
+        self.grant.hush
     }
 
     /// How long it will still hold.

@@ -25,6 +25,7 @@ mod near;
 #[cfg(feature = "serde")]
 mod objects;
 mod options;
+mod outlive;
 mod refresh;
 mod regions;
 mod reservation;

@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use foldhash::fast::RandomState;
-use futures_util::future::join_all;
 use parking_lot::Mutex;
 use quick_cache::sync::{Cache as EvictingMap, DefaultLifecycle};
 use quick_cache::{OptionsBuilder, Weighter};
@@ -20,8 +19,8 @@ use rand::RngExt;
 
 use super::Cache;
 use super::found::Seen;
-use super::stopwatch::{Stopwatch, less_drift, with_drift};
-use crate::protocol::{Stamp, Terms, Time, Token};
+use super::stopwatch::less_drift;
+use crate::protocol::{Stamp, Time, Token};
 use crate::store::{Hit, Look, Mark, Read, Standing, Store, StoreError, Stripes, going_on};
 
 /// What a copy takes beside its key and value.
@@ -226,7 +225,7 @@ impl Cache {
         if let Some(lives) = near.lives_under(look) {
             return ground.keep(near, Bytes::copy_from_slice(key), Some(hit.clone()), lives);
         }
-        let is_wanted = near.is_wanted(key, ground.since);
+        let is_wanted = near.is_wanted(key, ground.since) && !look.is_hushed();
         let key = Bytes::copy_from_slice(key);
         let (since, until) = (ground.since, self.until_on(look.now, ground.standing));
         // Another caller may have got a copy meanwhile.
@@ -255,7 +254,9 @@ impl Cache {
                     let Read::Hit(hit) = &look.read else { return };
                     if let Some(lives) = near.lives_under(&look) {
                         ground.keep(near, key, Some(hit.clone()), lives);
-                    } else if let Ok(until) = cache.until_on(look.now, ground.standing) {
+                    } else if let Ok(until) = cache.until_on(look.now, ground.standing)
+                        && !look.is_hushed()
+                    {
                         cache.stamp(near, key, until).await;
                     }
                 }
@@ -300,48 +301,6 @@ impl Cache {
     pub(super) fn forget(&self, key: &[u8]) {
         if let Some(near) = &self.0.near {
             near.stripes.change(key);
-        }
-    }
-
-    /// Whether any program keeps copies of what is in the store.
-    pub(super) fn has_copies(&self) -> bool {
-        self.0.store.terms() != Terms::default()
-    }
-
-    /// Waits until no copies of these keys' values can be served any more, after they were removed. Of those of which it
-    /// is not known: their places, and why.
-    pub(super) async fn outlive_copies<'k>(
-        &self,
-        keys: impl Iterator<Item = &'k [u8]>,
-    ) -> Vec<(usize, StoreError)> {
-        if !self.has_copies() {
-            return Vec::new();
-        }
-        let looks = join_all(keys.map(|key| self.copies_live(key))).await;
-        let answered = Stopwatch::start();
-        let (mut longest, mut unknown) = (Duration::ZERO, Vec::new());
-        for (place, left) in looks.into_iter().enumerate() {
-            match left {
-                Ok(left) => longest = longest.max(left),
-                Err(error) => unknown.push((place, error)),
-            }
-        }
-        answered.wait_until(with_drift(longest)).await;
-        unknown
-    }
-
-    /// For how long, from the answer on.
-    async fn copies_live(&self, key: &[u8]) -> Result<Duration, StoreError> {
-        let mut tries = self.tries();
-        loop {
-            match self.0.store.look(key).await {
-                Ok(look) => {
-                    // What was read while it was removed.
-                    self.forget(key);
-                    return Ok(look.wait(&self.0.store.terms()));
-                }
-                Err(error) => tries.again(error).await?,
-            }
         }
     }
 }

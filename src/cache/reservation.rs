@@ -209,6 +209,18 @@ impl Held {
         with_drift(copies).saturating_sub(answered.elapsed())
     }
 
+    /// Waits until no copies can be served any more, where those that there were under this hush are over: nobody was given
+    /// leave for another one, if it stood when the key was reserved.
+    pub async fn settled_under(&self, hush: Option<Token>) {
+        if hush.is_some() {
+            let mut granted = self.granted.lock();
+            if granted.grant.as_ref().is_some_and(|held| held.hush() == hush) {
+                granted.copies = Duration::ZERO;
+            }
+        }
+        self.settled().await;
+    }
+
     /// Waits until no copies can be served any more.
     pub async fn settled(&self) {
         let left = self.unsettled();
@@ -365,6 +377,11 @@ impl Reservation {
     /// ```
     pub async fn settled(&self) {
         self.held.settled().await;
+    }
+
+    /// The same, where copies were waited for under this hush.
+    pub(super) async fn settled_under(&self, hush: Option<Token>) {
+        self.held.settled_under(hush).await;
     }
 
     /// Whether the key is held, in the own region if that serves. Not so only where the store gave no answer and the option

@@ -63,8 +63,8 @@ pub enum UpdateOutcome {
 impl Cache {
     /// Changes the source of `key` under a reservation.
     ///
-    /// Before it is called no copy of the value is served any more (the option `near`): where that takes time which the transaction's first
-    /// statements could use, [`reserve`](Cache::reserve) and [`settled`](Reservation::settled) do the same by hand.
+    /// Before the key is reserved no copy of the value is served any more (the option `near`), see [`reserve_settled`](Cache::reserve_settled): where
+    /// that takes time which the transaction's first statements could use, [`reserve`](Cache::reserve) and [`settled`](Reservation::settled) do it by hand.
     ///
     /// `change` changes the source, within [`Reservation::remaining`], and says what became of it:
     /// committed → commit, rolled back → abort. An error or a panic says nothing about the source
@@ -102,17 +102,16 @@ impl Cache {
     where
         F: AsyncFnOnce(&Reservation) -> Result<SourceResult, E>,
     {
-        self.reserve(key).await?.change(change).await
+        self.reserve_settled(key).await?.change(change).await
     }
 }
 
 impl Reservation {
-    /// Changes the source, when no copies are served any more, and says here what became of it.
+    /// Changes the source, as no copies are served any more, and says here what became of it.
     pub(super) async fn change<E, F>(self, change: F) -> Result<UpdateOutcome, CallError<E>>
     where
         F: AsyncFnOnce(&Reservation) -> Result<SourceResult, E>,
     {
-        self.settled().await;
         Ok(match change(&self).await.map_err(CallError::Caller)? {
             SourceResult::Committed(fresh) => match self.commit(fresh).await? {
                 CommitOutcome::Stored => UpdateOutcome::Stored,

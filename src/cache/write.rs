@@ -129,8 +129,9 @@ impl Cache {
 
     /// Where copies may be served: they are waited for first, as before any change.
     async fn set_settled(&self, key: &FullKey<'_>, fresh: Checked) -> Result<SetOutcome, Error> {
+        let hush = self.hush(key).await;
         let reservation = self.reserve_full(key).await?;
-        reservation.settled().await;
+        reservation.settled_under(hush).await;
         Ok(match reservation.commit_checked(fresh).await {
             CommitOutcome::Stored => SetOutcome::Stored,
             CommitOutcome::Purged | CommitOutcome::TooLarge => SetOutcome::Busy,

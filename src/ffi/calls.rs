@@ -333,6 +333,23 @@ pub unsafe extern "C" fn gf_reserve(
     unsafe { call(cache, &gf_op { key, ..only(GF_OP_RESERVE) }, result) }
 }
 
+/// As gf_reserve, once no copies of the value are served any more (the option `near`), for which it waits at most for the option `near_max`: until then
+/// the value is served, so that only the change itself is a time in which the source alone is read. gf_settled need not be called after it. Who has something to do
+/// meanwhile calls gf_reserve, and gf_settled before COMMIT.
+///
+/// # Safety
+/// `cache` is NULL or alive; `key` is readable; `result` may be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn gf_reserve_settled(
+    cache: *const gf_cache,
+    key: gf_slice,
+    result: *mut gf_result,
+) -> i32 {
+    let op = gf_op { key, flags: GF_FLAG_SETTLED, ..only(GF_OP_RESERVE) };
+    // SAFETY: by the function's own contract.
+    unsafe { call(cache, &op, result) }
+}
+
 /// The source was changed and committed, and the key now has this value: GF_STORED; GF_PURGED if
 /// another writer was there too, and the key is empty; GF_TOO_LARGE, and the key is empty; or GF_IN_DOUBT. With GF_FLAG_VERSION the source's
 /// own order decides among crossing writers. Uses the reservation up; it must still be freed.

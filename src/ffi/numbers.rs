@@ -108,3 +108,5 @@ pub const GF_FLAG_UNREAD: u32 = 16;
 pub const GF_FLAG_OWN_REGION: u32 = 32;
 /// Of a hit: a new value should be loaded in the background by its caller, see gf_refresh.
 pub const GF_FLAG_DUE: u32 = 64;
+/// Of a reserve: once no copies of the value are served, see gf_reserve_settled.
+pub const GF_FLAG_SETTLED: u32 = 128;

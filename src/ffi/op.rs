@@ -153,9 +153,10 @@ impl Op {
                 let detail = i32::try_from(told).unwrap_or(i32::MAX);
                 return Ok(gf_result { detail, ..gf_result::new(GF_DONE) });
             }
-            Op::Reserve { key } => {
+            Op::Reserve { key, flags } if flags & GF_FLAG_SETTLED == 0 => {
                 return Ok(reserved(cache.reserve(&key).await?));
             }
+            Op::Reserve { key, .. } => return Ok(reserved(cache.reserve_settled(&key).await?)),
             Op::Commit { entry, reservation } => match reservation.commit(entry).await? {
                 CommitOutcome::Stored => GF_STORED,
                 CommitOutcome::Purged => GF_PURGED,

@@ -15,7 +15,7 @@ macro_rules! operations {
             GF_OP_GET Get = 1 { key, flags(GF_FLAG_STRICT) }
             GF_OP_LOOKUP Lookup = 2 { key }
             GF_OP_FILL Fill = 3 { entry, lease }
-            GF_OP_RESERVE Reserve = 4 { key }
+            GF_OP_RESERVE Reserve = 4 { key, flags(GF_FLAG_SETTLED) }
             GF_OP_COMMIT Commit = 5 { entry, reservation }
             GF_OP_RELEASE Release = 6 { version, reservation }
             GF_OP_ABORT Abort = 7 { reservation }

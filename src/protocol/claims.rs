@@ -27,6 +27,12 @@ pub fn claim<V>(
                 in_time(now, until)?;
                 (refresh(record, now, token, previous, stamp, time)?, false, None)
             }
+            // So here.
+            Claim::Hush { token, time, until } => {
+                in_time(now, until)?;
+                record.stored.as_ref()?;
+                (record.near.as_mut()?.hush(now, token, time, terms), false, None)
+            }
             Claim::Reserve { token, ref previous, time, ttl } => {
                 let deadline = reserve(record, now, token, previous, time);
                 (deadline, record.alone == Some(token), Some(ttl))
@@ -40,13 +46,13 @@ pub fn claim<V>(
         if let Some(ttl) = ttl {
             record.live_for(ttl, now);
         }
-        let wait = match (claim, record.near()) {
-            (Claim::Reserve { .. }, Some(near)) => near.left(now, terms.clocks),
-            _ => Duration::ZERO,
+        let (wait, hush) = match (claim, record.near()) {
+            (Claim::Reserve { .. } | Claim::Hush { .. }, Some(near)) => near.told(now, terms),
+            _ => (Duration::ZERO, None),
         };
         // As it will be when this command is done.
         let generation = record.generation.next();
-        Some(Grant { generation, deadline, alone, wait })
+        Some(Grant { generation, deadline, alone, wait, hush })
     })
 }
 

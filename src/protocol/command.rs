@@ -113,6 +113,16 @@ pub enum Claim {
         /// From when on it is refused, on the server's clock: see [`Change`].
         until: Option<Time>,
     },
+    /// **hush**: no leave to keep a copy of the value is given for a while. A writer takes it before it reserves, so
+    /// that the value can be served while it waits for the copies that there are. One that stands goes on, from now.
+    Hush {
+        /// Names it, unless one stands.
+        token: Token,
+        /// How long no leave is given, from now.
+        time: Duration,
+        /// From when on it is refused, on the server's clock: see [`Change`].
+        until: Option<Time>,
+    },
     /// **reserve**: a writer's claim, taken before it changes the source. Always granted; creates
     /// the record; removes the value and any lease.
     Reserve {
@@ -162,9 +172,12 @@ pub struct Grant {
     /// For reservations: whether no other writer has held the key since this one was taken. Without
     /// versions, only such a reservation can still store. Always false for leases.
     pub alone: bool,
-    /// For reservations that were taken: how long copies of the value may still be served elsewhere, from the answer on.
+    /// For reservations that were taken, and a hush: how long copies of the value may still be served elsewhere, from the answer on.
     /// The change of the source must not take place before.
     pub wait: Duration,
+    /// For the same: the hush that stands. Since it began nobody was given leave to keep a copy, so who has waited for
+    /// what it was told under the same hush needs not wait again.
+    pub hush: Option<Token>,
 }
 
 /// A command that stores, removes, or gives a claim back.

@@ -60,7 +60,7 @@ mod units;
 pub use changes::change;
 pub use claims::claim;
 pub use command::{Change, Claim, Grant, Hit, Life, Refusal};
-pub use near::{Copied, Near, Stamp, look, stamp};
+pub use near::{Copied, Hushed, Near, Stamp, look, stamp};
 pub use record::{Lease, Record, Stored};
 pub use serving::{Epoch, Serving, Standing, serving};
 pub use terms::Terms;

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use super::{Hit, Record, Refusal, Terms, Time, get, in_time, run};
+use super::{Hit, Record, Refusal, Terms, Time, Token, get, in_time, run};
 
 /// Until when copies of a key's value may be served that are not read from the record: a *near deadline*, which a
 /// writer waits for before its change of the source may take place.
@@ -10,7 +10,8 @@ use super::{Hit, Record, Refusal, Terms, Time, get, in_time, run};
 /// use genfence::protocol::{Near, Time};
 /// use std::time::Duration;
 ///
-/// let near = Near { deadline: Time::from_nanos(50), longest: Duration::from_nanos(20) };
+/// let (deadline, longest) = (Time::from_nanos(50), Duration::from_nanos(20));
+/// let near = Near { deadline, longest, hushed: None };
 /// let clocks = Duration::from_nanos(3);
 /// assert_eq!(near.left(Time::from_nanos(40), clocks), Duration::from_nanos(13));
 /// assert_eq!(near.left(Time::from_nanos(10), clocks), Duration::from_nanos(20), "that clock went back");
@@ -21,9 +22,63 @@ pub struct Near {
     pub deadline: Time,
     /// The longest time that a copy was given which may still live. (`nn`)
     pub longest: Duration,
+    /// No leave is given for more of them, as a writer waits for those that there are.
+    pub hushed: Option<Hushed>,
+}
+
+/// What keeps copies from being made: a *hush*.
+///
+/// # Example
+/// ```
+/// use genfence::protocol::{Hushed, Time, Token};
+/// use std::time::Duration;
+///
+/// let hushed = Hushed { token: Token::new(1), until: Time::from_nanos(9) };
+/// assert!(hushed.is_live(Time::from_nanos(8)) && !hushed.is_live(Time::from_nanos(9)));
+/// assert!(!hushed.stands(Time::from_nanos(8), Duration::from_nanos(1)), "on another clock it is over");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Hushed {
+    /// Names all the time since it began, however often it was prolonged. (`nt`)
+    pub token: Token,
+    /// When it ends. (`nh`)
+    pub until: Time,
+}
+
+impl Hushed {
+    /// Whether a stamp is refused now.
+    #[must_use]
+    pub fn is_live(&self, now: Time) -> bool {
+        self.until > now
+    }
+
+    /// Whether stamps were refused ever since it began, where clocks may differ by that much.
+    #[must_use]
+    pub fn stands(&self, now: Time, clocks: Duration) -> bool {
+        self.is_live(now.after(clocks))
+    }
 }
 
 impl Near {
+    /// As of a key whose record says nothing of copies.
+    pub(super) fn unsaid(now: Time, terms: &Terms) -> Self {
+        Near { deadline: now.after(terms.unsaid), longest: terms.unsaid, hushed: None }
+    }
+
+    /// Begins a hush, or goes on with the one that stands.
+    pub(super) fn hush(&mut self, now: Time, token: Token, time: Duration, terms: &Terms) -> Time {
+        let standing = self.hushed.filter(|hushed| hushed.stands(now, terms.clocks));
+        let (token, until) = (standing.map_or(token, |hushed| hushed.token), now.after(time));
+        self.hushed = Some(Hushed { token, until });
+        until
+    }
+
+    /// What a writer is told: how long copies may still live, and the hush that stands.
+    pub(crate) fn told(&self, now: Time, terms: &Terms) -> (Duration, Option<Token>) {
+        let hushed = self.hushed.filter(|hushed| hushed.stands(now, terms.clocks));
+        (self.left(now, terms.clocks), hushed.map(|hushed| hushed.token))
+    }
+
     /// How long copies may still live, where clocks may differ by that much.
     #[must_use]
     pub fn left(&self, now: Time, clocks: Duration) -> Duration {
@@ -98,12 +153,15 @@ pub fn stamp<V: Clone>(
         if terms.unsaid.is_zero() && record.expires <= end.after(terms.clocks) {
             return None;
         }
-        let unsaid = Near { deadline: now.after(terms.unsaid), longest: terms.unsaid };
-        let known = record.near().unwrap_or(unsaid);
+        let known = record.near().unwrap_or_else(|| Near::unsaid(now, terms));
+        if known.hushed.is_some_and(|hushed| hushed.is_live(now)) {
+            return None;
+        }
         let over = known.deadline.after(terms.clocks) <= now;
         record.near = Some(Box::new(Near {
             deadline: known.deadline.max(end),
             longest: if over { time } else { known.longest.max(time) },
+            ..known
         }));
         Some(Copied { hit, lives: time })
     })

@@ -28,7 +28,6 @@ pub struct Terms {
 impl Terms {
     /// What a record is taken to say that says nothing.
     pub(super) fn near_unsaid(&self, now: Time) -> Option<Near> {
-        let longest = self.unsaid;
-        (!longest.is_zero()).then(|| Near { deadline: now.after(longest), longest })
+        (!self.unsaid.is_zero()).then(|| Near::unsaid(now, self))
     }
 }

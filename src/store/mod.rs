@@ -134,6 +134,13 @@ impl Look {
         }
     }
 
+    /// Whether no leave is given for more copies.
+    #[must_use]
+    pub fn is_hushed(&self) -> bool {
+        let hushed = self.near.and_then(|near| near.hushed);
+        hushed.is_some_and(|hushed| hushed.is_live(self.now))
+    }
+
     /// How long copies may still be served, from the answer on.
     #[must_use]
     pub fn wait(&self, terms: &protocol::Terms) -> Duration {

@@ -26,7 +26,8 @@ static inline int32_t called(const gf_cache *cache, const gf_op *op, gf_result *
     case GF_OP_LOAD_FAILED: return gf_load_failed(cache, op->lease, op->value, result);
     case GF_OP_LOOKUP: return gf_lookup(cache, op->key, result);
     case GF_OP_FILL: return gf_fill(cache, op->lease, fresh, result);
-    case GF_OP_RESERVE: return gf_reserve(cache, op->key, result);
+    case GF_OP_RESERVE:
+      return op->flags == GF_FLAG_SETTLED ? gf_reserve_settled(cache, op->key, result) : gf_reserve(cache, op->key, result);
     case GF_OP_COMMIT: return gf_commit(cache, op->reservation, fresh, result);
     case GF_OP_RELEASE: return gf_release(cache, op->reservation, op->version, op->flags, result);
     case GF_OP_ABORT: return gf_abort(cache, op->reservation, result);
@@ -155,12 +156,16 @@ static inline gf_lease *load(const gf_cache *cache, const char *key, int32_t byp
   return result.lease;
 }
 
-static inline gf_reservation *reserve(const gf_cache *cache, const char *key) {
+static inline gf_reservation *reserve_so(const gf_cache *cache, const char *key, uint32_t flags) {
   gf_result result;
-  SAME(done(cache, keyed(GF_OP_RESERVE, key), &result), GF_RESERVED);
+  gf_op op = keyed(GF_OP_RESERVE, key);
+  op.flags = flags;
+  SAME(done(cache, op, &result), GF_RESERVED);
   CHECK(result.remaining_ms <= gf_remaining_ms(result.reservation) + 1000);
   return result.reservation;
 }
+
+static inline gf_reservation *reserve(const gf_cache *cache, const char *key) { return reserve_so(cache, key, 0); }
 
 static inline void this_way(void (*test)(void)) {
   gf_result last;

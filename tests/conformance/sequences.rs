@@ -34,6 +34,7 @@ enum Step {
     Replace { key: u8, stamp: u64, token: u64 },
     Touch { key: u8 },
     Stamp { key: u8, millis: u64 },
+    Hush { key: u8, token: u64, millis: u64 },
     Evict { key: u8 },
 }
 
@@ -71,10 +72,12 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
             .prop_map(|(key, token, previous)| Step::Abort { key, token, previous }),
         2 => (key.clone(), version()).prop_map(|(key, version)| Step::Invalidate { key, version }),
         2 => (key.clone(), token.clone()).prop_map(|(key, token)| Step::Set { key, token }),
-        2 => (key.clone(), token.clone(), token)
+        2 => (key.clone(), token.clone(), token.clone())
             .prop_map(|(key, stamp, token)| Step::Replace { key, stamp, token }),
         1 => key.clone().prop_map(|key| Step::Touch { key }),
         4 => (key.clone(), 0..2000u64).prop_map(|(key, millis)| Step::Stamp { key, millis }),
+        3 => (key.clone(), token.clone(), 0..2000u64)
+            .prop_map(|(key, token, millis)| Step::Hush { key, token, millis }),
         1 => key.prop_map(|key| Step::Evict { key }),
     ];
     prop::collection::vec(step, 1..60)
@@ -97,6 +100,7 @@ impl Grants {
             deadline: Time::ZERO,
             alone: false,
             wait: Duration::ZERO,
+            hush: None,
         };
         self.0.get(&(key, token)).copied().unwrap_or(none)
     }
@@ -121,6 +125,9 @@ impl Grants {
             Step::Refresh { token, stamp, previous, .. } => {
                 let (token, stamp) = (Token::new(token), Token::new(stamp));
                 Claim::Refresh { token, previous: tokens(previous), stamp, time, until }
+            }
+            Step::Hush { token, millis, .. } => {
+                Claim::Hush { token: Token::new(token), time: Duration::from_millis(millis), until }
             }
             Step::Reserve { token, previous, .. } => {
                 Claim::Reserve { token: Token::new(token), previous: tokens(previous), time, ttl }
@@ -148,6 +155,7 @@ impl Grants {
             | Step::Extend { key, token }
             | Step::Refresh { key, token, .. }
             | Step::Reserve { key, token, .. }
+            | Step::Hush { key, token, .. }
             | Step::Renew { key, token } => {
                 (key, Command::Claim(Token::new(token), self.claim(step, ttl)?))
             }

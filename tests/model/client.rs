@@ -356,6 +356,7 @@ pub fn answered(
                     reader::lost(setup, world, who);
                 }
             }
+            Claim::Hush { .. } => unreachable!("nobody keeps copies here"),
             Claim::Reserve { .. } | Claim::Renew { .. } => {
                 writer::granted(setup, world, who, grant, side);
             }

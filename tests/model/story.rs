@@ -163,6 +163,7 @@ fn command(setup: &Setup, command: &Command) -> String {
             Claim::Reserve { token, previous, .. } => {
                 format!("reserve {}{}", name(token), removing(setup, previous))
             }
+            Claim::Hush { token, .. } => format!("hush {}", name(token)),
             Claim::Renew { token, deadline, .. } => {
                 format!("renew {} (d={})", name(token), deadline.as_nanos())
             }

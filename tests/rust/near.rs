@@ -3,8 +3,10 @@
 use std::convert::Infallible;
 use std::time::{Duration, Instant};
 
-use genfence::{Cache, CommitOutcome, Error, Fresh, Lookup, SetOutcome, SourceResult};
-use genfence_wire::{Action, Kind, Rule, Server};
+use genfence::{
+    Cache, CommitOutcome, Error, Fresh, Lookup, SetOutcome, SourceResult, UpdateOutcome,
+};
+use genfence_wire::{Action, Clock, Config, Kind, Rule, Server};
 
 /// How long copies live here, if no test says otherwise.
 const NEAR: Duration = Duration::from_secs(2);
@@ -111,6 +113,62 @@ async fn an_update_runs_when_no_copy_is_served_any_more() {
     });
     let _ = update.await.unwrap();
     assert_eq!(text(&reader).await.as_deref(), Some("new"));
+}
+
+/// One that reads from the server has nearly always a hit; it has none only while the key is reserved.
+#[tokio::test]
+async fn while_an_update_waits_for_copies_the_value_is_served() {
+    let (server, reader, writer) = two("near=2s").await;
+    let other = connect(&server, "near_max=2s").await;
+    load(&reader, "old").await;
+    copied(&reader).await;
+    let update = tokio::spawn(async move {
+        let change = async |_: &_| Ok::<_, Infallible>(SourceResult::Committed(Fresh::from("new")));
+        writer.update("k", change).await
+    });
+    let (mut hits, mut gaps) = (0, 0);
+    while !update.is_finished() {
+        match text(&other).await {
+            Some(_) => hits += 1,
+            None => gaps += 1,
+        }
+        tokio::task::yield_now().await;
+    }
+    assert!(hits > 10 * gaps, "{hits} hits, {gaps} gaps");
+    assert_eq!(update.await.unwrap().unwrap(), UpdateOutcome::Stored);
+    assert_eq!(text(&reader).await.as_deref(), Some("new"));
+}
+
+#[tokio::test]
+async fn of_a_key_that_is_written_again_and_again_no_copies_are_kept_and_nobody_waits() {
+    let server = Server::start_with(Config::default(), Clock::manual(), 0).await.unwrap();
+    let (options, near) = ("near=200ms&reservation_margin=20ms", Duration::from_millis(200));
+    let (reader, writer) = (connect(&server, options).await, connect(&server, options).await);
+    let update = async || {
+        let change = async |_: &_| Ok::<_, Infallible>(SourceResult::Committed(Fresh::from("new")));
+        assert_eq!(writer.update("k", change).await.unwrap(), UpdateOutcome::Stored);
+    };
+    let nobody_has_a_copy = async || {
+        for _ in 0..50 {
+            assert!(text(&reader).await.is_some());
+        }
+        let reservation = writer.reserve("k").await.unwrap();
+        assert!(reservation.unsettled().is_zero());
+        assert_eq!(reservation.commit("new").await.unwrap(), CommitOutcome::Stored);
+    };
+    load(&reader, "old").await;
+    server.clock().advance(10 * near);
+    copied(&reader).await;
+    update().await;
+    server.clock().advance(near * 3 / 2);
+    nobody_has_a_copy().await;
+    // In the second half of that time.
+    update().await;
+    server.clock().advance(near);
+    nobody_has_a_copy().await;
+    server.clock().advance(2 * near);
+    copied(&reader).await;
+    assert!(!writer.reserve("k").await.unwrap().unsettled().is_zero());
 }
 
 #[tokio::test]

@@ -28,6 +28,7 @@ pub enum Kind {
     Refresh,
     Reserve,
     Renew,
+    Hush,
     Fill,
     Refill,
     Unlease,
@@ -173,6 +174,7 @@ impl Store for Faulty {
             Claim::Refresh { .. } => Kind::Refresh,
             Claim::Reserve { .. } => Kind::Reserve,
             Claim::Renew { .. } => Kind::Renew,
+            Claim::Hush { .. } => Kind::Hush,
         };
         match self.meet(kind).await {
             Some(Fault::Lost) => Err(lost()),

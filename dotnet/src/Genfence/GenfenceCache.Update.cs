@@ -12,9 +12,23 @@ public sealed partial class GenfenceCache
     /// <param name="key">The key.</param>
     /// <param name="cancellationToken">Ends the wait; a reservation that comes later is aborted.</param>
     /// <returns>The reservation. The change must be over within <see cref="Reservation.Remaining"/>.</returns>
-    public async ValueTask<Reservation> ReserveAsync(CacheKey key, CancellationToken cancellationToken = default)
+    public ValueTask<Reservation> ReserveAsync(CacheKey key, CancellationToken cancellationToken = default) =>
+        ReservedAsync(new Request(Op.Reserve) { Key = key }, cancellationToken);
+
+    /// <summary>
+    /// As <see cref="ReserveAsync"/>, once no copies of the value are served any more (<see cref="GenfenceSettings.Near"/>), for which it
+    /// waits at most for <see cref="GenfenceSettings.NearMax"/>: until then the value is served, so that only the change itself is a time
+    /// in which the source alone is read. <see cref="Reservation.SettledAsync"/> need not be called after it. Who has something to do
+    /// meanwhile reserves at once, and calls that before COMMIT.
+    /// </summary>
+    /// <param name="key">The key.</param>
+    /// <param name="cancellationToken">Ends the wait; a reservation that comes later is aborted.</param>
+    /// <returns>The reservation. The change must be over within <see cref="Reservation.Remaining"/>.</returns>
+    public ValueTask<Reservation> ReserveSettledAsync(CacheKey key, CancellationToken cancellationToken = default) =>
+        ReservedAsync(new Request(Op.Reserve) { Key = key, Flags = Flags.Settled }, cancellationToken);
+
+    private async ValueTask<Reservation> ReservedAsync(Request reserve, CancellationToken cancellationToken)
     {
-        var reserve = new Request(Op.Reserve) { Key = key };
         var result = await Connection.Submit(reserve, cancellationToken).ConfigureAwait(false);
         try
         {
@@ -62,13 +76,12 @@ public sealed partial class GenfenceCache
         serializer ??= Serializer<T>();
         using var activity = Telemetry.Activities.StartActivity("genfence.update");
         using var underWay = Connection.BeginUpdate();
-        using var reservation = await ReserveAsync(key, cancellationToken).ConfigureAwait(false);
+        using var reservation = await ReserveSettledAsync(key, cancellationToken).ConfigureAwait(false);
         if (cancellationToken.IsCancellationRequested)
         {
             await reservation.AbortAsync(CancellationToken.None).ConfigureAwait(false);
             cancellationToken.ThrowIfCancellationRequested();
         }
-        await reservation.SettledAsync(CancellationToken.None).ConfigureAwait(false);
         var source = await change(reservation, cancellationToken).ConfigureAwait(false);
         var outcome = source.State switch
         {

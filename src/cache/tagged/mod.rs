@@ -187,10 +187,7 @@ impl Cache {
     /// # Errors
     /// As [`reserve`](Cache::reserve), and [`Error::Invalid`] of `tags` where the option `tags` is off, or for a tag out of bounds.
     pub async fn reserve_tag(&self, tag: impl AsRef<[u8]>) -> Result<Reservation, Error> {
-        self.open_or_shut_down()?;
-        self.tags_are_on()?;
-        check_tag(tag.as_ref())?;
-        self.reserve_full_or_proceed(&self.tag_key(tag.as_ref())).await
+        self.reserve_full_or_proceed(&self.writable_tag(tag.as_ref())?).await
     }
 
     /// Changes the source of all values that bear a tag under a reservation: as [`update`](Cache::update) for one key.
@@ -220,7 +217,19 @@ impl Cache {
     where
         F: AsyncFnOnce(&Reservation) -> Result<SourceResult, E>,
     {
-        self.reserve_tag(tag).await?.change(change).await
+        let key = self.writable_tag(tag.as_ref())?;
+        let hush = self.hush(&key).await;
+        let reservation = self.reserve_full_or_proceed(&key).await?;
+        reservation.settled_under(hush).await;
+        reservation.change(change).await
+    }
+
+    /// The full key of the record of a tag that is to be reserved.
+    fn writable_tag(&self, tag: &[u8]) -> Result<Bytes, Error> {
+        self.open_or_shut_down()?;
+        self.tags_are_on()?;
+        check_tag(tag)?;
+        Ok(self.tag_key(tag))
     }
 
     fn tags_are_on(&self) -> Result<(), Error> {

@@ -6,7 +6,7 @@ use aerospike::Value as Wire;
 use bytes::Bytes;
 
 use crate::protocol::{
-    Claim, Generation, Grant, Lease, Near, Stored, Terms, Time, Token, Ttl, Version,
+    Claim, Generation, Grant, Hushed, Lease, Near, Stored, Terms, Time, Token, Ttl, Version,
 };
 use crate::store::{Look, Read, Record, StoreError, Value};
 
@@ -23,12 +23,14 @@ pub(super) const LEASE_DEADLINE: &str = "ld";
 pub(super) const NEAR_DEADLINE: &str = "nd";
 /// In nanoseconds.
 pub(super) const NEAR_LONGEST: &str = "nn";
+pub(super) const HUSH_TOKEN: &str = "nt";
+pub(super) const HUSH_DEADLINE: &str = "nh";
 
 /// How the other bins are to be read: [`FORMAT_NUMBER`], as every record has that bin from its creation
 /// on. Those without one are of the format 1, too.
 pub(super) const FORMAT: &str = "f";
 
-pub(super) const ALL: [&str; 12] = [
+pub(super) const ALL: [&str; 14] = [
     FORMAT,
     VALUE,
     VALUE_TOKEN,
@@ -41,12 +43,16 @@ pub(super) const ALL: [&str; 12] = [
     LEASE_DEADLINE,
     NEAR_DEADLINE,
     NEAR_LONGEST,
+    HUSH_TOKEN,
+    HUSH_DEADLINE,
 ];
 
 /// What the answer to a claim is read from.
 pub(super) const OF_A_LEASE: &[&str] = &[FORMAT, LEASE_DEADLINE];
 pub(super) const OF_A_RESERVATION: &[&str] =
-    &[FORMAT, RESERVATIONS, ALONE, NEAR_DEADLINE, NEAR_LONGEST];
+    &[FORMAT, RESERVATIONS, ALONE, NEAR_DEADLINE, NEAR_LONGEST, HUSH_TOKEN, HUSH_DEADLINE];
+pub(super) const OF_A_HUSH: &[&str] =
+    &[FORMAT, NEAR_DEADLINE, NEAR_LONGEST, HUSH_TOKEN, HUSH_DEADLINE];
 /// What a value is read from.
 pub(super) const OF_A_VALUE: &[&str] = &[FORMAT, VALUE, VALUE_TOKEN, VALUE_VERSION, VALUE_LIFE];
 
@@ -61,6 +67,8 @@ pub(super) const OF_A_LOOK: &[&str] = &[
     LEASE_TOKEN,
     NEAR_DEADLINE,
     NEAR_LONGEST,
+    HUSH_TOKEN,
+    HUSH_DEADLINE,
 ];
 
 /// The name of the record that has the format of the whole set. It is text, as no key of a cache is. The first
@@ -162,25 +170,29 @@ impl Reader {
             Claim::Reserve { token, .. } | Claim::Renew { token, .. } => {
                 (self.reservations()?.remove(&token), self.alone()? == Some(token))
             }
+            Claim::Hush { .. } => (self.time(HUSH_DEADLINE)?, false),
         };
         let deadline =
             deadline.ok_or_else(|| StoreError::doubtful("the answer has no deadline"))?;
-        let wait = match (claim, self.near()?) {
-            (Claim::Reserve { time, .. }, Some(near)) => {
-                // When it was granted.
-                let now = Time::from_nanos(deadline.as_nanos().saturating_sub(nanos(*time)));
-                near.left(now, terms.clocks)
+        // When it was granted.
+        let granted = match *claim {
+            Claim::Reserve { time, .. } | Claim::Hush { time, .. } => {
+                Some(Time::from_nanos(deadline.as_nanos().saturating_sub(nanos(time))))
             }
-            _ => Duration::ZERO,
+            _ => None,
         };
-        Ok(Grant { generation: self.generation(), deadline, alone, wait })
+        let told = granted.zip(self.near()?).map(|(now, near)| near.told(now, terms));
+        let (wait, hush) = told.unwrap_or_default();
+        Ok(Grant { generation: self.generation(), deadline, alone, wait, hush })
     }
 
     /// What the record says of copies.
     pub fn near(&self) -> Result<Option<Near>, StoreError> {
         Ok(match (self.time(NEAR_DEADLINE)?, self.count(NEAR_LONGEST)?) {
             (Some(deadline), Some(longest)) => {
-                Some(Near { deadline, longest: Duration::from_nanos(longest) })
+                let (token, until) = (self.token(HUSH_TOKEN)?, self.time(HUSH_DEADLINE)?);
+                let hushed = token.zip(until).map(|(token, until)| Hushed { token, until });
+                Some(Near { deadline, longest: Duration::from_nanos(longest), hushed })
             }
             _ => None,
         })

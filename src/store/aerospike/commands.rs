@@ -13,8 +13,8 @@ use aerospike::{
 };
 
 use super::bins::{
-    self, ALONE, FLOOR, FORMAT, LEASE_DEADLINE, LEASE_TOKEN, NEAR_DEADLINE, NEAR_LONGEST,
-    RESERVATIONS, VALUE, VALUE_LIFE, VALUE_TOKEN, VALUE_VERSION,
+    self, ALONE, FLOOR, FORMAT, HUSH_DEADLINE, HUSH_TOKEN, LEASE_DEADLINE, LEASE_TOKEN,
+    NEAR_DEADLINE, NEAR_LONGEST, RESERVATIONS, VALUE, VALUE_LIFE, VALUE_TOKEN, VALUE_VERSION,
 };
 use super::conditions as when;
 use super::undone::{self, Rule};
@@ -122,6 +122,17 @@ pub(super) fn claim(claim: &Claim, policy: &WritePolicy, terms: &Terms) -> Plan 
                 .update()
                 .answer(bins::OF_A_LEASE)
         }
+        Claim::Hush { token, time, until } => {
+            // The first asks the bin that the second writes.
+            let operations = [
+                write(HUSH_TOKEN, when::hush_token(token, terms)),
+                write(HUSH_DEADLINE, when::from_now(time)),
+            ];
+            Plan::operate(policy, None, operations)
+                .filter(when::says_of_copies(until))
+                .update()
+                .answer(bins::OF_A_HUSH)
+        }
         Claim::Reserve { token, ref previous, time, ttl } => {
             let operations = [
                 write(ALONE, when::alone_or_nobody(token, previous)),
@@ -150,9 +161,9 @@ pub(super) fn stamp(stamp: &Stamp, policy: &WritePolicy, terms: &Terms) -> Plan 
         write(NEAR_DEADLINE, when::near_deadline(time, terms)),
     ];
     let condition = if terms.unsaid.is_zero() {
-        when::is_stored_beyond(time + terms.clocks, until)
+        when::may_be_kept_beyond(time + terms.clocks, until)
     } else {
-        when::is_stored(until)
+        when::may_be_kept(until)
     };
     Plan::operate(policy, None, operations).filter(condition).update().answer(bins::OF_A_VALUE)
 }

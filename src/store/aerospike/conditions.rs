@@ -52,6 +52,14 @@ fn has_value() -> Expression {
     bin_exists(bins::VALUE)
 }
 
+/// In a filter.
+fn is_not_hushed() -> Expression {
+    or(vec![
+        not(bin_exists(bins::HUSH_DEADLINE)),
+        le(int_bin(bins::HUSH_DEADLINE), now_in_filter()),
+    ])
+}
+
 /// Whether a map of reservations holds one that is live.
 fn any_live(map: Expression, now: Expression) -> Expression {
     let first_live = num_add(vec![now, int_val(1)]);
@@ -162,10 +170,21 @@ pub(super) fn format_number() -> Expression {
     once!(=> int_val(bins::FORMAT_NUMBER))
 }
 
-/// There is a value, in a record that lives longer than `span` from now.
-pub(super) fn is_stored_beyond(span: Duration, before: Option<Time>) -> Expression {
+/// There is a value of whose record it is said until when copies live.
+pub(super) fn says_of_copies(before: Option<Time>) -> Expression {
+    once_before!(before; => and(vec![has_value(), bin_exists(bins::NEAR_DEADLINE)]))
+}
+
+/// There is a value, and nobody waits for the copies that there are.
+pub(super) fn may_be_kept(before: Option<Time>) -> Expression {
+    once_before!(before; => and(vec![has_value(), is_not_hushed()]))
+}
+
+/// The same, in a record that lives longer than `span` from now.
+pub(super) fn may_be_kept_beyond(span: Duration, before: Option<Time>) -> Expression {
     once_before!(before; span = nanos(span) => and(vec![
         has_value(),
+        is_not_hushed(),
         or(vec![
             // For ever.
             le(void_time(), int_val(0)),
@@ -359,6 +378,18 @@ pub(super) fn near_longest(time: Duration, terms: &Terms) -> Expression {
             max(vec![int_bin(bins::NEAR_LONGEST), time()]),
         ])
     )
+}
+
+/// In an operation: `token`, unless a hush stands, whose own it is then.
+pub(super) fn hush_token(token: Token, terms: &Terms) -> Expression {
+    once!(token = bins::token(token), clocks = nanos(terms.clocks) => cond(vec![
+        and(vec![
+            bin_exists(bins::HUSH_DEADLINE),
+            gt(int_bin(bins::HUSH_DEADLINE), after_now(clocks())),
+        ]),
+        int_bin(bins::HUSH_TOKEN),
+        token(),
+    ]))
 }
 
 /// The floor, raised to `version`.

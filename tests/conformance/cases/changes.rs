@@ -48,7 +48,7 @@ cases! {
     }
 
     commit_of_a_missing_record_is_refused_and_creates_none(key) {
-        let grant = Grant { generation: Generation::new(1), deadline: Time::from_nanos(1), alone: true, wait: Duration::ZERO };
+        let grant = Grant { generation: Generation::new(1), deadline: Time::from_nanos(1), alone: true, wait: Duration::ZERO, hush: None };
         assert_eq!(key.commit(A, grant).await, Err(Missing));
         assert_eq!(key.commit_version(A, grant, 1).await, Err(Missing));
         assert_eq!(key.record().await, None);
@@ -326,6 +326,10 @@ cases! {
             for (until, answer) in bounds(deadline) {
                 let touch = Change::Touch { ttl, until: Some(until) };
                 assert_eq!(key.change(touch).await, answer, "a touch");
+            }
+            for (until, answer) in bounds(deadline) {
+                let hush = Claim::Hush { token: B, time: TIME, until: Some(until) };
+                assert_eq!(key.claim(hush).await.map(drop), answer, "a hush");
             }
             for (until, answer) in bounds(deadline) {
                 for previous in [vec![], vec![C]] {

@@ -155,7 +155,7 @@ cases! {
     }
 
     fill_of_a_missing_record_is_refused_and_creates_none(key) {
-        let grant = Grant { generation: Generation::new(1), deadline: Time::from_nanos(1), alone: false, wait: Duration::ZERO };
+        let grant = Grant { generation: Generation::new(1), deadline: Time::from_nanos(1), alone: false, wait: Duration::ZERO, hush: None };
         assert_eq!(key.fill(A, grant, bytes("v")).await, Err(Missing));
         assert_eq!(key.record().await, None);
     }

@@ -90,6 +90,10 @@ impl<T: Target> Key<'_, T> {
         self.0.store().stamp(&self.1, &Stamp { time, until: None }).await.unwrap()
     }
 
+    async fn hush(&self, token: Token, time: Duration) -> Answer<Grant> {
+        self.claim(Claim::Hush { token, time, until: None }).await
+    }
+
     async fn look(&self) -> Look {
         self.0.store().look(&self.1).await.unwrap()
     }

@@ -1,7 +1,7 @@
 //! Copies of a value: stamp, look, what a writer is told to wait, and a lease over a value that is not to be served.
 
-use genfence::protocol::Near;
 use genfence::protocol::Refusal::{Condition, Missing};
+use genfence::protocol::{Hushed, Near};
 use genfence::store::Read;
 
 use super::*;
@@ -66,6 +66,64 @@ cases! {
         let grant = key.reserve(A).await;
         assert!(grant.wait > SHORT && grant.wait <= LONG, "{:?}", grant.wait);
         assert_eq!(key.near().await, record.near().unwrap(), "a reserve keeps it");
+    }
+
+    a_hush_leaves_the_value_and_what_is_said_of_copies_and_refuses_more(key) {
+        assert_eq!(key.hush(A, LONG).await, Err(Missing));
+        key.filled_long_ago().await;
+        key.stamp(LONG).await.unwrap();
+        let near = key.near().await;
+        let grant = key.hush(A, 2 * LONG).await.unwrap();
+        assert!(grant.wait > SHORT && grant.wait <= LONG && grant.hush == Some(A), "{grant:?}");
+        let hushed = key.near().await;
+        assert_eq!(hushed.hushed, Some(Hushed { token: A, until: grant.deadline }));
+        assert_eq!(Near { hushed: None, ..hushed }, near);
+        assert_eq!(key.stamp(SHORT).await, Err(Condition));
+        let look = key.look().await;
+        assert!(look.is_hushed() && look.lives() > SHORT, "{look:?}");
+        assert_eq!(look.read.hit().unwrap().value, bytes("v"));
+        key.0.pass(2 * LONG).await;
+        assert!(!key.look().await.is_hushed());
+        key.stamp(SHORT).await.unwrap();
+    }
+
+    a_hush_of_no_value_is_refused(key) {
+        key.lease(A).await.unwrap();
+        assert_eq!(key.hush(A, LONG).await, Err(Condition));
+        key.reserve(A).await;
+        assert_eq!(key.hush(A, LONG).await, Err(Condition));
+    }
+
+    a_reserve_tells_of_the_hush_that_stands(key) {
+        key.filled("v", None).await;
+        assert_eq!(key.reserve(A).await.hush, None);
+        key.release(A, None).await.unwrap();
+        key.filled("v", None).await;
+        key.hush(A, 100 * LONG).await.unwrap();
+        let near = key.near().await;
+        let grant = key.reserve(B).await;
+        assert_eq!(grant.hush, Some(A));
+        key.commit(B, grant).await.unwrap();
+        assert_eq!(key.near().await, near);
+        assert_eq!(key.stamp(SHORT).await, Err(Condition));
+    }
+
+    a_hush_goes_on_with_the_one_that_stands(key) {
+        key.filled("v", None).await;
+        let first = key.hush(A, 100 * LONG).await.unwrap();
+        let second = key.hush(B, 200 * LONG).await.unwrap();
+        assert_eq!(second.hush, Some(A));
+        assert!(second.deadline > first.deadline);
+        let shorter = key.hush(B, LONG).await.unwrap();
+        assert_eq!(shorter.hush, Some(A));
+        assert!(shorter.deadline < first.deadline);
+    }
+
+    a_hush_that_may_be_over_on_another_clock_does_not_stand(key) {
+        key.filled("v", None).await;
+        let grant = key.hush(A, TERMS.clocks).await.unwrap();
+        assert_eq!(grant.hush, None, "it is too short");
+        assert_eq!(key.hush(B, 100 * LONG).await.unwrap().hush, Some(B));
     }
 
     a_shorter_stamp_shortens_no_wait(key) {

@@ -16,6 +16,10 @@ pub enum Stage {
     Idle,
     /// A packet of its own is under way.
     Asks,
+    /// Its hush is under way.
+    Hushes,
+    /// It waits for copies before it reserves.
+    Hushed,
     /// It was granted what it asked for.
     Holds,
     /// It has changed the source, and waits until that is true everywhere.
@@ -39,6 +43,8 @@ pub struct Client {
     pub grant: Option<Grant>,
     /// From when on no copies are served, on its own clock.
     pub ready: Option<Time>,
+    /// The hush that it waits under, or has waited under.
+    pub hush: Option<Token>,
     /// What was read from the source, or what it was changed to.
     pub value: Option<u8>,
     /// Its program has ended; its COMMIT may reach the source before that all the same.
@@ -53,6 +59,8 @@ pub struct Client {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Move {
     Start,
+    /// Who has hushed reserves.
+    Reserve,
     /// Keeper: asks for leave to keep a copy; looks whether others have.
     Stamp,
     Look,
@@ -95,10 +103,12 @@ impl World {
             }
             (Stage::Idle, Role::Keeper { .. }) => {}
             (Stage::Idle, _) => moves.push(Move::Start),
-            (Stage::Asks, Role::Keeper { .. } | Role::Writer | Role::Reader) if self.faults > 0 => {
-                moves.push(Move::TimeOut);
-            }
-            (Stage::Holds, Role::Writer) => self.writer_moves(setup, who, moves),
+            (
+                Stage::Asks | Stage::Hushes,
+                Role::Keeper { .. } | Role::Writer | Role::Husher | Role::Reader,
+            ) if self.faults > 0 => moves.push(Move::TimeOut),
+            (Stage::Hushed, _) if client.ready.is_none() => moves.push(Move::Reserve),
+            (Stage::Holds, Role::Writer | Role::Husher) => self.writer_moves(setup, who, moves),
             (Stage::Holds, Role::Reader) if client.value.is_some() => moves.push(Move::Fill),
             (Stage::Holds, Role::Reader) => {
                 moves.push(Move::Read);
@@ -131,6 +141,7 @@ impl World {
     pub fn client_acts(&mut self, setup: &Setup, who: usize, act: Move) {
         match act {
             Move::Start => self.start(setup, who),
+            Move::Reserve => self.reserve(setup, who),
             Move::Stamp | Move::Look => {
                 self.clients[who].rounds += 1;
                 let Role::Keeper { near } = setup.roles[who] else { return };
@@ -172,11 +183,13 @@ impl World {
 
     fn start(&mut self, setup: &Setup, who: usize) {
         let (token, previous, ttl) = (token(who), vec![], ttl());
-        let [reservation, lease] = [setup.reservation, setup.lease].map(Duration::from_nanos);
+        let lease = Duration::from_nanos(setup.lease);
         let command = match setup.roles[who] {
             Role::Keeper { .. } => return,
-            Role::Writer => {
-                Command::Claim(Claim::Reserve { token, previous, time: reservation, ttl })
+            Role::Writer => return self.reserve(setup, who),
+            Role::Husher => {
+                let time = Duration::from_nanos(setup.longest + setup.clocks + 1);
+                Command::Claim(Claim::Hush { token, time, until: None })
             }
             Role::Reader => {
                 Command::Claim(Claim::Lease { token, previous, time: lease, ttl, over: None })
@@ -195,6 +208,15 @@ impl World {
             Role::Toucher => Command::Change(Change::Touch { ttl, until: None }),
         };
         self.ask(setup, who, command);
+        if setup.roles[who] == Role::Husher {
+            self.clients[who].stage = Stage::Hushes;
+        }
+    }
+
+    fn reserve(&mut self, setup: &Setup, who: usize) {
+        let time = Duration::from_nanos(setup.reservation);
+        let (token, previous, ttl) = (token(who), vec![], ttl());
+        self.ask(setup, who, Command::Claim(Claim::Reserve { token, previous, time, ttl }));
     }
 
     fn ask(&mut self, setup: &Setup, who: usize, command: Command) {
@@ -231,7 +253,7 @@ impl World {
     /// An answer has come to what was sent at this time of the client's.
     pub fn heard(&mut self, setup: &Setup, who: usize, sent: Time, answer: Answer) {
         let now = self.clock(setup, who);
-        let role = setup.roles[who];
+        let (role, stage) = (setup.roles[who], self.clients[who].stage);
         match (role, answer) {
             (Role::Keeper { near }, answer) => {
                 self.clients[who].stage = Stage::Idle;
@@ -247,9 +269,22 @@ impl World {
                     _ => {}
                 }
             }
-            (Role::Writer, Answer::Granted(grant)) => {
+            (Role::Husher, Answer::Granted(grant)) if stage == Stage::Hushes => {
+                let wait = grant.wait + setup.drift(Mend::WaitIsLonger);
+                let client = &mut self.clients[who];
+                client.ready = Some(now.after(wait));
+                client.hush = grant.hush;
+                client.stage = Stage::Hushed;
+            }
+            (Role::Husher, Answer::Refused) if stage == Stage::Hushes => self.reserve(setup, who),
+            (Role::Writer | Role::Husher, Answer::Granted(grant)) => {
                 let from = if setup.undoes(Mend::WaitFromAnswer) { sent } else { now };
-                let waits = !setup.undoes(Mend::WritersWait) && !grant.wait.is_zero();
+                let hush = self.clients[who].hush.take();
+                let same = grant.hush == hush || setup.undoes(Mend::HushIsCompared);
+                let hushed = hush.is_some() && grant.hush.is_some() && same;
+                let trusts = role == Role::Husher && setup.undoes(Mend::HushIsFound);
+                let waits =
+                    !setup.undoes(Mend::WritersWait) && !hushed && !trusts && !grant.wait.is_zero();
                 let wait = grant.wait + setup.drift(Mend::WaitIsLonger);
                 let client = &mut self.clients[who];
                 client.ready = waits.then(|| from.after(wait));

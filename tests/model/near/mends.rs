@@ -34,6 +34,11 @@ pub enum Mend {
     LifeIsNotShortened,
     LastKnownIsNotFilled,
     CopyEnds,
+    HushIsFound,
+    HushIsCompared,
+    HushIsHeeded,
+    HushStands,
+    WhatIsProlongedStands,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +70,7 @@ impl Promise {
     }
 }
 
+const H: Role = Role::Husher;
 const K: Role = Role::Keeper { near: 2 };
 const K3: Role = Role::Keeper { near: 3 };
 const K1: Role = Role::Keeper { near: 1 };
@@ -141,6 +147,16 @@ pub fn obligations() -> Vec<Fault<Setup>> {
             Fresh, of(LifeIsNotShortened, &[K, T, W], EXPIRES)),
         ("near 19", "a value is set while copies live",
             Heard, Setup { undone: None, ..of(WritersWait, &[K, S], PLAIN) }),
+        ("near 20", "a stamp is granted beside a hush",
+            Fresh, of(HushIsHeeded, &[K, H], PLAIN)),
+        ("near 20b", "who has hushed waits for nothing after its reserve, which found no hush",
+            Fresh, of(HushIsFound, &[K, H], PLAIN)),
+        ("near 20c", "who has hushed takes another hush for its own",
+            Fresh, of(HushIsCompared, &[K, H, H], PLAIN)),
+        ("near 20d", "a hush that may be over on another clock counts",
+            Fresh, of(HushStands, &[K, H], CLOCKS)),
+        ("near 20e", "a hush that may be over on another clock is prolonged",
+            Fresh, of(WhatIsProlongedStands, &[K1, H, H], Setup { rounds: 1, longest: 1, horizon: 5, ..CLOCKS })),
         ("stale 1", "a last known value is filled",
             Fresh, of(LastKnownIsNotFilled, &[K, R, W], EVICTS)),
         ("stale 2", "a copy whose time is over is a hit",
@@ -163,6 +179,10 @@ pub fn worlds() -> Vec<Setup> {
         ("two near times", &[K, K1, W], PLAIN),
         ("a reader", &[K, W, R], PLAIN),
         ("versions", &[K, W, W], versioned(PLAIN)),
+        ("who hushes", &[K, H, W], Setup { horizon: 7, ..PLAIN }),
+        ("who hushes, two keepers", &[K, K1, H], PLAIN),
+        ("who hushes, records that are lost, clocks", &[K, H, R], Setup { evicts: true, ..CLOCKS }),
+        ("who hushes, drift", &[K3, H], drifting(Setup { longest: 3, horizon: 9, ..PLAIN })),
         ("records that are lost", &[K, W, R], EVICTS),
         ("records that are lost, two keepers", &[K, K1, W], EVICTS),
         ("clocks", &[K, W], Setup { shifts: 2, rounds: 3, ..CLOCKS }),

@@ -5,8 +5,8 @@
 use std::time::Duration;
 
 use genfence::protocol::{
-    Change, Claim, Copied, Generation, Grant, Near, Record, Stamp, Stored, Terms, Time, Token,
-    change, claim, look, stamp,
+    Change, Claim, Copied, Generation, Grant, Hushed, Near, Record, Stamp, Stored, Terms, Time,
+    Token, change, claim, look, stamp,
 };
 
 use super::mends::Mend;
@@ -15,7 +15,7 @@ use super::setup::Setup;
 pub type Slot = Option<Record<u8>>;
 
 /// Nobody has a copy.
-pub const NO_COPIES: Near = Near { deadline: Time::ZERO, longest: Duration::ZERO };
+pub const NO_COPIES: Near = Near { deadline: Time::ZERO, longest: Duration::ZERO, hushed: None };
 /// No value: what a stamp is answered that asks for none.
 pub const NOTHING: u8 = u8::MAX;
 
@@ -43,7 +43,7 @@ pub fn serve(setup: &Setup, now: Time, slot: &mut Slot, command: &Command) -> An
     let before = slot.clone();
     let mut terms = setup.terms();
     undo_before(setup, now, slot, &mut terms, command);
-    let answer = match command {
+    let mut answer = match command {
         Command::Claim(command) => {
             claim(slot, now, &terms, command).map_or(Answer::Refused, Answer::Granted)
         }
@@ -60,6 +60,7 @@ pub fn serve(setup: &Setup, now: Time, slot: &mut Slot, command: &Command) -> An
         return answer;
     }
     undo_after(setup, now, before.as_ref(), slot, command);
+    undo_hush(setup, now, before.as_ref(), slot.as_mut(), command, &mut answer);
     if let Some(record) = slot {
         record.generation = Generation::new(1);
         record.expires = lives_until(setup, now, before.as_ref(), record, command);
@@ -124,8 +125,41 @@ fn undo_before(setup: &Setup, now: Time, slot: &mut Slot, terms: &mut Terms, com
             let token = Token::TOMBSTONE;
             record.stored = Some(Stored { value: NOTHING, token, version: None, life: None });
         }
+        (Mend::HushIsHeeded, Command::Stamp(_)) => {
+            record.near.as_mut().map(|near| near.hushed = None).unwrap_or_default();
+        }
         (Mend::StampAsksLife, Command::Stamp(_)) if record.expires > now => {
             record.expires = Time::from_nanos(u64::MAX);
+        }
+        _ => {}
+    }
+}
+
+/// The hush that is live on this clock, whatever others say.
+fn undo_hush(
+    setup: &Setup,
+    now: Time,
+    before: Option<&Record<u8>>,
+    after: Option<&mut Record<u8>>,
+    command: &Command,
+    answer: &mut Answer,
+) {
+    let (Some(before), Some(after)) = (before, after) else { return };
+    let live = before.near().and_then(|near| near.hushed).filter(|hushed| hushed.is_live(now));
+    let (Some(live), Some(near)) = (live, after.near.as_mut()) else { return };
+    match (command, answer) {
+        (Command::Stamp(_), _) if setup.undoes(Mend::HushIsHeeded) => near.hushed = Some(live),
+        (Command::Claim(Claim::Reserve { .. }), Answer::Granted(grant))
+            if setup.undoes(Mend::HushStands) =>
+        {
+            grant.hush = Some(live.token);
+        }
+        (Command::Claim(Claim::Hush { .. }), Answer::Granted(grant))
+            if setup.undoes(Mend::WhatIsProlongedStands) =>
+        {
+            let prolonged = near.hushed.map(|hushed| Hushed { token: live.token, ..hushed });
+            near.hushed = prolonged;
+            grant.hush = Some(live.token);
         }
         _ => {}
     }

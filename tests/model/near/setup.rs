@@ -12,6 +12,8 @@ pub enum Role {
     Keeper { near: u64 },
     /// Reserves, waits for copies, changes the source, commits.
     Writer,
+    /// A writer that hushes first, and waits before it reserves.
+    Husher,
     /// Takes a lease, reads the source, fills.
     Reader,
     /// Changes the source without a reservation, announces it, looks how long copies live, and waits for them.
@@ -88,6 +90,10 @@ impl Setup {
     /// What is taken off a span that is served in, or put on one that is waited for.
     pub fn drift(&self, margin: Mend) -> Duration {
         Duration::from_nanos(u64::from(self.drifts && !self.undoes(margin)))
+    }
+
+    pub fn writes(&self, who: usize) -> bool {
+        matches!(self.roles[who], Role::Writer | Role::Husher)
     }
 
     /// Whether every change of the source is fenced by a reservation.

@@ -77,6 +77,7 @@ fn moved(setup: &Setup, after: &World, who: usize, step: Move) -> String {
         Move::Start => match setup.roles[who] {
             Role::Keeper { .. } => "begins".into(),
             Role::Writer => "sends its reserve".into(),
+            Role::Husher => "sends its hush".into(),
             Role::Reader => "sends its lease".into(),
             Role::Announcer => {
                 format!("changes the source: version {}; sends its invalidate", after.source)
@@ -84,6 +85,7 @@ fn moved(setup: &Setup, after: &World, who: usize, step: Move) -> String {
             Role::Setter => format!("changes the source: version {}; sends its set", after.source),
             Role::Toucher => "sends its touch".into(),
         },
+        Move::Reserve => "sends its reserve".into(),
         Move::Stamp => "asks for leave to keep a copy".into(),
         Move::Look => "looks".into(),
         Move::TimeOut => "no answer in time".into(),
@@ -102,6 +104,7 @@ fn moved(setup: &Setup, after: &World, who: usize, step: Move) -> String {
 fn sent(command: &Command) -> String {
     match command {
         Command::Claim(Claim::Lease { .. }) => "lease".into(),
+        Command::Claim(Claim::Hush { time, .. }) => format!("hush for {}", time.as_nanos()),
         Command::Claim(_) => "reserve".into(),
         Command::Stamp(Stamp { time, .. }) => format!("stamp for {}", time.as_nanos()),
         Command::Look => "look".into(),
@@ -157,6 +160,7 @@ fn name(setup: &Setup, who: usize) -> String {
     let role = match setup.roles[who] {
         Role::Keeper { .. } => "keeper",
         Role::Writer => "writer",
+        Role::Husher => "husher",
         Role::Reader => "reader",
         Role::Announcer => "announcer",
         Role::Setter => "setter",

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use genfence::protocol::{Generation, Record, Stored, Time, Token, get};
+use genfence::protocol::{Generation, Near, Record, Stored, Time, Token, get};
 use stateright::{Model, Property};
 
 use super::clients::{Client, Move, Stage};
@@ -85,8 +85,8 @@ impl Model for Setup {
         for who in 0..world.clients.len() {
             world.client_moves(self, who, &mut moves);
             actions.extend(moves.drain(..).map(|step| Action::Client(who, step)));
-            let matters =
-                matches!(self.roles[who], Role::Keeper { .. } | Role::Writer | Role::Announcer);
+            let matters = self.writes(who)
+                || matches!(self.roles[who], Role::Keeper { .. } | Role::Announcer);
             if self.drifts && matters && !world.clients[who].slipped && world.now < self.horizon() {
                 actions.push(Action::Slip(who));
             }
@@ -219,7 +219,8 @@ impl World {
         let Some(record) = &mut self.slot else { return };
         let Some(near) = &mut record.near else { return };
         if near.deadline.after(Duration::from_nanos(setup.clocks)) <= self.now {
-            **near = NO_COPIES;
+            let hushed = near.hushed.filter(|hushed| hushed.until > self.now);
+            **near = Near { hushed, ..NO_COPIES };
         }
     }
 }

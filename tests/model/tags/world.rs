@@ -181,7 +181,7 @@ impl Setup {
             record.generation = OPENED;
         }
         if self.near > 0 {
-            let none = Near { deadline: Time::ZERO, longest: Duration::ZERO };
+            let none = Near { deadline: Time::ZERO, longest: Duration::ZERO, hushed: None };
             let near = record.near().filter(|near| near.deadline > now);
             record.near = Some(Box::new(near.unwrap_or(none)));
         }

@@ -49,6 +49,7 @@ internal static class Flags
     public const uint Unread = 16;
     public const uint OwnRegion = 32;
     public const uint Due = 64;
+    public const uint Settled = 128;
 }
 
 internal enum Op : uint
