@@ -33,7 +33,7 @@ pub trait Case:
     /// The states after which a run is called bounded.
     fn bound(&self, extent: Extent) -> usize {
         match extent {
-            Extent::Near => 900_000,
+            Extent::Near => 500_000,
             Extent::Far => 8_000_000,
             Extent::Farther => 100_000_000,
         }
