@@ -306,14 +306,10 @@ impl Cache {
         let begun = self.begun();
         let reads = self.0.store.get_many(keys).await;
         if self.0.tagging.is_some() {
-            return self.seen_tagged_many(reads).await;
+            return self.seen_tagged_many(keys, reads, begun).await;
         }
-        let seen = reads.into_iter().zip(keys).map(|(read, key)| {
-            let read = read?;
-            self.note_read(key, &read, begun);
-            Ok(self.count(read))
-        });
-        seen.collect()
+        let seen = reads.into_iter().zip(keys);
+        seen.map(|(read, key)| Ok(self.count(key, read?, begun))).collect()
     }
 
     /// Those of which there is no copy are asked for together.

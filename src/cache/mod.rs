@@ -428,8 +428,7 @@ impl Cache {
         let Backend::Memory(store) = &cache.0.store else { return None };
         let begun = cache.begun();
         let hit = store.read(&key).hit()?;
-        cache.note_hit(&key, &hit, begun);
-        cache.0.counters.hits.add();
+        cache.count_hit(&key, &hit, begun);
         Some(hit)
     }
 

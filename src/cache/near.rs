@@ -151,8 +151,9 @@ impl Cache {
     /// A copy of this process's own that may be served. Counted.
     #[inline]
     pub(super) fn near_hit(&self, near: &Near, key: &[u8]) -> Option<Hit> {
+        let begun = self.begun();
         let hit = self.copied(near, key)?;
-        self.0.counters.hits.add();
+        self.count_hit(key, &hit, begun);
         self.0.counters.near_hits.add();
         Some(hit)
     }
@@ -208,14 +209,14 @@ impl Cache {
 
     /// A read that may leave a copy behind. Counted.
     pub(super) async fn read_near(&self, near: &Near, key: &[u8]) -> Result<Seen, StoreError> {
-        Ok(self.count(self.look_near(near, key).await?))
+        let begun = self.begun();
+        Ok(self.count(key, self.look_near(near, key).await?, begun))
     }
 
     /// The same, not counted.
     pub(super) async fn look_near(&self, near: &Near, key: &[u8]) -> Result<Read, StoreError> {
-        let (ground, begun) = (Ground::of(self, near, key), self.begun());
+        let ground = Ground::of(self, near, key);
         let look = self.0.store.look(key).await?;
-        self.note_read(key, &look.read, begun);
         if let Read::Hit(hit) = &look.read {
             self.keep_or_ask(near, key, ground, hit, &look);
         }

@@ -16,7 +16,7 @@ use super::found::LoadError;
 use super::stopwatch::Stopwatch;
 use super::{Cache, CallError, Error, Fresh};
 use crate::protocol::{Token, Version};
-use crate::store::{Hit, Read, Value};
+use crate::store::{Hit, Value};
 
 /// What a call came to whose caller takes an old value where there is no other.
 ///
@@ -254,18 +254,12 @@ impl Cache {
         self.0.last_known.as_ref().map(LastKnown::begin)
     }
 
-    /// What a read of the cache found that began then.
-    #[inline]
-    pub(super) fn note_read(&self, key: &[u8], read: &Read, begun: Option<Begun>) {
-        if let Read::Hit(hit) = read {
-            self.note_hit(key, hit, begun);
-        }
-    }
-
-    /// The same, of a hit.
+    /// What a read of the cache found that began then, and may be served.
     #[inline]
     pub(super) fn note_hit(&self, key: &[u8], hit: &Hit, begun: Option<Begun>) {
-        if let (Some(known), Some(since)) = (&self.0.last_known, begun) {
+        if let (Some(known), Some(since)) = (&self.0.last_known, begun)
+            && self.is_a_value(key)
+        {
             let Hit { ref value, version, stamp, .. } = *hit;
             known.note(key, Known { value: value.clone(), version, stamp: Some(stamp), since });
         }
@@ -279,7 +273,9 @@ impl Cache {
         version: Option<Version>,
         begun: Option<Begun>,
     ) {
-        if let (Some(known), Some(since)) = (&self.0.last_known, begun) {
+        if let (Some(known), Some(since)) = (&self.0.last_known, begun)
+            && self.is_a_value(key)
+        {
             known.note(key, Known { value: value.clone(), version, stamp: None, since });
         }
     }

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::time::{Duration, Instant};
 
-use genfence::{Cache, CommitOutcome, Error, Fresh, Lookup, SetOutcome, SourceResult};
+use genfence::{Answer, Cache, CommitOutcome, Error, Fresh, Lookup, SetOutcome, SourceResult};
 use genfence_wire::{Action, Kind, Rule, Server};
 
 /// How long copies live here, if no test says otherwise.
@@ -275,6 +275,23 @@ async fn a_stamp_whose_answer_comes_late_gives_no_more_time() {
     let reservation = writer.reserve("k").await.unwrap();
     reservation.settled().await;
     assert_eq!(text(&reader).await, None);
+}
+
+/// Its age is from the last hit on, though that was a copy's.
+#[tokio::test]
+async fn what_copies_served_is_last_known_from_then_on() {
+    let (_server, cache) = one("near=3s&stale_for=5s").await;
+    load(&cache, "v").await;
+    copied(&cache).await;
+    // Longer than it takes until it is noted once more.
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let (began, before) = (Instant::now(), cache.stats().near_hits);
+    assert_eq!(text(&cache).await.as_deref(), Some("v"));
+    assert_eq!(cache.stats().near_hits, before + 1);
+    let _writer = cache.reserve("k").await.unwrap();
+    let answer = cache.get_or_fill_or_stale("k", || async { Err::<&str, _>("it is down") }).await;
+    let Answer::Stale { age, .. } = answer.unwrap() else { panic!("a writer holds it") };
+    assert!(age <= began.elapsed(), "{age:?}");
 }
 
 #[tokio::test]

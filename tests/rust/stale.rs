@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use genfence::store::Clock;
-use genfence::{Answer, Builder, Cache, CallError, Error, Fresh, SourceResult};
+use genfence::{Answer, Builder, Cache, CallError, Error, Fresh, Lookup, SourceResult};
 use tokio::sync::Semaphore;
 
 use crate::support::{Fault, Kind, embedded_with, faulty_with, settle};
@@ -257,6 +257,31 @@ async fn a_writer_and_a_store_that_gives_no_answer_are_loaded_past_first() {
     let answer = cache.get_or_fill_or_stale("k", load).await.unwrap();
     assert_eq!(answer, Answer::Value(Some("newer".into())));
     assert_eq!(stale(&cache).await, "newer");
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_a_value_that_bears_tags_what_was_right_is_known_and_not_what_was_purged() {
+    for many in [false, true] {
+        let (cache, store, _) = embedded_with(lenient().tags(true));
+        let [sees, comes_late] =
+            [(); 2].map(|()| lenient().tags(true).build(store.clone()).unwrap());
+        fill(&cache.tagged(["a"]).unwrap(), "old").await;
+        let reads = async |cache: &Cache| {
+            if many {
+                let found = cache.lookup_many(&["k"]).await.unwrap().pop();
+                matches!(found, Some(Some(Lookup::Hit(_))))
+            } else {
+                cache.get("k").await.unwrap().is_some()
+            }
+        };
+        assert!(reads(&sees).await);
+        cache.purge_tag("a").await.unwrap();
+        assert!(!reads(&comes_late).await);
+        for knows in [&cache, &sees] {
+            assert_eq!(stale(knows).await, "old");
+        }
+        assert!(read_in_vain(&comes_late).await.is_err());
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -236,6 +236,12 @@ impl Cache {
         self.0.tagging.is_some() && key.first() == Some(&VALUE)
     }
 
+    /// Whether a full key is that of a value, and not of a record which the library has for itself.
+    #[inline]
+    pub(super) fn is_a_value(&self, key: &[u8]) -> bool {
+        self.0.tagging.is_none() || self.bears_tags(key)
+    }
+
     /// The full key of a tag's record.
     fn tag_key(&self, tag: &[u8]) -> Bytes {
         Bytes::copy_from_slice(&self.joined(Some(TAG), tag, self.epoch()))
