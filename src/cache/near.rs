@@ -180,7 +180,12 @@ impl Cache {
     /// Whether a copy may be served now.
     #[inline]
     pub(super) fn counts(&self, near: &Near, kept: &Kept) -> Counts {
-        let now = going_on();
+        self.counts_at(near, kept, going_on())
+    }
+
+    /// The same, by who has read the clock.
+    #[inline]
+    pub(super) fn counts_at(&self, near: &Near, kept: &Kept, now: Duration) -> Counts {
         if now >= kept.until
             || near.stripes.is_changed_since(kept.seen)
             || !self.stands_at(kept.standing, now)
@@ -193,11 +198,16 @@ impl Cache {
         }
     }
 
-    /// The copy of a key that is of this value, if it may be served.
-    pub(super) fn kept_of(&self, near: &Near, key: &[u8], stamp: Token) -> Option<Arc<Kept>> {
+    /// The copy of a key that is of this value, as it was stored, if it may be served.
+    pub(super) fn kept_of(
+        &self,
+        near: &Near,
+        key: &[u8],
+        stamp: Token,
+    ) -> Option<(Arc<Kept>, Hit)> {
         let kept = near.copies.get(key)?;
-        kept.hit.as_ref().filter(|hit| hit.stamp == stamp)?;
-        (self.counts(near, &kept) != Counts::No).then_some(kept)
+        let hit = kept.hit.clone().filter(|hit| hit.stamp == stamp)?;
+        (self.counts(near, &kept) != Counts::No).then_some((kept, hit))
     }
 
     /// Asks for more time, unless somebody does.

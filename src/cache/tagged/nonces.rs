@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use bytes::Bytes;
 use foldhash::fast::RandomState;
 use futures_util::future::{join_all, try_join_all};
+use smallvec::SmallVec;
 
 use super::header::{Nonce, Stored, read};
 use super::{Bears, EVERYTHING, Nonces, stored};
@@ -263,6 +264,15 @@ impl Cache {
             Ok(is_same.then(|| Hit { value, ..hit.clone() }))
         });
         good.collect()
+    }
+
+    /// The records of the tags that a value was stored with, and their nonces then. `None`: it was not stored so.
+    pub(in crate::cache) fn borne(&self, key: &[u8], stored: &Hit) -> Option<SmallVec<[Nonce; 4]>> {
+        if !self.bears_tags(key) {
+            return Some(SmallVec::new());
+        }
+        let stored = read(&stored.value)?;
+        Some(stored.nonces.iter().map(|(tag, nonce)| (self.tag_key(tag), *nonce)).collect())
     }
 
     fn read_header(&self, hit: &Hit) -> Option<Stored> {
