@@ -302,9 +302,13 @@ impl Cache {
         reads.into_iter().map(|read| read.or_else(|error| self.without(error))).collect()
     }
 
+    /// What the store knows of several keys.
     async fn see_many(&self, keys: &[Bytes]) -> Vec<Result<Seen, StoreError>> {
         let begun = self.begun();
-        let reads = self.0.store.get_many(keys).await;
+        let reads = match &self.0.near {
+            None => self.0.store.get_many(keys).await,
+            Some(near) => self.look_near_many(near, keys).await,
+        };
         if self.0.tagging.is_some() {
             return self.seen_tagged_many(keys, reads, begun).await;
         }

@@ -227,10 +227,26 @@ impl Cache {
     pub(super) async fn look_near(&self, near: &Near, key: &[u8]) -> Result<Read, StoreError> {
         let ground = Ground::of(self, near, key);
         let look = self.0.store.look(key).await?;
+        Ok(self.looked(near, key, ground, look))
+    }
+
+    /// The same of several keys, which are asked for together.
+    pub(super) async fn look_near_many(
+        &self,
+        near: &Near,
+        keys: &[Bytes],
+    ) -> Vec<Result<Read, StoreError>> {
+        let grounds: Vec<Ground> = keys.iter().map(|key| Ground::of(self, near, key)).collect();
+        let looks = self.0.store.look_many(keys).await.into_iter().zip(keys).zip(grounds);
+        looks.map(|((look, key), ground)| Ok(self.looked(near, key, ground, look?))).collect()
+    }
+
+    /// What a look found, of which a copy may be left behind.
+    fn looked(&self, near: &Near, key: &[u8], ground: Ground, look: Look) -> Read {
         if let Read::Hit(hit) = &look.read {
             self.keep_or_ask(near, key, ground, hit, &look);
         }
-        Ok(look.read)
+        look.read
     }
 
     fn keep_or_ask(&self, near: &Near, key: &[u8], ground: Ground, hit: &Hit, look: &Look) {

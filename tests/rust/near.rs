@@ -277,6 +277,34 @@ async fn a_stamp_whose_answer_comes_late_gives_no_more_time() {
     assert_eq!(text(&reader).await, None);
 }
 
+/// Of those that are read together, too, one message asks of all, and one that is read again leaves a copy.
+#[tokio::test]
+async fn values_that_are_read_together_leave_copies() {
+    let (server, cache, writer) = two("near=1s&merge=false").await;
+    let keys: Vec<String> = (0..20).map(|key| key.to_string()).collect();
+    let load = async |keys: Vec<bytes::Bytes>| {
+        Ok::<_, Infallible>(keys.into_iter().map(|key| (key.clone(), key)).collect::<Vec<_>>())
+    };
+    let all: Vec<_> = keys.iter().map(|key| Some(bytes::Bytes::from(key.clone()))).collect();
+    assert_eq!(cache.get_or_fill_many(&keys, load).await.unwrap(), all);
+    let before = server.requests(Kind::Batch);
+    assert_eq!(cache.get_or_fill_many(&keys, load).await.unwrap(), all);
+    assert_eq!(server.requests(Kind::Batch) - before, 1);
+    let copied = async || {
+        let before = cache.stats().near_hits;
+        assert_eq!(cache.get_or_fill_many(&keys, load).await.unwrap(), all);
+        cache.stats().near_hits - before == 20
+    };
+    let all_copied = async { while !copied().await {} };
+    tokio::time::timeout(Duration::from_secs(20), all_copied).await.expect("all are kept");
+
+    let reservation = writer.reserve("7").await.unwrap();
+    reservation.settled().await;
+    let found = cache.lookup_many(&keys).await.unwrap();
+    let held = found.iter().filter(|found| !matches!(found, Some(Lookup::Hit(_)))).count();
+    assert!(held == 1 && matches!(found[7], Some(Lookup::Bypass(_))), "{found:?}");
+}
+
 /// Its age is from the last hit on, though that was a copy's.
 #[tokio::test]
 async fn what_copies_served_is_last_known_from_then_on() {
