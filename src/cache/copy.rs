@@ -31,13 +31,13 @@ type Copies = SmallVec<[(Bytes, Arc<Kept>); 1]>;
 impl Cache {
     /// Whether there may be any.
     pub(crate) fn keeps_copies(&self) -> bool {
-        self.0.options.near.is_some()
+        !self.near_time().is_zero()
     }
 
     /// A copy of the value that has this stamp. None where it may not be kept, or is not what is at hand now.
     pub(crate) fn copy(&self, key: &[u8], stamp: Token) -> Option<ValueCopy> {
-        let time = self.0.options.near?;
         let (cache, key) = self.key(key).ok()?;
+        let time = Some(cache.near_time()).filter(|time| !time.is_zero())?;
         let of = match (&cache.0.near, &cache.0.store) {
             (Some(_), _) => Of::Near(cache.kept_copies(&key, stamp)?),
             (None, Backend::Memory(store)) => cache.marks(store, &key, stamp, time)?,

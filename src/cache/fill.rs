@@ -291,7 +291,7 @@ impl Cache {
 
     /// Plain reads of several keys of an epoch, counted, and what to do where they fail.
     async fn read_many(&self, keys: &[Bytes], epoch: Epoch) -> Result<Vec<Seen>, Error> {
-        let reads = match (self.serves(epoch), &self.0.near) {
+        let reads = match (self.serves(epoch), self.copies()) {
             (Ok(()), None) => self.see_many(keys).await,
             (Ok(()), Some(near)) => self.see_many_near(near, keys).await,
             (Err(error), _) => keys.iter().map(|_| Err(error.clone())).collect(),
@@ -305,7 +305,7 @@ impl Cache {
     /// What the store knows of several keys.
     async fn see_many(&self, keys: &[Bytes]) -> Vec<Result<Seen, StoreError>> {
         let begun = self.begun();
-        let reads = match &self.0.near {
+        let reads = match self.copies() {
             None => self.0.store.get_many(keys).await,
             Some(near) => self.look_near_many(near, keys).await,
         };

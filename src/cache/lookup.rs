@@ -173,7 +173,7 @@ impl Cache {
         if self.bears_tags(key) {
             return Box::pin(self.see_tagged(key)).await;
         }
-        match &self.0.near {
+        match self.copies() {
             None => {
                 let begun = self.begun();
                 Ok(self.count(key, self.0.store.get(key).await?, begun))

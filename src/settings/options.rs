@@ -84,10 +84,32 @@ impl Options {
         expect(dead_code, reason = "the embedded store needs none")
     )]
     pub fn terms(&self) -> Terms {
-        match self.near_max.or(self.near) {
+        match self.longest_near() {
             Some(unsaid) => Terms { unsaid, clocks: self.reservation_margin },
             None => Terms::default(),
         }
+    }
+
+    /// The longest that any program of the set keeps copies for, if any may.
+    pub fn longest_near(&self) -> Option<Duration> {
+        self.near_max.or(self.near)
+    }
+
+    /// Checks how long copies are to be kept of what is read through one handle; not at all, where it is zero.
+    pub fn check_near_of_a_handle(&self, time: Duration) -> Result<(), Invalid> {
+        if self.fence == Fence::Home {
+            let problem = "cannot be of a handle where `fence` is `home`: copies are those of the region that a key is at home in";
+            return Err(Invalid::new("near", problem));
+        }
+        if time.is_zero() {
+            return Ok(());
+        }
+        let Some(max) = self.longest_near() else {
+            let problem = "no copies may be kept: set the option `near_max`, in all programs alike";
+            return Err(Invalid::new("near", problem));
+        };
+        super::span("near", time, Duration::from_millis(10), max)
+            .map_err(|invalid| invalid.noting(&["; the most is `near_max`"]))
     }
 
     fn just_below_reservation_time(&self) -> Duration {

@@ -3,7 +3,9 @@
 use std::convert::Infallible;
 use std::time::{Duration, Instant};
 
-use genfence::{Answer, Cache, CommitOutcome, Error, Fresh, Lookup, SetOutcome, SourceResult};
+use genfence::{
+    Answer, Cache, CommitOutcome, Error, Fence, Fresh, Lookup, SetOutcome, SourceResult,
+};
 use genfence_wire::{Action, Kind, Rule, Server};
 
 /// How long copies live here, if no test says otherwise.
@@ -81,6 +83,69 @@ async fn no_copy_is_kept_where_nobody_asked_for_any() {
         assert_eq!(text(&cache).await.as_deref(), Some("v"));
     }
     assert_eq!((sent(&server) - before, cache.stats().near_hits), (10, 0));
+}
+
+#[tokio::test]
+async fn a_handle_that_keeps_copies_for_less_is_waited_for_no_longer() {
+    let (_server, cache, writer) = two("near_max=500ms&reservation_margin=1ms").await;
+    load(&cache, "v").await;
+    // What was said when it was made is over.
+    tokio::time::sleep(Duration::from_millis(510)).await;
+    copied(&cache.near(Duration::from_millis(50)).unwrap()).await;
+    let reservation = writer.reserve("k").await.unwrap();
+    assert!(reservation.unsettled() < Duration::from_millis(60), "{:?}", reservation.unsettled());
+}
+
+/// Also where others of its process are.
+#[cfg(feature = "serde")]
+#[tokio::test]
+async fn a_handle_whose_near_time_is_zero_is_served_no_copy() {
+    let (server, cache) = one("near=5s").await;
+    let load = async || Ok::<_, Infallible>(Some(1_u64));
+    let numbers = cache.typed::<u64>();
+    numbers.get_or_fill("k", load).await.unwrap();
+    copied(&cache).await;
+    numbers.get_or_fill_shared("k", load).await.unwrap();
+    let asks = cache.near(Duration::ZERO).unwrap();
+    let shared = asks.typed::<u64>();
+    let (before, near) = (sent(&server), cache.stats().near_hits);
+    for _ in 0..2 {
+        assert_eq!(text(&asks).await.as_deref(), Some("1"));
+        assert!(matches!(asks.lookup("k").await.unwrap(), Lookup::Hit(_)));
+        assert!(matches!(asks.lookup_many(&["k"]).await.unwrap()[0], Some(Lookup::Hit(_))));
+        shared.get_or_fill_shared("k", load).await.unwrap();
+    }
+    assert_eq!((sent(&server) - before, cache.stats().near_hits - near), (8, 0));
+    assert_eq!(text(&cache).await.as_deref(), Some("1"));
+    assert_eq!(cache.stats().near_hits - near, 1);
+}
+
+#[tokio::test]
+async fn the_near_time_of_a_handle_is_bounded_and_errors_say_how() {
+    let told = async |options: &str, millis| {
+        let cache = Cache::connect(&format!("memory://?{options}")).await.unwrap();
+        let handle = cache.near(Duration::from_millis(millis));
+        handle.map(drop).map_err(|error| error.to_string())
+    };
+    let bounds = |given| {
+        Err(format!("near: {given} is out of bounds, must be 10ms to 2s; the most is `near_max`"))
+    };
+    for options in ["near_max=2s", "near=2s", "near=1s&near_max=2s"] {
+        for fine in [0, 10, 2000] {
+            assert_eq!(told(options, fine).await, Ok(()));
+        }
+        assert_eq!(told(options, 9).await, bounds("9ms"));
+        assert_eq!(told(options, 2001).await, bounds("2s 1ms"));
+    }
+    assert_eq!(told("", 0).await, Ok(()));
+    let problem = told("", 1000).await.unwrap_err();
+    assert!(problem.starts_with("near: ") && problem.contains("`near_max`"), "{problem}");
+
+    let peer = Cache::connect("memory://").await.unwrap();
+    let builder = Cache::builder().region("eu").fence(Fence::Home).peer("us", peer);
+    let eu = builder.connect("memory://?near=1s").await.unwrap();
+    let problem = eu.near(Duration::ZERO).unwrap_err().to_string();
+    assert!(problem.starts_with("near: cannot be of a handle where `fence`"), "{problem}");
 }
 
 #[tokio::test]

@@ -83,6 +83,15 @@ async fn a_tagged_value_that_is_read_again_and_again_costs_no_command() {
     }
     // One of each may ask for more time meanwhile.
     assert!(sent(&server) - before <= 6, "{}", sent(&server) - before);
+
+    // Who wants no copies has none of the tags, either, and is a handle of the same tags all the same.
+    let asks = cache.tagged(["a"]).unwrap().near(Duration::ZERO).unwrap();
+    let before = (sent(&server), cache.stats().near_hits);
+    assert_eq!(text(&asks, "k").await.as_deref(), Some("k"));
+    assert!(sent(&server) - before.0 >= 2 && cache.stats().near_hits == before.1);
+    asks.get_or_fill("other", async || Ok::<_, Infallible>("v")).await.unwrap();
+    cache.purge_tag("a").await.unwrap();
+    assert_eq!(text(&asks, "other").await, None);
 }
 
 #[tokio::test]

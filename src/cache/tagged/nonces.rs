@@ -42,7 +42,7 @@ impl Cache {
     /// They are asked of the store, and not of copies: what is stored with a nonce that is over is served to nobody.
     pub(in crate::cache) fn nonces(&self) -> HavingNonces<'_> {
         Box::pin(async {
-            let own = self.1.iter().flat_map(|tags| tags.iter().cloned());
+            let own = self.1.iter().flat_map(|handle| handle.tags.iter().cloned());
             let tags: Vec<Bytes> = own.chain([Bytes::from_static(EVERYTHING)]).collect();
             let keys: Vec<Bytes> = tags.iter().map(|tag| self.tag_key(tag)).collect();
             let reads = self.0.store.get_many(&keys).await;
@@ -146,7 +146,7 @@ impl Cache {
             return Ok(Seen::Found(Found::Hit(hit)));
         }
         let begun = self.begun();
-        let Some(near) = &self.0.near else {
+        let Some(near) = self.copies() else {
             return self.seen_tagged(key, self.0.store.get(key).await?, begun).await;
         };
         if let Some(copy) = self.copied(near, key) {
@@ -206,7 +206,7 @@ impl Cache {
     /// A hit that needs no waiting, with nonces that need none. `None` says nothing.
     pub(in crate::cache) fn tagged_at_once(&self, key: &[u8]) -> Option<Hit> {
         let begun = self.begun();
-        let (stored, near) = match (&self.0.near, &self.0.store) {
+        let (stored, near) = match (self.copies(), &self.0.store) {
             (Some(near), _) => (self.copied(near, key)?, Some(near)),
             (None, Backend::Memory(store)) => (store.read(key).hit()?, None),
             _ => return None,
@@ -293,7 +293,7 @@ impl Cache {
         &self,
         tags: HashSet<Bytes, RandomState>,
     ) -> (Known, HashSet<Bytes, RandomState>) {
-        let Some(near) = &self.0.near else {
+        let Some(near) = self.copies() else {
             return (self.nonces_of_records(tags).await, HashSet::default());
         };
         let (mut known, mut copied, mut asked) = (Known::default(), HashSet::default(), Vec::new());
