@@ -291,7 +291,7 @@ impl Cache {
 
     /// Plain reads of several keys of an epoch, counted, and what to do where they fail.
     async fn read_many(&self, keys: &[Bytes], epoch: Epoch) -> Result<Vec<Seen>, Error> {
-        let reads = match (self.serves(epoch), &self.0.near) {
+        let reads = match (self.serves(epoch), self.copies()) {
             (Ok(()), None) => self.see_many(keys).await,
             (Ok(()), Some(near)) => self.see_many_near(near, keys).await,
             (Err(error), _) => keys.iter().map(|_| Err(error.clone())).collect(),
@@ -302,18 +302,18 @@ impl Cache {
         reads.into_iter().map(|read| read.or_else(|error| self.without(error))).collect()
     }
 
+    /// What the store knows of several keys.
     async fn see_many(&self, keys: &[Bytes]) -> Vec<Result<Seen, StoreError>> {
         let begun = self.begun();
-        let reads = self.0.store.get_many(keys).await;
+        let reads = match self.copies() {
+            None => self.0.store.get_many(keys).await,
+            Some(near) => self.look_near_many(near, keys).await,
+        };
         if self.0.tagging.is_some() {
-            return self.seen_tagged_many(reads).await;
+            return self.seen_tagged_many(keys, reads, begun).await;
         }
-        let seen = reads.into_iter().zip(keys).map(|(read, key)| {
-            let read = read?;
-            self.note_read(key, &read, begun);
-            Ok(self.count(read))
-        });
-        seen.collect()
+        let seen = reads.into_iter().zip(keys);
+        seen.map(|(read, key)| Ok(self.count(key, read?, begun))).collect()
     }
 
     /// Those of which there is no copy are asked for together.

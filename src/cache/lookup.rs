@@ -10,6 +10,7 @@ use super::footing::Footing;
 use super::found::{Bypass, Found, Gap, Seen, Told};
 use super::lease::Lease;
 use super::retry::jittered;
+use super::stale::Begun;
 use super::tagged::Closed;
 use super::{Cache, Error, FullKey, Leader};
 use crate::protocol::{self, Claim, Version};
@@ -172,12 +173,10 @@ impl Cache {
         if self.bears_tags(key) {
             return Box::pin(self.see_tagged(key)).await;
         }
-        match &self.0.near {
+        match self.copies() {
             None => {
                 let begun = self.begun();
-                let read = self.0.store.get(key).await?;
-                self.note_read(key, &read, begun);
-                Ok(self.count(read))
+                Ok(self.count(key, self.0.store.get(key).await?, begun))
             }
             Some(near) => match self.near_hit(near, key) {
                 Some(hit) => Ok(Seen::Found(Found::Hit(hit))),
@@ -187,15 +186,22 @@ impl Cache {
         }
     }
 
+    /// What a read of a key found that began then; of one that bears tags, what of it may be served.
     #[inline]
-    pub(super) fn count(&self, read: Read) -> Seen {
-        let counters = &self.0.counters;
+    pub(super) fn count(&self, key: &[u8], read: Read, begun: Option<Begun>) -> Seen {
         if let Read::Hit(hit) = read {
-            counters.hits.add();
+            self.count_hit(key, &hit, begun);
             return Seen::Found(Found::Hit(hit));
         }
-        counters.misses.add();
+        self.0.counters.misses.add();
         Seen::Gap(if read == Read::Claimed { Gap::CLAIMED } else { Gap::Free })
+    }
+
+    /// Also what is found of a copy is the latest that there was since then.
+    #[inline]
+    pub(super) fn count_hit(&self, key: &[u8], hit: &Hit, begun: Option<Begun>) {
+        self.note_hit(key, hit, begun);
+        self.0.counters.hits.add();
     }
 
     fn unreachable(&self, error: StoreError) -> Found {
@@ -396,13 +402,20 @@ impl Cache {
             if let Err(error) = self.stands_on(standing) {
                 return Seen::Found(self.unreachable(error));
             }
-            if !self.bears_tags(key) {
-                self.note_hit(key, &hit, begun);
-                return Seen::Found(Found::Hit(hit));
-            }
-            return match self.unpurged(&hit).await {
-                Ok(Some(hit)) => Seen::Found(Found::Hit(hit)),
-                Ok(None) => Seen::Gap(Gap::Purged(hit.stamp)),
+            let good = if self.bears_tags(key) {
+                self.unpurged(&hit).await
+            } else {
+                Ok(Some(hit.clone()))
+            };
+            return match good {
+                Ok(Some(hit)) => {
+                    self.note_hit(key, &hit, begun);
+                    Seen::Found(Found::Hit(hit))
+                }
+                // Who loads it anew holds off a lease over it.
+                Ok(None) => {
+                    Seen::Gap(snapshot.leased_for().map_or(Gap::Purged(hit.stamp), Gap::Claimed))
+                }
                 Err(error) => Seen::Found(self.unreachable(error)),
             };
         }

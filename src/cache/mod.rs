@@ -138,7 +138,16 @@ const FLIGHT_SHARDS: usize = 64;
 /// # Ok::<(), genfence::Error>(()) }).unwrap();
 /// ```
 #[derive(Clone)]
-pub struct Cache(Arc<Inner>, Option<Arc<Vec<Bytes>>>);
+pub struct Cache(Arc<Inner>, Option<Arc<PerHandle>>);
+
+/// What counts for the calls that are made through one handle.
+#[derive(Clone, Default)]
+struct PerHandle {
+    /// The tags that values bear which are stored through it.
+    tags: Vec<Bytes>,
+    /// How long copies are kept of what is read through it, if not as the option `near` says.
+    near: Option<Duration>,
+}
 
 /// What all clones of a cache share.
 struct Inner {
@@ -420,7 +429,7 @@ impl Cache {
         }
         let (cache, key) = self.key(key).ok()?;
         cache.serves(key.epoch).ok()?;
-        if let Some(near) = &cache.0.near {
+        if let Some(near) = cache.copies() {
             return cache.served_at_once(near, &key);
         }
         if cache.bears_tags(&key) {
@@ -429,8 +438,7 @@ impl Cache {
         let Backend::Memory(store) = &cache.0.store else { return None };
         let begun = cache.begun();
         let hit = store.read(&key).hit()?;
-        cache.note_hit(&key, &hit, begun);
-        cache.0.counters.hits.add();
+        cache.count_hit(&key, &hit, begun);
         Some(hit)
     }
 
@@ -447,7 +455,7 @@ impl Cache {
     /// Whether there may be such a hit.
     #[cfg(any(feature = "capi", feature = "serde"))]
     pub(crate) fn has_hits_at_once(&self) -> bool {
-        self.is_embedded() || self.0.near.is_some()
+        self.is_embedded() || self.copies().is_some()
     }
 
     /// Whether no command waits for a network.
@@ -506,14 +514,17 @@ impl Cache {
 
 /// Where copies are kept. A store in this process needs none: to read it is as good.
 fn near_of(store: &Backend, options: &Options) -> Result<Option<Near>, Error> {
-    let Some(time) = options.near.filter(|_| !matches!(store, Backend::Memory(_))) else {
+    if matches!(store, Backend::Memory(_)) || options.longest_near().is_none() {
         return Ok(None);
-    };
-    if store.terms() == Terms::default() {
-        let problem = "this store gives no leave to keep copies; connect by a URL, or give a store of your own its terms";
-        return Err(Error::invalid("near", problem));
     }
-    Ok(Some(Near::new(time, options.near_bytes as u64)))
+    if store.terms() != Terms::default() {
+        return Ok(Some(Near::new(options.near_bytes as u64)));
+    }
+    if options.near.is_none() {
+        return Ok(None);
+    }
+    let problem = "this store gives no leave to keep copies; connect by a URL, or give a store of your own its terms";
+    Err(Error::invalid("near", problem))
 }
 
 /// A key with all that stands before it; most need no allocation.

@@ -17,9 +17,9 @@ use quick_cache::sync::{Cache as EvictingMap, DefaultLifecycle};
 use quick_cache::{OptionsBuilder, Weighter};
 use rand::RngExt;
 
-use super::Cache;
 use super::found::Seen;
 use super::stopwatch::less_drift;
+use super::{Cache, Error};
 use crate::protocol::{Stamp, Time, Token};
 use crate::store::{Hit, Look, Mark, Read, Standing, Store, StoreError, Stripes, going_on};
 
@@ -29,8 +29,6 @@ const COPY: u64 = 256;
 const SHARDS: usize = 64;
 
 pub(super) struct Near {
-    /// How long a copy may live.
-    time: Duration,
     copies: EvictingMap<Bytes, Arc<Kept>, Weigh, RandomState>,
     stripes: Stripes,
     /// The keys that stamps are under way for.
@@ -73,7 +71,7 @@ impl Weighter<Bytes, Arc<Kept>> for Weigh {
 }
 
 impl Near {
-    pub fn new(time: Duration, bytes: u64) -> Self {
+    pub fn new(bytes: u64) -> Self {
         let items = usize::try_from(bytes / (2 * COPY)).unwrap_or(usize::MAX);
         let options = OptionsBuilder::new()
             .weight_capacity(bytes)
@@ -85,7 +83,7 @@ impl Near {
         let copies =
             EvictingMap::with_options(options, Weigh, hasher.clone(), DefaultLifecycle::default());
         let stamping = Mutex::new(HashSet::with_hasher(hasher.clone()));
-        Near { time, copies, stripes: Stripes::new(hasher), stamping }
+        Near { copies, stripes: Stripes::new(hasher), stamping }
     }
 
     /// Nobody may serve it any more.
@@ -98,17 +96,17 @@ impl Near {
         self.stamping.lock().insert(key.clone()).then(|| Stamping(self, key))
     }
 
-    /// How long a copy lives under somebody's stamp, where more than half of that is left: one is enough for all.
-    fn lives_under(&self, look: &Look) -> Option<Duration> {
-        let lives = look.lives();
-        (lives > self.time / 2).then(|| lives.min(self.time))
-    }
-
     /// Whether it was read within a near time before.
-    fn is_wanted(&self, key: &[u8], now: Duration) -> bool {
-        let lately = |kept: Arc<Kept>| now.saturating_sub(kept.since) < 2 * self.time;
+    fn is_wanted(&self, key: &[u8], now: Duration, time: Duration) -> bool {
+        let lately = |kept: Arc<Kept>| now.saturating_sub(kept.since) < 2 * time;
         self.copies.get(key).is_some_and(lately)
     }
+}
+
+/// How long a copy lives under somebody's stamp, where more than half of a near time is left of that: one is enough for all.
+fn lives_under(look: &Look, time: Duration) -> Option<Duration> {
+    let lives = look.lives();
+    (lives > time / 2).then(|| lives.min(time))
 }
 
 /// Whether a copy may be served.
@@ -147,11 +145,56 @@ impl Ground {
 }
 
 impl Cache {
+    /// This cache, with another near time than the option `near` says: so long copies are kept of what is read through this handle
+    /// ([`get`](Cache::get), [`lookup`](Cache::lookup), [`get_or_fill`](Cache::get_or_fill), [`typed`](Cache::typed) and the others),
+    /// of its tags too, and so long a writer waits for them. With zero none are kept, and none is served: each hit is read of the store.
+    /// Cheap; it is the same cache, so closing it closes all.
+    ///
+    /// Copies are the process's own, whichever handle left them: one that serves copies serves also those which are kept for longer than its
+    /// own time.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`](crate::Error::Invalid) of `near` for a time that is not zero and less than 10 ms, or more than the option `near_max`
+    /// (`near`, where that is not set), or where there is neither; or where `fence` is `home`.
+    ///
+    /// # Example
+    /// ```
+    /// # use std::time::Duration;
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), genfence::Error> {
+    /// // All programs reckon with copies of up to 1 s, and this one keeps none, but of settings.
+    /// let cache = genfence::Cache::connect("memory://?near_max=1s").await?;
+    /// let settings = cache.near(Duration::from_millis(500))?.typed::<Vec<u64>>();
+    /// let error = cache.near(Duration::from_secs(2)).unwrap_err().to_string();
+    /// assert_eq!(error, "near: 2s is out of bounds, must be 10ms to 1s; the most is `near_max`");
+    /// # let _ = settings;
+    /// # Ok(()) }
+    /// ```
+    pub fn near(&self, time: Duration) -> Result<Cache, Error> {
+        self.0.options.check_near_of_a_handle(time)?;
+        let mut handle = self.1.as_deref().cloned().unwrap_or_default();
+        handle.near = Some(time);
+        Ok(Cache(Arc::clone(&self.0), Some(Arc::new(handle))))
+    }
+
+    /// How long copies are kept of what is read through this handle.
+    #[inline]
+    pub(super) fn near_time(&self) -> Duration {
+        let own = self.1.as_ref().and_then(|handle| handle.near);
+        own.or(self.0.options.near).unwrap_or_default()
+    }
+
+    /// The copies that may be served through this handle, if any may.
+    #[inline]
+    pub(super) fn copies(&self) -> Option<&Near> {
+        self.0.near.as_ref().filter(|_| !self.near_time().is_zero())
+    }
+
     /// A copy of this process's own that may be served. Counted.
     #[inline]
     pub(super) fn near_hit(&self, near: &Near, key: &[u8]) -> Option<Hit> {
+        let begun = self.begun();
         let hit = self.copied(near, key)?;
-        self.0.counters.hits.add();
+        self.count_hit(key, &hit, begun);
         self.0.counters.near_hits.add();
         Some(hit)
     }
@@ -178,7 +221,12 @@ impl Cache {
     /// Whether a copy may be served now.
     #[inline]
     pub(super) fn counts(&self, near: &Near, kept: &Kept) -> Counts {
-        let now = going_on();
+        self.counts_at(near, kept, going_on())
+    }
+
+    /// The same, by who has read the clock.
+    #[inline]
+    pub(super) fn counts_at(&self, near: &Near, kept: &Kept, now: Duration) -> Counts {
         if now >= kept.until
             || near.stripes.is_changed_since(kept.seen)
             || !self.stands_at(kept.standing, now)
@@ -191,11 +239,16 @@ impl Cache {
         }
     }
 
-    /// The copy of a key that is of this value, if it may be served.
-    pub(super) fn kept_of(&self, near: &Near, key: &[u8], stamp: Token) -> Option<Arc<Kept>> {
+    /// The copy of a key that is of this value, as it was stored, if it may be served.
+    pub(super) fn kept_of(
+        &self,
+        near: &Near,
+        key: &[u8],
+        stamp: Token,
+    ) -> Option<(Arc<Kept>, Hit)> {
         let kept = near.copies.get(key)?;
-        kept.hit.as_ref().filter(|hit| hit.stamp == stamp)?;
-        (self.counts(near, &kept) != Counts::No).then_some(kept)
+        let hit = kept.hit.clone().filter(|hit| hit.stamp == stamp)?;
+        (self.counts(near, &kept) != Counts::No).then_some((kept, hit))
     }
 
     /// Asks for more time, unless somebody does.
@@ -207,25 +260,42 @@ impl Cache {
 
     /// A read that may leave a copy behind. Counted.
     pub(super) async fn read_near(&self, near: &Near, key: &[u8]) -> Result<Seen, StoreError> {
-        Ok(self.count(self.look_near(near, key).await?))
+        let begun = self.begun();
+        Ok(self.count(key, self.look_near(near, key).await?, begun))
     }
 
     /// The same, not counted.
     pub(super) async fn look_near(&self, near: &Near, key: &[u8]) -> Result<Read, StoreError> {
-        let (ground, begun) = (Ground::of(self, near, key), self.begun());
+        let ground = Ground::of(self, near, key);
         let look = self.0.store.look(key).await?;
-        self.note_read(key, &look.read, begun);
+        Ok(self.looked(near, key, ground, look))
+    }
+
+    /// The same of several keys, which are asked for together.
+    pub(super) async fn look_near_many(
+        &self,
+        near: &Near,
+        keys: &[Bytes],
+    ) -> Vec<Result<Read, StoreError>> {
+        let grounds: Vec<Ground> = keys.iter().map(|key| Ground::of(self, near, key)).collect();
+        let looks = self.0.store.look_many(keys).await.into_iter().zip(keys).zip(grounds);
+        looks.map(|((look, key), ground)| Ok(self.looked(near, key, ground, look?))).collect()
+    }
+
+    /// What a look found, of which a copy may be left behind.
+    fn looked(&self, near: &Near, key: &[u8], ground: Ground, look: Look) -> Read {
         if let Read::Hit(hit) = &look.read {
             self.keep_or_ask(near, key, ground, hit, &look);
         }
-        Ok(look.read)
+        look.read
     }
 
     fn keep_or_ask(&self, near: &Near, key: &[u8], ground: Ground, hit: &Hit, look: &Look) {
-        if let Some(lives) = near.lives_under(look) {
+        let time = self.near_time();
+        if let Some(lives) = lives_under(look, time) {
             return ground.keep(near, Bytes::copy_from_slice(key), Some(hit.clone()), lives);
         }
-        let is_wanted = near.is_wanted(key, ground.since) && !look.is_hushed();
+        let is_wanted = near.is_wanted(key, ground.since, time) && !look.is_hushed();
         let key = Bytes::copy_from_slice(key);
         let (since, until) = (ground.since, self.until_on(look.now, ground.standing));
         // Another caller may have got a copy meanwhile.
@@ -252,7 +322,7 @@ impl Cache {
             match cache.0.store.look(&key).await {
                 Ok(look) => {
                     let Read::Hit(hit) = &look.read else { return };
-                    if let Some(lives) = near.lives_under(&look) {
+                    if let Some(lives) = lives_under(&look, cache.near_time()) {
                         ground.keep(near, key, Some(hit.clone()), lives);
                     } else if let Ok(until) = cache.until_on(look.now, ground.standing)
                         && !look.is_hushed()
@@ -284,11 +354,11 @@ impl Cache {
         }) {
             return;
         }
-        let ground = Ground::of(self, near, &key);
-        match self.0.store.stamp(&key, &Stamp { time: near.time, until }).await {
+        let (ground, time) = (Ground::of(self, near, &key), self.near_time());
+        match self.0.store.stamp(&key, &Stamp { time, until }).await {
             Ok(Ok(hit)) => {
                 self.0.counters.near_stamps.add();
-                ground.keep(near, key.clone(), Some(hit), near.time);
+                ground.keep(near, key.clone(), Some(hit), time);
             }
             // It is there no more: the next reader finds out.
             Ok(Err(why)) => tracing::debug!(%why, "no leave to keep a copy"),

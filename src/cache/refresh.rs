@@ -14,9 +14,10 @@ use super::fresh::Checked;
 use super::load::{Loaded, ToLoad};
 use super::retry::Settled;
 use super::stale::Loading;
+use super::tagged::{Closed, Nonces, stored};
 use super::{Cache, CallError, Error, FillOutcome, Fresh, FullKey};
-use crate::protocol::{Claim, Life, Refusal, Time, Token};
-use crate::store::{Change, Hit, Value};
+use crate::protocol::{Claim, Epoch, Life, Refusal, Time, Token};
+use crate::store::{Change, Hit, StoreError, Value};
 
 /// The permission to put a new value in the place of one that goes on being served. One caller in all processes has
 /// it.
@@ -42,6 +43,8 @@ pub struct Refresh {
     seen: Token,
     token: Token,
     granted: Footing,
+    /// Of the tags that the new value is to bear.
+    nonces: Option<Nonces>,
     loading: Option<Box<Loading>>,
     attempt: Attempt,
     /// Whether it is told what came of it.
@@ -98,6 +101,7 @@ impl Refresh {
             self.lost();
             return Ok(FillOutcome::Rejected(Refusal::Condition));
         };
+        let value = stored(self.nonces.as_ref(), value);
         let (token, stamp, deadline) = (self.token, self.seen, self.granted.grant.deadline);
         let refill = Change::Refill { token, deadline, stamp, value, version, ttl, until };
         let settled = cache.settle(&self.asked.key, &refill, Some(token)).await;
@@ -274,50 +278,84 @@ impl Cache {
         cache.spawn(async move { _ = cut.run_until_cancelled(refreshing).await });
     }
 
-    /// Asks for the permission. That it is refused, as another process is at it or the value is another one by now, is
-    /// no failure.
+    /// Asks for the permission, and then for the nonces that the new value is to bear. That it is refused, as another process is at
+    /// it or the value is another one by now, or that a writer holds a tag, is no failure.
     async fn claim_refresh(
         &self,
-        epoch: crate::protocol::Epoch,
+        epoch: Epoch,
         key: Bytes,
         seen: Token,
         attempt: Attempt,
     ) -> Result<Option<Refresh>, Error> {
         self.open_or_shut_down()?;
         let mut asked = Asked::nothing(self, &key);
-        let time = self.0.options.load_time;
-        let claimed = async {
-            self.serves(epoch)?;
-            let standing = self.may_lease().await?;
-            let Some(until) = self.until_left_alone(&key, standing).await? else {
-                return Ok(Err(Refusal::Missing));
-            };
-            asked.until = until;
-            let claim =
-                |token, previous| Claim::Refresh { token, previous, stamp: seen, time, until };
-            let claimed = self.claim_anew(&key, &mut asked.tokens, claim).await?;
-            Ok(claimed.map(|(token, grant)| (token, Footing::of(self, grant, standing))))
-        };
-        match claimed.await {
-            Ok(Ok((token, granted))) => {
+        match self.claim_and_bear(epoch, seen, &mut asked).await {
+            Ok((token, granted, nonces)) => {
                 self.0.counters.refreshes.add();
-                asked.tokens.push(token);
-                asked.granted = Some(granted);
                 let (loading, is_over) = (self.loading(&key), false);
-                Ok(Some(Refresh { asked, seen, token, granted, loading, attempt, is_over }))
+                let refresh =
+                    Refresh { asked, seen, token, granted, nonces, loading, attempt, is_over };
+                Ok(Some(refresh))
             }
-            Ok(Err(why)) => {
-                tracing::debug!(%why, "another caller loads a value anew, or has changed it");
+            Err(NotGranted::Lost(why)) => {
+                tracing::debug!(%why, "a value is not loaded anew from here");
                 attempt.failed();
                 Ok(None)
             }
-            Err(error) => {
+            Err(NotGranted::Failed(error)) => {
                 self.0.counters.failures.add();
                 self.0.counters.refreshes_failed.add();
                 attempt.failed();
                 Err(error)
             }
         }
+    }
+
+    /// What was granted is on the record, whatever becomes of the nonces.
+    async fn claim_and_bear(
+        &self,
+        epoch: Epoch,
+        stamp: Token,
+        asked: &mut Asked,
+    ) -> Result<(Token, Footing, Option<Nonces>), NotGranted> {
+        let (key, time) = (asked.key.clone(), self.0.options.load_time);
+        self.serves(epoch)?;
+        let standing = self.may_lease().await?;
+        let until = self.until_left_alone(&key, standing).await?.ok_or(Refusal::Missing)?;
+        asked.until = until;
+        let claim = |token, previous| Claim::Refresh { token, previous, stamp, time, until };
+        let (token, grant) = self.claim_anew(&key, &mut asked.tokens, claim).await??;
+        let granted = Footing::of(self, grant, standing);
+        asked.tokens.push(token);
+        asked.granted = Some(granted);
+        if !self.bears_tags(&key) {
+            return Ok((token, granted, None));
+        }
+        // Those of now, and not of the value that was seen: where they differ that one was purged, and this is what takes its
+        // place.
+        match self.nonces().await {
+            Ok(nonces) => Ok((token, granted, Some(nonces))),
+            Err(Closed::Held(_)) => Err(NotGranted::Lost("a writer holds a tag of it")),
+            Err(Closed::Failed(error)) => Err(NotGranted::Failed(error)),
+        }
+    }
+}
+
+/// Why there is no permission.
+enum NotGranted {
+    Lost(&'static str),
+    Failed(Error),
+}
+
+impl From<Refusal> for NotGranted {
+    fn from(_: Refusal) -> Self {
+        NotGranted::Lost("another caller is at it, or has changed it")
+    }
+}
+
+impl From<StoreError> for NotGranted {
+    fn from(error: StoreError) -> Self {
+        NotGranted::Failed(error.into())
     }
 }
 

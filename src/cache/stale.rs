@@ -16,9 +16,10 @@ use super::found::LoadError;
 use super::stopwatch::Stopwatch;
 use super::{Cache, CallError, Error, Fresh};
 use crate::protocol::{Token, Version};
-use crate::store::{Hit, Read, Value};
+use crate::store::{Hit, Value};
 
-/// What a call came to whose caller takes an old value where there is no other.
+/// What a call came to whose caller takes an old value where there is no other: bytes, or what a [`Typed`](crate::Typed) has made of
+/// them.
 ///
 /// # Example
 /// ```
@@ -35,13 +36,13 @@ use crate::store::{Hit, Read, Value};
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use = "it may be stale"]
-pub enum Answer {
+pub enum Answer<T = Value> {
     /// The value, as [`Cache::get_or_fill`] returns it.
-    Value(Value),
+    Value(T),
     /// There was none to be had: what this process last knew to be right. It may be right still, and it may not.
     Stale {
         /// The value; `None` where the source had nothing.
-        value: Value,
+        value: T,
         /// How long ago it was certainly right, at most the option `stale_for`: since before the read of the cache
         /// or of the source began that brought it, or the commit.
         age: Duration,
@@ -134,10 +135,11 @@ impl LastKnown {
         }
     }
 
-    fn get(&self, key: &[u8]) -> Option<Answer> {
+    /// With how old it is.
+    fn get(&self, key: &[u8]) -> Option<(Value, Duration)> {
         let Known { value, since, .. } = self.values.get(key)?;
         let age = since.at.elapsed();
-        (age <= self.time).then_some(Answer::Stale { value, age })
+        (age <= self.time).then_some((value, age))
     }
 
     /// Whether it is time to say so again.
@@ -192,10 +194,25 @@ impl Cache {
         T: Into<Fresh> + Send + 'static,
     {
         let key = Bytes::copy_from_slice(key.as_ref());
-        let mut loading = Box::pin({
+        let loading = {
             let (cache, key) = (self.clone(), key.clone());
             async move { cache.get_or_fill_ahead(key, loader).await }
-        });
+        };
+        self.or_stale(&key, loading, Some).await
+    }
+
+    /// What `loading` brings in time, or what was last known of the key, as `read` makes it of that.
+    pub(super) async fn or_stale<T, E>(
+        &self,
+        key: &[u8],
+        loading: impl Future<Output = Result<T, CallError<E>>> + Send + 'static,
+        read: impl FnOnce(Value) -> Option<T>,
+    ) -> Result<Answer<T>, CallError<E>>
+    where
+        T: Send + 'static,
+        E: fmt::Display + Send + 'static,
+    {
+        let mut loading = Box::pin(loading);
         let soon = self.0.options.soft_timeout.filter(|_| self.0.last_known.is_some());
         let in_time = match soon {
             None => Ok(loading.as_mut().await),
@@ -204,11 +221,11 @@ impl Cache {
         match in_time {
             Ok(Ok(value)) => Ok(Answer::Value(value)),
             Ok(Err(error)) if is_of_the_source(&error) => {
-                self.last_known(&key, &error).ok_or(error)
+                self.last_known_as(key, &error, read).ok_or(error)
             }
             Ok(Err(error)) => Err(error),
             Err(slow) => {
-                let Some(stale) = self.last_known(&key, &slow) else {
+                let Some(stale) = self.last_known_as(key, &slow, read) else {
                     return loading.await.map(Answer::Value);
                 };
                 self.go_on(async move { loading.await.err().map(|error| error.to_string()) });
@@ -229,16 +246,28 @@ impl Cache {
 
     /// What this process last knew of a key, if that is young enough. Counted, and now and then logged, with why it
     /// was asked for.
+    #[cfg(feature = "capi")]
     pub(crate) fn last_known(&self, key: &[u8], why: &dyn fmt::Display) -> Option<Answer> {
+        self.last_known_as(key, why, Some)
+    }
+
+    /// The same, as `read` makes it of the bytes, if it can.
+    fn last_known_as<T>(
+        &self,
+        key: &[u8],
+        why: &dyn fmt::Display,
+        read: impl FnOnce(Value) -> Option<T>,
+    ) -> Option<Answer<T>> {
         self.0.last_known.as_ref()?;
         let (cache, key) = self.key(key).ok()?;
         let known = cache.0.last_known.as_ref()?;
-        let answer = known.get(&key)?;
+        let (value, age) = known.get(&key)?;
+        let value = read(value)?;
         cache.0.counters.stale_served.add();
         if known.is_to_be_told() {
             tracing::warn!(%why, "stale values are answered, as the source is slow or fails");
         }
-        Some(answer)
+        Some(Answer::Stale { value, age })
     }
 
     /// The options `soft_timeout`, where there are stale answers, and `hard_timeout`.
@@ -254,18 +283,12 @@ impl Cache {
         self.0.last_known.as_ref().map(LastKnown::begin)
     }
 
-    /// What a read of the cache found that began then.
-    #[inline]
-    pub(super) fn note_read(&self, key: &[u8], read: &Read, begun: Option<Begun>) {
-        if let Read::Hit(hit) = read {
-            self.note_hit(key, hit, begun);
-        }
-    }
-
-    /// The same, of a hit.
+    /// What a read of the cache found that began then, and may be served.
     #[inline]
     pub(super) fn note_hit(&self, key: &[u8], hit: &Hit, begun: Option<Begun>) {
-        if let (Some(known), Some(since)) = (&self.0.last_known, begun) {
+        if let (Some(known), Some(since)) = (&self.0.last_known, begun)
+            && self.is_a_value(key)
+        {
             let Hit { ref value, version, stamp, .. } = *hit;
             known.note(key, Known { value: value.clone(), version, stamp: Some(stamp), since });
         }
@@ -279,7 +302,9 @@ impl Cache {
         version: Option<Version>,
         begun: Option<Begun>,
     ) {
-        if let (Some(known), Some(since)) = (&self.0.last_known, begun) {
+        if let (Some(known), Some(since)) = (&self.0.last_known, begun)
+            && self.is_a_value(key)
+        {
             known.note(key, Known { value: value.clone(), version, stamp: None, since });
         }
     }

@@ -11,7 +11,9 @@ use serde::de::DeserializeOwned;
 
 use super::load::{Loaded, ToLoad};
 use super::objects::{Known, Objects};
-use super::{Cache, CallError, Error, Fresh, Reservation, SetOutcome, SourceResult, UpdateOutcome};
+use super::{
+    Answer, Cache, CallError, Error, Fresh, Reservation, SetOutcome, SourceResult, UpdateOutcome,
+};
 use crate::store::Hit;
 
 impl Fresh {
@@ -138,6 +140,44 @@ impl<T: Serialize + DeserializeOwned> Typed<T> {
             });
         };
         self.load(key, &*loader, ahead).await
+    }
+
+    /// As [`Cache::get_or_fill_or_stale`], and as [`get_or_fill`](Typed::get_or_fill) in what is of this type. What was last known and cannot be read as
+    /// `T` is not known.
+    ///
+    /// # Errors
+    /// As [`Cache::get_or_fill_or_stale`].
+    ///
+    /// # Example
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), genfence::Error> {
+    /// use genfence::{Answer, Cache};
+    ///
+    /// let numbers = Cache::connect("memory://?stale_for=1h").await?.typed::<u64>();
+    /// numbers.set("k", &7).await?;
+    /// numbers.cache().invalidate("k", None).await?;
+    /// let load = || async { Err("the source is down") };
+    /// let answer = numbers.get_or_fill_or_stale("k", load).await.unwrap();
+    /// assert!(matches!(answer, Answer::Stale { value: Some(7), .. }));
+    /// # Ok(()) }
+    /// ```
+    pub async fn get_or_fill_or_stale<E, L, F>(
+        &self,
+        key: impl AsRef<[u8]>,
+        loader: L,
+    ) -> Result<Answer<Option<T>>, CallError<Arc<E>>>
+    where
+        L: Fn() -> F + Send + Sync + 'static,
+        F: Future<Output = Result<Option<T>, E>> + Send + 'static,
+        E: std::fmt::Display + Send + Sync + 'static,
+        T: Send + Sync + 'static,
+    {
+        let key = Bytes::copy_from_slice(key.as_ref());
+        let loading = {
+            let (typed, key) = (self.clone(), key.clone());
+            async move { typed.get_or_fill_ahead(key, loader).await }
+        };
+        self.cache.or_stale(&key, loading, |value| decode(value.as_ref()).ok()).await
     }
 
     async fn load<E, L, F>(

@@ -54,15 +54,11 @@ impl Options {
 
     /// A tag would be at home in another region than what bears it, and purged in one alone.
     fn check_tags(&self) -> Result<(), Invalid> {
-        let problem = if !self.tags {
+        if !self.tags || self.fence == Fence::Own {
             return Ok(());
-        } else if self.fence != Fence::Own {
-            "cannot be where `fence` is `all` or `home`: a tag is known in one region alone"
-        } else if self.refresh_at.is_some() || self.stale_for.is_some() {
-            "cannot be beside `refresh_at` or `stale_for`, which do not ask for a value's tags yet"
-        } else {
-            return Ok(());
-        };
+        }
+        let problem =
+            "cannot be where `fence` is `all` or `home`: a tag is known in one region alone";
         Err(Invalid::new("tags", problem))
     }
 
@@ -88,10 +84,32 @@ impl Options {
         expect(dead_code, reason = "the embedded store needs none")
     )]
     pub fn terms(&self) -> Terms {
-        match self.near_max.or(self.near) {
+        match self.longest_near() {
             Some(unsaid) => Terms { unsaid, clocks: self.reservation_margin },
             None => Terms::default(),
         }
+    }
+
+    /// The longest that any program of the set keeps copies for, if any may.
+    pub fn longest_near(&self) -> Option<Duration> {
+        self.near_max.or(self.near)
+    }
+
+    /// Checks how long copies are to be kept of what is read through one handle; not at all, where it is zero.
+    pub fn check_near_of_a_handle(&self, time: Duration) -> Result<(), Invalid> {
+        if self.fence == Fence::Home {
+            let problem = "cannot be of a handle where `fence` is `home`: copies are those of the region that a key is at home in";
+            return Err(Invalid::new("near", problem));
+        }
+        if time.is_zero() {
+            return Ok(());
+        }
+        let Some(max) = self.longest_near() else {
+            let problem = "no copies may be kept: set the option `near_max`, in all programs alike";
+            return Err(Invalid::new("near", problem));
+        };
+        super::span("near", time, Duration::from_millis(10), max)
+            .map_err(|invalid| invalid.noting(&["; the most is `near_max`"]))
     }
 
     fn just_below_reservation_time(&self) -> Duration {

@@ -94,6 +94,7 @@ pub(crate) trait BoxedStore: Send + Sync {
     fn get_many<'a>(&'a self, keys: &'a [Bytes]) -> Replies<'a, Read>;
     fn inspect<'a>(&'a self, key: &'a [u8]) -> Reply<'a, Option<Snapshot>>;
     fn look<'a>(&'a self, key: &'a [u8]) -> Reply<'a, Look>;
+    fn look_many<'a>(&'a self, keys: &'a [Bytes]) -> Replies<'a, Look>;
     fn stamp<'a>(&'a self, key: &'a [u8], stamp: &'a Stamp) -> Reply<'a, Answer<Hit>>;
     fn terms(&self) -> Terms;
     fn claim<'a>(&'a self, key: &'a [u8], claim: &'a Claim) -> Reply<'a, Answer<Grant>>;
@@ -121,6 +122,10 @@ impl<S: Store> BoxedStore for S {
 
     fn look<'a>(&'a self, key: &'a [u8]) -> Reply<'a, Look> {
         Box::pin(Store::look(self, key))
+    }
+
+    fn look_many<'a>(&'a self, keys: &'a [Bytes]) -> Replies<'a, Look> {
+        Box::pin(Store::look_many(self, keys))
     }
 
     fn stamp<'a>(&'a self, key: &'a [u8], stamp: &'a Stamp) -> Reply<'a, Answer<Hit>> {
@@ -187,6 +192,15 @@ impl Store for Backend {
             #[cfg(feature = "aerospike")]
             Backend::Aerospike(store) => Store::look(&**store, key).await,
             Backend::Custom(store) => store.look(key).await,
+        }
+    }
+
+    async fn look_many(&self, keys: &[Bytes]) -> Vec<Result<Look, StoreError>> {
+        match self {
+            Backend::Memory(store) => Store::look_many(&**store, keys).await,
+            #[cfg(feature = "aerospike")]
+            Backend::Aerospike(store) => Store::look_many(&**store, keys).await,
+            Backend::Custom(store) => store.look_many(keys).await,
         }
     }
 

@@ -293,6 +293,20 @@ pub trait Store: Send + Sync + 'static {
         async move { self.get(key).await.map(Look::without_copies) }
     }
 
+    /// The same of several keys, in their order: as [`get_many`](Store::get_many) has it.
+    fn look_many(
+        &self,
+        keys: &[Bytes],
+    ) -> impl Future<Output = Vec<Result<Look, StoreError>>> + Send {
+        async move {
+            let mut looks = Vec::with_capacity(keys.len());
+            for key in keys {
+                looks.push(self.look(key).await);
+            }
+            looks
+        }
+    }
+
     /// Asks for leave to keep a copy of the value, and to serve it for a time from before this was sent.
     ///
     /// A store that gives none refuses.
@@ -389,6 +403,10 @@ impl<S: Store> Store for Arc<S> {
 
     async fn look(&self, key: &[u8]) -> Result<Look, StoreError> {
         S::look(self, key).await
+    }
+
+    async fn look_many(&self, keys: &[Bytes]) -> Vec<Result<Look, StoreError>> {
+        S::look_many(self, keys).await
     }
 
     async fn stamp(&self, key: &[u8], stamp: &protocol::Stamp) -> Result<Answer<Hit>, StoreError> {

@@ -4,7 +4,8 @@ use std::convert::Infallible;
 use std::time::{Duration, Instant};
 
 use genfence::{
-    Cache, CommitOutcome, Error, Fresh, Lookup, SetOutcome, SourceResult, UpdateOutcome,
+    Answer, Cache, CommitOutcome, Error, Fence, Fresh, Lookup, SetOutcome, SourceResult,
+    UpdateOutcome,
 };
 use genfence_wire::{Action, Clock, Config, Kind, Rule, Server};
 
@@ -83,6 +84,69 @@ async fn no_copy_is_kept_where_nobody_asked_for_any() {
         assert_eq!(text(&cache).await.as_deref(), Some("v"));
     }
     assert_eq!((sent(&server) - before, cache.stats().near_hits), (10, 0));
+}
+
+#[tokio::test]
+async fn a_handle_that_keeps_copies_for_less_is_waited_for_no_longer() {
+    let (_server, cache, writer) = two("near_max=500ms&reservation_margin=1ms").await;
+    load(&cache, "v").await;
+    // What was said when it was made is over.
+    tokio::time::sleep(Duration::from_millis(510)).await;
+    copied(&cache.near(Duration::from_millis(50)).unwrap()).await;
+    let reservation = writer.reserve("k").await.unwrap();
+    assert!(reservation.unsettled() < Duration::from_millis(60), "{:?}", reservation.unsettled());
+}
+
+/// Also where others of its process are.
+#[cfg(feature = "serde")]
+#[tokio::test]
+async fn a_handle_whose_near_time_is_zero_is_served_no_copy() {
+    let (server, cache) = one("near=5s").await;
+    let load = async || Ok::<_, Infallible>(Some(1_u64));
+    let numbers = cache.typed::<u64>();
+    numbers.get_or_fill("k", load).await.unwrap();
+    copied(&cache).await;
+    numbers.get_or_fill_shared("k", load).await.unwrap();
+    let asks = cache.near(Duration::ZERO).unwrap();
+    let shared = asks.typed::<u64>();
+    let (before, near) = (sent(&server), cache.stats().near_hits);
+    for _ in 0..2 {
+        assert_eq!(text(&asks).await.as_deref(), Some("1"));
+        assert!(matches!(asks.lookup("k").await.unwrap(), Lookup::Hit(_)));
+        assert!(matches!(asks.lookup_many(&["k"]).await.unwrap()[0], Some(Lookup::Hit(_))));
+        shared.get_or_fill_shared("k", load).await.unwrap();
+    }
+    assert_eq!((sent(&server) - before, cache.stats().near_hits - near), (8, 0));
+    assert_eq!(text(&cache).await.as_deref(), Some("1"));
+    assert_eq!(cache.stats().near_hits - near, 1);
+}
+
+#[tokio::test]
+async fn the_near_time_of_a_handle_is_bounded_and_errors_say_how() {
+    let told = async |options: &str, millis| {
+        let cache = Cache::connect(&format!("memory://?{options}")).await.unwrap();
+        let handle = cache.near(Duration::from_millis(millis));
+        handle.map(drop).map_err(|error| error.to_string())
+    };
+    let bounds = |given| {
+        Err(format!("near: {given} is out of bounds, must be 10ms to 2s; the most is `near_max`"))
+    };
+    for options in ["near_max=2s", "near=2s", "near=1s&near_max=2s"] {
+        for fine in [0, 10, 2000] {
+            assert_eq!(told(options, fine).await, Ok(()));
+        }
+        assert_eq!(told(options, 9).await, bounds("9ms"));
+        assert_eq!(told(options, 2001).await, bounds("2s 1ms"));
+    }
+    assert_eq!(told("", 0).await, Ok(()));
+    let problem = told("", 1000).await.unwrap_err();
+    assert!(problem.starts_with("near: ") && problem.contains("`near_max`"), "{problem}");
+
+    let peer = Cache::connect("memory://").await.unwrap();
+    let builder = Cache::builder().region("eu").fence(Fence::Home).peer("us", peer);
+    let eu = builder.connect("memory://?near=1s").await.unwrap();
+    let problem = eu.near(Duration::ZERO).unwrap_err().to_string();
+    assert!(problem.starts_with("near: cannot be of a handle where `fence`"), "{problem}");
 }
 
 #[tokio::test]
@@ -333,6 +397,51 @@ async fn a_stamp_whose_answer_comes_late_gives_no_more_time() {
     let reservation = writer.reserve("k").await.unwrap();
     reservation.settled().await;
     assert_eq!(text(&reader).await, None);
+}
+
+/// Of those that are read together, too, one message asks of all, and one that is read again leaves a copy.
+#[tokio::test]
+async fn values_that_are_read_together_leave_copies() {
+    let (server, cache, writer) = two("near=1s&merge=false").await;
+    let keys: Vec<String> = (0..20).map(|key| key.to_string()).collect();
+    let load = async |keys: Vec<bytes::Bytes>| {
+        Ok::<_, Infallible>(keys.into_iter().map(|key| (key.clone(), key)).collect::<Vec<_>>())
+    };
+    let all: Vec<_> = keys.iter().map(|key| Some(bytes::Bytes::from(key.clone()))).collect();
+    assert_eq!(cache.get_or_fill_many(&keys, load).await.unwrap(), all);
+    let before = server.requests(Kind::Batch);
+    assert_eq!(cache.get_or_fill_many(&keys, load).await.unwrap(), all);
+    assert_eq!(server.requests(Kind::Batch) - before, 1);
+    let copied = async || {
+        let before = cache.stats().near_hits;
+        assert_eq!(cache.get_or_fill_many(&keys, load).await.unwrap(), all);
+        cache.stats().near_hits - before == 20
+    };
+    let all_copied = async { while !copied().await {} };
+    tokio::time::timeout(Duration::from_secs(20), all_copied).await.expect("all are kept");
+
+    let reservation = writer.reserve("7").await.unwrap();
+    reservation.settled().await;
+    let found = cache.lookup_many(&keys).await.unwrap();
+    let held = found.iter().filter(|found| !matches!(found, Some(Lookup::Hit(_)))).count();
+    assert!(held == 1 && matches!(found[7], Some(Lookup::Bypass(_))), "{found:?}");
+}
+
+/// Its age is from the last hit on, though that was a copy's.
+#[tokio::test]
+async fn what_copies_served_is_last_known_from_then_on() {
+    let (_server, cache) = one("near=3s&stale_for=5s").await;
+    load(&cache, "v").await;
+    copied(&cache).await;
+    // Longer than it takes until it is noted once more.
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let (began, before) = (Instant::now(), cache.stats().near_hits);
+    assert_eq!(text(&cache).await.as_deref(), Some("v"));
+    assert_eq!(cache.stats().near_hits, before + 1);
+    let _writer = cache.reserve("k").await.unwrap();
+    let answer = cache.get_or_fill_or_stale("k", || async { Err::<&str, _>("it is down") }).await;
+    let Answer::Stale { age, .. } = answer.unwrap() else { panic!("a writer holds it") };
+    assert!(age <= began.elapsed(), "{age:?}");
 }
 
 #[tokio::test]

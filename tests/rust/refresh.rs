@@ -444,6 +444,80 @@ async fn a_lookup_hits_while_a_value_is_loaded_anew() {
     drop(refresh);
 }
 
+/// Two caches on one store, as of two processes, and a value there that bears a tag and is due.
+async fn due_with_a_tag() -> (Cache, Cache, Faulty) {
+    let (cache, store, clock) = faulty_with(ahead().tags(true));
+    let other = ahead().tags(true).build(store.clone()).unwrap();
+    let cache = cache.tagged(["a"]).unwrap();
+    set(&cache, "old").await;
+    clock.advance(91 * SECOND);
+    (cache, other, store)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_value_that_bears_tags_is_loaded_anew_with_them() {
+    let (cache, other, _) = due_with_a_tag().await;
+    let source = Source::new();
+    assert_eq!(source.read(&cache).await, "old");
+    source.answer(1).await;
+    assert_eq!((stored(&other).await, counted(&cache)), ("loaded 1".into(), (1, 1, 0)));
+    other.purge_tag("a").await.unwrap();
+    assert!(cache.get("k").await.unwrap().is_none());
+}
+
+/// The permission stands beside the value, and knows nothing of the tag.
+#[tokio::test(start_paused = true)]
+async fn what_was_loaded_anew_across_a_change_of_its_group_is_served_to_nobody() {
+    for purges in [true, false] {
+        let (cache, other, _) = due_with_a_tag().await;
+        let source = Source::new();
+        assert_eq!(source.read(&cache).await, "old");
+        if purges {
+            other.purge_tag("a").await.unwrap();
+        } else {
+            crate::tags::update_tag(&other, "a").await;
+        }
+        source.answer(1).await;
+        assert_eq!(source.asked(), 1);
+        assert!(cache.get("k").await.unwrap().is_none());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_a_group_is_reserved_none_of_it_is_loaded_anew_and_after_that_it_takes_the_place_of_what_was_purged()
+ {
+    let (cache, other, store) = due_with_a_tag().await;
+    let seen = hit(&cache).await;
+    let group = other.reserve_tag("a").await.unwrap();
+    assert!(cache.refresh("k", &seen).await.unwrap().is_none());
+    assert_eq!(counted(&cache), (0, 0, 0), "a lost race is no failure");
+    settle().await;
+    assert!(store.sent().contains(&Kind::Unlease), "it is given back");
+    group.abort().await;
+    tokio::time::advance(SECOND).await;
+    let refresh = cache.refresh("k", &seen).await.unwrap().expect("it is there, if not served");
+    assert_eq!(refresh.fill("new").await.unwrap(), FillOutcome::Stored);
+    assert_eq!(stored(&other).await, "new");
+}
+
+/// As for another process's fill, and looks whether it is over.
+#[tokio::test(start_paused = true)]
+async fn who_misses_what_was_purged_waits_for_who_loads_it_anew() {
+    let (cache, other, store) = due_with_a_tag().await;
+    let seen = hit(&cache).await;
+    other.purge_tag("a").await.unwrap();
+    let refresh = cache.refresh("k", &seen).await.unwrap().expect("it is due");
+    store.sent();
+    let misses = tokio::spawn(async move {
+        other.get_or_fill("k", async || Ok::<_, Infallible>("of its own")).await.unwrap()
+    });
+    tokio::time::sleep(SECOND).await;
+    let sent = store.sent();
+    assert_eq!(sent.iter().filter(|kind| **kind == Kind::Lease).count(), 1, "{sent:?}");
+    assert_eq!(refresh.fill("new").await.unwrap(), FillOutcome::Stored);
+    assert_eq!(text(misses.await.unwrap()), "new");
+}
+
 #[cfg(feature = "serde")]
 #[tokio::test(start_paused = true)]
 async fn values_of_a_type_are_loaded_anew_as_well() {

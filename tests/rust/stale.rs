@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use genfence::store::Clock;
-use genfence::{Answer, Builder, Cache, CallError, Error, Fresh, SourceResult};
+use genfence::{Answer, Builder, Cache, CallError, Error, Fresh, Lookup, SourceResult};
 use tokio::sync::Semaphore;
 
 use crate::support::{Fault, Kind, embedded_with, faulty_with, settle};
@@ -257,6 +257,67 @@ async fn a_writer_and_a_store_that_gives_no_answer_are_loaded_past_first() {
     let answer = cache.get_or_fill_or_stale("k", load).await.unwrap();
     assert_eq!(answer, Answer::Value(Some("newer".into())));
     assert_eq!(stale(&cache).await, "newer");
+}
+
+#[cfg(feature = "serde")]
+#[tokio::test(start_paused = true)]
+async fn a_value_of_a_type_is_last_known_as_long_as_it_can_be_read() {
+    let (cache, store, clock) = embedded_with(lenient().soft_timeout(SECOND / 10));
+    let numbers = cache.typed::<u32>();
+    let down = || async { Err::<Option<u32>, _>("the source is down") };
+    assert!(numbers.get_or_fill_or_stale("k", down).await.is_err());
+    let load = || async { Ok::<_, &str>(Some(1)) };
+    assert_eq!(numbers.get_or_fill_or_stale("k", load).await.unwrap(), Answer::Value(Some(1)));
+    end(&clock).await;
+    let answer = numbers.get_or_fill_or_stale("k", down).await.unwrap();
+    assert!(matches!(answer, Answer::Stale { value: Some(1), .. }), "{answer:?}");
+
+    let gate = Arc::new(Semaphore::new(0));
+    let held = Arc::clone(&gate);
+    let load = move || {
+        let held = Arc::clone(&held);
+        async move {
+            held.acquire().await.unwrap().forget();
+            Ok::<_, String>(Some(2))
+        }
+    };
+    let answer = numbers.get_or_fill_or_stale("k", load).await.unwrap();
+    assert!(matches!(answer, Answer::Stale { value: Some(1), .. }), "{answer:?}");
+    gate.add_permits(1);
+    settle().await;
+    assert_eq!(numbers.get("k").await.unwrap(), Some(Some(2)), "it is filled behind");
+
+    let other = lenient().build(store).unwrap();
+    let _ = cache.set("k", "no number").await.unwrap();
+    assert!(other.get("k").await.unwrap().is_some());
+    end(&clock).await;
+    assert!(other.typed::<u32>().get_or_fill_or_stale("k", down).await.is_err());
+    assert_eq!((cache.stats().stale_served, other.stats().stale_served), (2, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_a_value_that_bears_tags_what_was_right_is_known_and_not_what_was_purged() {
+    for many in [false, true] {
+        let (cache, store, _) = embedded_with(lenient().tags(true));
+        let [sees, comes_late] =
+            [(); 2].map(|()| lenient().tags(true).build(store.clone()).unwrap());
+        fill(&cache.tagged(["a"]).unwrap(), "old").await;
+        let reads = async |cache: &Cache| {
+            if many {
+                let found = cache.lookup_many(&["k"]).await.unwrap().pop();
+                matches!(found, Some(Some(Lookup::Hit(_))))
+            } else {
+                cache.get("k").await.unwrap().is_some()
+            }
+        };
+        assert!(reads(&sees).await);
+        cache.purge_tag("a").await.unwrap();
+        assert!(!reads(&comes_late).await);
+        for knows in [&cache, &sees] {
+            assert_eq!(stale(knows).await, "old");
+        }
+        assert!(read_in_vain(&comes_late).await.is_err());
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
 use bytes::Bytes;
+#[cfg(feature = "serde")]
+use genfence::Typed;
 use genfence::protocol::{Token, Ttl};
 use genfence::store::{Change, MemoryStore, Store};
 use genfence::{
@@ -315,18 +317,32 @@ async fn changes_that_are_told_of_together_reach_values_that_bear_tags() {
 #[cfg(feature = "serde")]
 #[tokio::test]
 async fn typed_values_bear_tags_and_shared_ones_are_purged() {
-    let cache = Cache::connect("memory://?tags=true&near=1s").await.unwrap();
+    let cache = Cache::connect("memory://?tags=true&near=8s").await.unwrap();
     let numbers = cache.tagged(["a"]).unwrap().typed::<Vec<u64>>();
-    let load = async || Ok::<_, Infallible>(Some(vec![1, 2, 3]));
-    for _ in 0..3 {
-        assert_eq!(*numbers.get_or_fill_shared("k", load).await.unwrap().unwrap(), [1, 2, 3]);
+    assert_eq!(*shared(&numbers, 1).await, [1]);
+    assert_eq!(numbers.get("k").await.unwrap(), Some(Some(vec![1])));
+    let first = shared(&numbers, 0).await;
+    assert!(Arc::ptr_eq(&first, &shared(&numbers, 0).await));
+    for (nth, tag) in [(2, "a"), (3, "*")] {
+        cache.purge_tag("unknown").await.unwrap();
+        assert!(*shared(&numbers, 0).await < vec![nth]);
+        cache.purge_tag(tag).await.unwrap();
+        assert_eq!(*shared(&numbers, nth).await, [nth]);
+        assert_eq!(*shared(&numbers, 0).await, [nth]);
     }
-    assert_eq!(numbers.get("k").await.unwrap(), Some(Some(vec![1, 2, 3])));
-    // Each is read once.
-    assert_eq!(cache.stats().hits, 3);
-    cache.purge_tag("a").await.unwrap();
-    let new = async || Ok::<_, Infallible>(Some(vec![4]));
-    assert_eq!(*numbers.get_or_fill_shared("k", new).await.unwrap().unwrap(), [4]);
+    let group = cache.reserve_tag("a").await.unwrap();
+    assert_eq!(*shared(&numbers, 4).await, [4]);
+    group.abort().await;
+    assert_eq!(*shared(&numbers, 5).await, [5]);
+    cache.invalidate("k", None).await.unwrap();
+    assert_eq!(*shared(&numbers, 6).await, [6]);
+}
+
+/// What all callers share of a key, or else a number from its source.
+#[cfg(feature = "serde")]
+pub async fn shared(numbers: &Typed<Vec<u64>>, source: u64) -> Arc<Vec<u64>> {
+    let load = async || Ok::<_, Infallible>(Some(vec![source]));
+    numbers.get_or_fill_shared("k", load).await.unwrap().unwrap()
 }
 
 #[tokio::test]

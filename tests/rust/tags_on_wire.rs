@@ -8,6 +8,8 @@ use genfence::{
 };
 use genfence_wire::{Kind, Server};
 
+#[cfg(feature = "serde")]
+use crate::tags::shared;
 use crate::tags::{fill, load, text, update_tag};
 
 async fn connect(server: &Server, options: &str) -> Result<Cache, Error> {
@@ -81,6 +83,15 @@ async fn a_tagged_value_that_is_read_again_and_again_costs_no_command() {
     }
     // One of each may ask for more time meanwhile.
     assert!(sent(&server) - before <= 6, "{}", sent(&server) - before);
+
+    // Who wants no copies has none of the tags, either, and is a handle of the same tags all the same.
+    let asks = cache.tagged(["a"]).unwrap().near(Duration::ZERO).unwrap();
+    let before = (sent(&server), cache.stats().near_hits);
+    assert_eq!(text(&asks, "k").await.as_deref(), Some("k"));
+    assert!(sent(&server) - before.0 >= 2 && cache.stats().near_hits == before.1);
+    asks.get_or_fill("other", async || Ok::<_, Infallible>("v")).await.unwrap();
+    cache.purge_tag("a").await.unwrap();
+    assert_eq!(text(&asks, "other").await, None);
 }
 
 #[tokio::test]
@@ -99,6 +110,33 @@ async fn a_purge_returns_and_a_group_is_changed_when_no_copy_is_served_any_more(
             Ok::<_, Infallible>(SourceResult::Committed(Fresh::nothing()))
         };
         assert_eq!(other.update_tag("a", change).await.unwrap(), UpdateOutcome::Stored);
+    }
+}
+
+/// The copy of the value lives longer, as it was stored later.
+#[cfg(feature = "serde")]
+#[tokio::test]
+async fn a_value_that_all_callers_share_ends_with_the_copies_of_its_tags() {
+    for purges in [true, false] {
+        let (server, reader, other) = two("tags=true&near=1s&reservation_margin=1ms").await;
+        let numbers = reader.tagged(["a"]).unwrap().typed::<Vec<u64>>();
+        fill(&reader, "first", &["a"]).await;
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        shared(&numbers, 1).await;
+        copied(&reader).await;
+        let (first, before) = (shared(&numbers, 0).await, sent(&server));
+        for _ in 0..1000 {
+            let again = shared(&numbers, 0).await;
+            // Who has renewed it reads it once more.
+            assert!(std::sync::Arc::ptr_eq(&first, &again) || again == first);
+        }
+        assert!(sent(&server) - before <= 20, "{}", sent(&server) - before);
+        if purges {
+            other.purge_tag("a").await.unwrap();
+        } else {
+            other.reserve_tag("a").await.unwrap().settled().await;
+        }
+        assert_eq!(*shared(&numbers, 2).await, [2]);
     }
 }
 

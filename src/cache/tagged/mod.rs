@@ -106,7 +106,8 @@ impl Cache {
         tags: impl IntoIterator<Item = T>,
     ) -> Result<Cache, Error> {
         self.tags_are_on()?;
-        let mut all: Vec<Bytes> = self.1.iter().flat_map(|tags| tags.iter().cloned()).collect();
+        let mut handle = self.1.as_deref().cloned().unwrap_or_default();
+        let all = &mut handle.tags;
         for tag in tags {
             let tag = tag.as_ref();
             check_tag(tag)?;
@@ -121,7 +122,7 @@ impl Cache {
                 return Err(Error::invalid("tags", problem));
             }
         }
-        Ok(Cache(Arc::clone(&self.0), Some(Arc::new(all))))
+        Ok(Cache(Arc::clone(&self.0), Some(Arc::new(handle))))
     }
 
     /// Says that the source of all values that bear this tag was changed, by somebody who did not reserve them: none of them is a
@@ -243,6 +244,12 @@ impl Cache {
     #[inline]
     pub(super) fn bears_tags(&self, key: &[u8]) -> bool {
         self.0.tagging.is_some() && key.first() == Some(&VALUE)
+    }
+
+    /// Whether a full key is that of a value, and not of a record which the library has for itself.
+    #[inline]
+    pub(super) fn is_a_value(&self, key: &[u8]) -> bool {
+        self.0.tagging.is_none() || self.bears_tags(key)
     }
 
     /// The full key of a tag's record.

@@ -8,12 +8,14 @@ use std::sync::atomic::Ordering::Relaxed;
 use bytes::Bytes;
 use foldhash::fast::RandomState;
 use futures_util::future::{join_all, try_join_all};
+use smallvec::SmallVec;
 
 use super::header::{Nonce, Stored, read};
 use super::{Bears, EVERYTHING, Nonces, stored};
 use crate::cache::found::{Bypass, Found, Gap, Seen};
 use crate::cache::lookup::Lookup;
 use crate::cache::near::Near;
+use crate::cache::stale::Begun;
 use crate::cache::{Cache, Error, FillOutcome};
 use crate::protocol::{MAX_TTL, Token, Ttl};
 use crate::store::{Backend, Change, Hit, Read, Store, StoreError, Value};
@@ -40,7 +42,7 @@ impl Cache {
     /// They are asked of the store, and not of copies: what is stored with a nonce that is over is served to nobody.
     pub(in crate::cache) fn nonces(&self) -> HavingNonces<'_> {
         Box::pin(async {
-            let own = self.1.iter().flat_map(|tags| tags.iter().cloned());
+            let own = self.1.iter().flat_map(|handle| handle.tags.iter().cloned());
             let tags: Vec<Bytes> = own.chain([Bytes::from_static(EVERYTHING)]).collect();
             let keys: Vec<Bytes> = tags.iter().map(|tag| self.tag_key(tag)).collect();
             let reads = self.0.store.get_many(&keys).await;
@@ -143,28 +145,34 @@ impl Cache {
         if let Some(hit) = self.tagged_at_once(key) {
             return Ok(Seen::Found(Found::Hit(hit)));
         }
-        let Some(near) = &self.0.near else {
-            return self.seen_tagged(self.0.store.get(key).await?).await;
+        let begun = self.begun();
+        let Some(near) = self.copies() else {
+            return self.seen_tagged(key, self.0.store.get(key).await?, begun).await;
         };
         if let Some(copy) = self.copied(near, key) {
             if let Some(hit) = self.unpurged(&copy).await? {
-                return Ok(self.count(Read::Hit(hit)));
+                return Ok(self.count(key, Read::Hit(hit), begun));
             }
             near.drop_copy(key);
         }
-        self.seen_tagged(self.look_near(near, key).await?).await
+        self.seen_tagged(key, self.look_near(near, key).await?, begun).await
     }
 
     /// What was read, if it is still good. Counted.
-    async fn seen_tagged(&self, read: Read) -> Result<Seen, StoreError> {
-        let Read::Hit(stored) = read else { return Ok(self.count(read)) };
+    async fn seen_tagged(
+        &self,
+        key: &[u8],
+        read: Read,
+        begun: Option<Begun>,
+    ) -> Result<Seen, StoreError> {
+        let Read::Hit(stored) = read else { return Ok(self.count(key, read, begun)) };
         let good = self.unpurged(&stored).await?;
-        Ok(self.judged(good, stored.stamp))
+        Ok(self.judged(key, good, stored.stamp, begun))
     }
 
-    fn judged(&self, good: Option<Hit>, stamp: Token) -> Seen {
+    fn judged(&self, key: &[u8], good: Option<Hit>, stamp: Token, begun: Option<Begun>) -> Seen {
         if let Some(hit) = good {
-            return self.count(Read::Hit(hit));
+            return self.count(key, Read::Hit(hit), begun);
         }
         self.0.counters.misses.add();
         self.0.counters.purged_misses.add();
@@ -174,7 +182,9 @@ impl Cache {
     /// The same of many, each of which was read.
     pub(in crate::cache) async fn seen_tagged_many(
         &self,
+        keys: &[Bytes],
         reads: Vec<Result<Read, StoreError>>,
+        begun: Option<Begun>,
     ) -> Vec<Result<Seen, StoreError>> {
         let stored = |read: &Result<Read, StoreError>| match read {
             Ok(Read::Hit(hit)) => Some(hit.clone()),
@@ -182,19 +192,21 @@ impl Cache {
         };
         let stored: Vec<Hit> = reads.iter().filter_map(stored).collect();
         let mut good = self.unpurged_many(&stored).await.into_iter();
-        let seen = reads.into_iter().map(|read| match read? {
+        let seen = reads.into_iter().zip(keys).map(|(read, key)| match read? {
             Read::Hit(hit) => {
                 let unsaid = || Err(StoreError::unavailable("the store gave no answer"));
-                Ok(self.judged(good.next().unwrap_or_else(unsaid)?, hit.stamp))
+                let good = good.next().unwrap_or_else(unsaid)?;
+                Ok(self.judged(key, good, hit.stamp, begun))
             }
-            read => Ok(self.count(read)),
+            read => Ok(self.count(key, read, begun)),
         });
         seen.collect()
     }
 
     /// A hit that needs no waiting, with nonces that need none. `None` says nothing.
     pub(in crate::cache) fn tagged_at_once(&self, key: &[u8]) -> Option<Hit> {
-        let (stored, near) = match (&self.0.near, &self.0.store) {
+        let begun = self.begun();
+        let (stored, near) = match (self.copies(), &self.0.store) {
             (Some(near), _) => (self.copied(near, key)?, Some(near)),
             (None, Backend::Memory(store)) => (store.read(key).hit()?, None),
             _ => return None,
@@ -212,11 +224,12 @@ impl Cache {
         if !nonces.iter().all(is_same) {
             return None;
         }
-        self.0.counters.hits.add();
         if near.is_some() {
             self.0.counters.near_hits.add();
         }
-        Some(Hit { value, ..stored })
+        let hit = Hit { value, ..stored };
+        self.count_hit(key, &hit, begun);
+        Some(hit)
     }
 
     /// What was stored, if the nonces of its tags are now what they were then.
@@ -253,6 +266,15 @@ impl Cache {
         good.collect()
     }
 
+    /// The records of the tags that a value was stored with, and their nonces then. `None`: it was not stored so.
+    pub(in crate::cache) fn borne(&self, key: &[u8], stored: &Hit) -> Option<SmallVec<[Nonce; 4]>> {
+        if !self.bears_tags(key) {
+            return Some(SmallVec::new());
+        }
+        let stored = read(&stored.value)?;
+        Some(stored.nonces.iter().map(|(tag, nonce)| (self.tag_key(tag), *nonce)).collect())
+    }
+
     fn read_header(&self, hit: &Hit) -> Option<Stored> {
         let stored = read(&hit.value);
         if stored.is_none()
@@ -271,7 +293,7 @@ impl Cache {
         &self,
         tags: HashSet<Bytes, RandomState>,
     ) -> (Known, HashSet<Bytes, RandomState>) {
-        let Some(near) = &self.0.near else {
+        let Some(near) = self.copies() else {
             return (self.nonces_of_records(tags).await, HashSet::default());
         };
         let (mut known, mut copied, mut asked) = (Known::default(), HashSet::default(), Vec::new());

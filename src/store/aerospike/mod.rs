@@ -17,6 +17,7 @@ mod home;
 mod link;
 mod merge;
 mod owned;
+mod reads;
 mod template;
 #[cfg(feature = "tls")]
 mod tls;
@@ -31,7 +32,7 @@ use std::time::Duration;
 use aerospike::operations::exp::{ExpReadFlags, read_exp};
 use aerospike::operations::{Operation, get_bin};
 use aerospike::{
-    BatchOperation, BatchPolicy, BatchReadPolicy, Bins, Client, ClientPolicy, Key, ReadPolicy,
+    BatchOperation, BatchPolicy, BatchReadPolicy, Client, ClientPolicy, Key, ReadPolicy,
     Record as Answered, WritePolicy,
 };
 use bytes::Bytes;
@@ -166,36 +167,6 @@ impl Connected {
         Ok(self.guard.standing())
     }
 
-    /// Plain reads of one node, each with its place.
-    async fn read_rows(
-        &self,
-        lanes: &Lanes,
-        rows: Vec<Row>,
-        standing: Standing,
-    ) -> Vec<(usize, Result<Read, StoreError>)> {
-        let (places, mut rows): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
-        let batch = Box::pin(lanes.client.batch(&self.batch, &mut rows));
-        let asked = lanes.presence.unless_gone(batch).await;
-        let whole = match asked {
-            Ok(whole) => whole,
-            Err(problem) => {
-                let failed = |place| (place, Err(gone(problem, false)));
-                return places.into_iter().map(failed).collect();
-            }
-        };
-        if let Err(error) = &whole {
-            self.forgive(&lanes.client, error);
-        }
-        // A row has an outcome of its own; one that has none shares the call's.
-        let row = |read| {
-            let read =
-                outcome(read, whole.as_ref().err()).map_or(Ok(Read::Free), AerospikeStore::read)?;
-            self.serves(&read, standing)?;
-            Ok(read)
-        };
-        places.into_iter().zip(rows.into_iter().map(row)).collect()
-    }
-
     /// Whether what was read may be served.
     #[inline]
     fn serves(&self, read: &Read, standing: Standing) -> Result<(), StoreError> {
@@ -278,9 +249,6 @@ fn bins_and_now(bins: &[&'static str]) -> Vec<Operation> {
     bins.iter().map(|bin| get_bin(*bin)).chain([now]).collect()
 }
 
-/// A read of a batch, and its place in what was asked for.
-type Row = (usize, BatchOperation);
-
 /// What came of a row of a batch: its own answer, or what befell the whole. `None` where neither is known.
 fn outcome(
     row: BatchOperation,
@@ -316,45 +284,7 @@ impl Store for AerospikeStore {
     }
 
     async fn get_many(&self, keys: &[Bytes]) -> Vec<Result<Read, StoreError>> {
-        let on = match self.cluster_now().await {
-            Ok(on) => on,
-            Err(error) => return vec![Err(error); keys.len()],
-        };
-        let standing = match on.standing() {
-            Ok(standing) => standing,
-            Err(error) => return vec![Err(error); keys.len()],
-        };
-        // Each node is asked by itself, so that none waits for another; one that is not there is not waited for.
-        let mut found: Vec<Option<Result<Read, StoreError>>> = vec![None; keys.len()];
-        let mut asked: Vec<(Arc<Lanes>, Vec<Row>)> = Vec::new();
-        for (place, key) in keys.iter().enumerate() {
-            let key = match on.key(key) {
-                Ok(key) => key,
-                Err(error) => {
-                    found[place] = Some(Err(error));
-                    continue;
-                }
-            };
-            let lanes = on.nodes.of(&key);
-            let row = (place, BatchOperation::read(&on.each, key, Bins::All));
-            match asked.iter_mut().find(|(known, _)| Arc::ptr_eq(known, &lanes)) {
-                Some((_, rows)) => rows.push(row),
-                None => asked.push((lanes, vec![row])),
-            }
-        }
-        let batches = asked.into_iter().map(move |(lanes, rows)| {
-            let on = Arc::clone(&on);
-            async move { on.read_rows(&lanes, rows, standing).await }
-        });
-        match self.home.run(false, join_all(batches)).await {
-            Ok(told) => {
-                for (place, read) in told.into_iter().flatten() {
-                    found[place] = Some(read);
-                }
-            }
-            Err(error) => return vec![Err(error); keys.len()],
-        }
-        found.into_iter().map(|read| read.unwrap_or(Ok(Read::Free))).collect()
+        self.read_many::<Get>(keys).await
     }
 
     async fn inspect(&self, key: &[u8]) -> Result<Option<Snapshot>, StoreError> {
@@ -386,6 +316,14 @@ impl Store for AerospikeStore {
             Ok(look)
         };
         self.home.run(false, look).await?
+    }
+
+    async fn look_many(&self, keys: &[Bytes]) -> Vec<Result<Look, StoreError>> {
+        // It goes with what other callers ask.
+        if let [key] = keys {
+            return vec![self.look(key).await];
+        }
+        self.read_many::<merge::Look>(keys).await
     }
 
     async fn stamp(&self, key: &[u8], stamp: &Stamp) -> Result<Answer<Hit>, StoreError> {

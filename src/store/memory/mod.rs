@@ -137,10 +137,11 @@ impl MemoryStore {
         is_it.then(|| (mark, record.expires.min(self.clock.now().after(time))))
     }
 
-    /// Whether the value that was marked is still the one to serve.
+    /// Whether what was marked is still what there is.
     #[inline]
-    pub(crate) fn counts(&self, (mark, until): (Mark, Time)) -> bool {
-        !self.stripes.is_changed_since(mark) && self.clock.now_against(until) < until
+    pub(crate) fn counts(&self, marks: &[Mark], until: Time) -> bool {
+        let changed = |mark: &Mark| self.stripes.is_changed_since(*mark);
+        !marks.iter().any(changed) && self.clock.now_against(until) < until
     }
 
     /// **get**, without a future.

@@ -424,7 +424,8 @@ impl World {
             }
             Role::Refresher { value: of } => {
                 let (stamp, version) = (stamp.expect("it has seen one"), None);
-                let value = held;
+                let bare = setup.undoes(Mend::RefillBearsNonces);
+                let value = if bare { Held { value: held.value, nonces: vec![] } } else { held };
                 (
                     Key::Value(of),
                     Change::Refill { token, deadline, stamp, value, version, ttl, until },

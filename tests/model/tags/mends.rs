@@ -13,6 +13,7 @@ use crate::run::Fault;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mend {
     NoncesBeforeSource,
+    RefillBearsNonces,
     PurgeBringsNothing,
     AbsentDiffers,
     NonceIsToken,
@@ -117,6 +118,8 @@ pub fn obligations() -> Vec<Fault<Setup>> {
             Fresh, of(NoncesBeforeSource, &[W, G], PLAIN)),
         ("tag 2b", "a refresher has the nonce after it has read the source",
             Fresh, of(NoncesBeforeSource, &[X, G], PLAIN)),
+        ("tag 2c", "a refill bears no nonces",
+            Fresh, of(RefillBearsNonces, &[X, G], PLAIN)),
         ("tag 3", "a purge brings a nonce, and is applied once more",
             Heard, Setup { twice: true, ..again(faulty(of(PurgeBringsNothing, &[C, P, P], PLAIN))) }),
         ("tag 5", "a nonce that is absent is taken for the same",
@@ -171,6 +174,9 @@ pub fn worlds() -> Vec<Setup> {
         ("a purge beside a writer", &[C, W, P], PLAIN),
         ("a refresher", &[X, C, G], PLAIN),
         ("a refresher, a purge", &[X, C, P], PLAIN),
+        ("a refresher, a purge beside a group's writer", &[X, P, G], PLAIN),
+        ("a refresher, two tags", &[X, G, P1], BOTH),
+        ("copies, a refresher", &[K, X, G], NEAR),
         ("records that are lost", &[C, G], evicts(again(PLAIN))),
         ("records that are lost, a purge", &[C, P, W], evicts(PLAIN)),
         ("applied twice", &[C, G], twice(empty(again(Setup { faults: 2, ..PLAIN })))),

@@ -78,10 +78,12 @@ fn sent(command: &Command) -> String {
     match command {
         Command::Claim(Claim::Lease { over: Some(_), .. }) => "lease over the value".into(),
         Command::Claim(Claim::Lease { .. }) => "lease".into(),
+        Command::Claim(Claim::Refresh { .. }) => "refresh".into(),
         Command::Claim(_) => "reserve".into(),
         Command::Stamp(_) => "stamp".into(),
         Command::Change(change) => match change {
             Change::Fill { value, .. } => format!("fill with {}", value.value),
+            Change::Refill { value, .. } => format!("refill with {}", value.value),
             Change::Commit { value, .. } => format!("commit of {}", value.value),
             Change::Invalidate { .. } => "purge".into(),
             Change::Set { .. } => "purge, with a nonce,".into(),

@@ -17,9 +17,11 @@ use crate::store::aerospike::{AerospikeStore, Connected, bins_and_now};
 use crate::store::{Answer as Answered, Look as Looked, Read};
 
 /// A plain read.
+#[derive(Default)]
 pub(in super::super) struct Get;
 
 /// A read that also tells how long a copy of the value may be served.
+#[derive(Default)]
 pub(in super::super) struct Look;
 
 /// A command that writes. Boxed, as it is large and handed on often.
