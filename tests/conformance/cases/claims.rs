@@ -288,5 +288,10 @@ cases! {
         let reads: Vec<Read> = reads.into_iter().map(Result::unwrap).collect();
         let hit = Read::Hit(key.0.get(&key.1).await.unwrap());
         assert_eq!(reads, [Read::Claimed, hit, Read::Free, Read::Claimed]);
+        // So does a look.
+        let looks = key.0.store().look_many(&keys).await.into_iter().map(Result::unwrap);
+        let (looked, near): (Vec<_>, Vec<_>) = looks.map(|look| (look.read, look.near)).unzip();
+        assert_eq!(looked, reads);
+        assert_eq!(near.iter().map(Option::is_some).collect::<Vec<_>>(), [true, true, false, true]);
     }
 }
