@@ -48,6 +48,20 @@ impl Error {
     pub(crate) fn invalid(field: &'static str, problem: impl Into<String>) -> Self {
         Error::Invalid { field, problem: problem.into() }
     }
+
+    /// The same error, and where it came from.
+    pub(crate) fn at(self, place: &str) -> Self {
+        match self {
+            Error::Store(error) => Error::Store(error.within(&format!("{place}: "))),
+            Error::ShutDown => {
+                Error::Store(StoreError::refused(format!("{place}: its cache is shut down")))
+            }
+            Error::Invalid { field, problem } => {
+                Error::invalid(field, format!("{place}: {problem}"))
+            }
+            other @ (Error::UnexpectedKey | Error::LoadTimedOut) => other,
+        }
+    }
 }
 
 impl From<Invalid> for Error {

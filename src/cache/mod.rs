@@ -29,6 +29,7 @@ mod outlive;
 mod refresh;
 mod regions;
 mod reservation;
+mod reservations;
 mod reserve;
 mod retry;
 mod serving;
@@ -92,6 +93,7 @@ pub use refresh::Refresh;
 #[cfg(feature = "capi")]
 pub(crate) use reservation::Held;
 pub use reservation::{CommitOutcome, RegionOutcome, ReleaseOutcome, Reservation};
+pub use reservations::{Reservations, SourceResults};
 pub use serving::{RegionGrant, RegionStatus};
 pub use stale::Answer;
 pub use stats::Stats;

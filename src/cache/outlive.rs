@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::future::join_all;
 
 use super::retry::token;
@@ -29,12 +30,26 @@ impl Cache {
     /// # Ok(()) }
     /// ```
     pub async fn reserve_settled(&self, key: impl AsRef<[u8]>) -> Result<Reservation, Error> {
-        let key = key.as_ref();
-        let (cache, full) = self.key(key)?;
-        let hush = cache.hush(&full).await;
-        let reservation = self.reserve(key).await?;
-        reservation.settled_under(hush).await;
-        Ok(reservation)
+        let key = Bytes::copy_from_slice(key.as_ref());
+        self.take_settled(&[key]).await.remove(0)
+    }
+
+    /// The same of several keys, which were checked: no copies of any are served when one is reserved.
+    pub(super) async fn take_settled(&self, keys: &[Bytes]) -> Vec<Result<Reservation, Error>> {
+        let hushes = join_all(keys.iter().map(async |key| {
+            let (cache, full) = self.key(key)?;
+            Ok(cache.hush(&full).await)
+        }));
+        let hushes: Vec<Result<Option<Token>, Error>> = hushes.await;
+        let taken = keys.iter().zip(hushes).map(|(key, hush)| {
+            Box::pin(async move {
+                let hush = hush?;
+                let reservation = self.reserve(key).await?;
+                reservation.settled_under(hush).await;
+                Ok(reservation)
+            })
+        });
+        join_all(taken).await
     }
 
     /// Waits for the copies that there are of a value, while that is served and nobody is given leave for another one. Who reserves

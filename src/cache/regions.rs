@@ -11,7 +11,7 @@ use super::homes::{Home, Homes};
 use super::{Cache, Error, FullKey};
 use crate::protocol::Epoch;
 use crate::settings::{Fence, Options, UnreachableRegion};
-use crate::store::{Diagnosis, Finding, Level, StoreError};
+use crate::store::{Diagnosis, Finding, Level};
 
 /// Another region.
 #[derive(Clone, Debug)]
@@ -245,15 +245,5 @@ pub(super) fn finding(region: &str, looked: Result<Diagnosis, Error>, took: Dura
 
 /// The same error, and which region it is of.
 pub(super) fn in_region(region: &str, error: Error) -> Error {
-    match error {
-        Error::Store(error) => Error::Store(error.within(&format!("region {region}: "))),
-        Error::ShutDown => {
-            let told = format!("region {region}: its cache is shut down");
-            Error::Store(StoreError::refused(told))
-        }
-        Error::Invalid { field, problem } => {
-            Error::invalid(field, format!("region {region}: {problem}"))
-        }
-        other @ (Error::UnexpectedKey | Error::LoadTimedOut) => other,
-    }
+    error.at(&format!("region {region}"))
 }

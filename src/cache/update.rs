@@ -2,7 +2,7 @@
 
 #[cfg(doc)]
 use super::Error;
-use super::{Cache, CallError, CommitOutcome, Fresh, ReleaseOutcome, Reservation};
+use super::{Cache, CallError, Fresh, Reservation};
 
 /// What became of the source, as the closure of [`Cache::update`] reports it.
 ///
@@ -112,21 +112,7 @@ impl Reservation {
     where
         F: AsyncFnOnce(&Reservation) -> Result<SourceResult, E>,
     {
-        Ok(match change(&self).await.map_err(CallError::Caller)? {
-            SourceResult::Committed(fresh) => match self.commit(fresh).await? {
-                CommitOutcome::Stored => UpdateOutcome::Stored,
-                CommitOutcome::Purged => UpdateOutcome::Purged,
-                CommitOutcome::TooLarge => UpdateOutcome::TooLarge,
-                CommitOutcome::InDoubt => UpdateOutcome::InDoubt,
-            },
-            SourceResult::Changed(version) => match self.release(version).await? {
-                ReleaseOutcome::Purged => UpdateOutcome::Purged,
-                ReleaseOutcome::InDoubt => UpdateOutcome::InDoubt,
-            },
-            SourceResult::RolledBack => {
-                self.abort().await;
-                UpdateOutcome::RolledBack
-            }
-        })
+        let result = change(&self).await.map_err(CallError::Caller)?;
+        Ok(self.told(result).await?)
     }
 }

@@ -45,6 +45,8 @@ mod regions;
 #[cfg(feature = "aerospike")]
 mod regions_on_wire;
 #[cfg(feature = "aerospike")]
+mod reservations;
+#[cfg(feature = "aerospike")]
 mod result_codes;
 #[cfg(feature = "aerospike")]
 mod runtimes;

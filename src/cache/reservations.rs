@@ -1,0 +1,372 @@
+//! **reserve_many**, **update_many**: the keys of one transaction.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use bytes::Bytes;
+use foldhash::fast::RandomState;
+use futures_util::future::join_all;
+
+use super::reservation::{CommitOutcome, ReleaseOutcome, Reservation};
+use super::update::{SourceResult, UpdateOutcome};
+use super::{Cache, CallError, Error, Fresh};
+
+/// The most keys of one transaction.
+const KEYS: usize = 10_000;
+/// The most bytes of a key that an error tells.
+const TOLD: usize = 64;
+
+/// The reservations of all keys that one transaction changes, in the order in which they were named, each key once.
+///
+/// A reservation never refuses and never waits for another writer's, so any number can be held, in any order, without a deadlock.
+///
+/// **Only the caller knows what became of the source**, and it became of all keys alike: dropped, all are left to expire, and their
+/// keys are bypassed until then.
+///
+/// # Example
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let cache = genfence::Cache::connect("memory://").await?;
+/// # async fn transaction() -> Result<Option<u64>, std::io::Error> { Ok(Some(7)) }
+/// let mut reservations = cache.reserve_many(["order:1", "customer:9"]).await?;
+/// match transaction().await {
+///     // A row that was found on the way; it is there before COMMIT is sent.
+///     Ok(Some(item)) => {
+///         reservations.add(format!("item:{item}")).await?;
+///         // … COMMIT, within `reservations.remaining()` …
+///         let outcomes = reservations.commit([("order:1", "shipped")]).await?;
+///         assert_eq!(outcomes.len(), 3);
+///     }
+///     Ok(None) => reservations.abort().await, // certainly rolled back
+///     Err(_) => drop(reservations),           // who knows: let them expire
+/// }
+/// # Ok(()) }
+/// ```
+#[derive(Debug)]
+#[must_use = "reservations that are dropped bypass their keys until they expire"]
+pub struct Reservations {
+    cache: Cache,
+    all: Vec<(Bytes, Reservation)>,
+    keys: HashSet<Bytes, RandomState>,
+}
+
+/// What became of the source, as the closure of [`Cache::update_many`] reports it.
+///
+/// # Example
+/// ```
+/// use genfence::{SourceResult, SourceResults};
+///
+/// // One key has this value now, of another it is certain that it was not changed; whatever else was reserved is released.
+/// let committed = SourceResults::changed().with("order:1", "shipped").and("customer:9", SourceResult::RolledBack);
+/// assert!(matches!(committed, SourceResults::Committed(results) if results.len() == 2));
+/// ```
+#[derive(Clone, Debug)]
+pub enum SourceResults {
+    /// It was changed and committed; what is known of each key. Those that are not named here are released.
+    Committed(Vec<(Bytes, SourceResult)>),
+    /// It was certainly not changed, and will not be.
+    RolledBack,
+}
+
+impl SourceResults {
+    /// It was changed and committed; no values are at hand.
+    #[must_use]
+    pub fn changed() -> Self {
+        SourceResults::Committed(Vec::new())
+    }
+
+    /// The same, and this key has this value now.
+    #[must_use]
+    pub fn with(self, key: impl AsRef<[u8]>, fresh: impl Into<Fresh>) -> Self {
+        self.and(key, SourceResult::Committed(fresh.into()))
+    }
+
+    /// The same, and this is what is known of this key.
+    #[must_use]
+    pub fn and(mut self, key: impl AsRef<[u8]>, result: SourceResult) -> Self {
+        if let SourceResults::Committed(results) = &mut self {
+            results.push((Bytes::copy_from_slice(key.as_ref()), result));
+        }
+        self
+    }
+}
+
+impl Cache {
+    /// Reserves all keys of a transaction, before their source is changed: all are sent together. A key that is named twice is one.
+    ///
+    /// **When.** A reservation must be there before COMMIT is *sent*. Who only releases reserves in the last moment before that, most
+    /// simply by [`add`](Reservations::add) to [`reservations`](Cache::reservations): a transaction that is rolled back has not touched the cache
+    /// then, and readers keep their hits until the end. Who commits a value must have reserved before it *read* anything that the value is made
+    /// of and that its locks do not hold; else two writers of different rows of one value would each store it without the other's change.
+    ///
+    /// # Errors
+    /// As [`reserve`](Cache::reserve), and the error says of which key: those that were reserved are aborted, nothing is held, and the
+    /// source must not be changed. [`Error::Invalid`] of `keys` for none, or more than 10,000.
+    pub async fn reserve_many<K: AsRef<[u8]>>(
+        &self,
+        keys: impl IntoIterator<Item = K>,
+    ) -> Result<Reservations, Error> {
+        self.reserve_all(keys, false).await
+    }
+
+    /// None yet: for a transaction whose keys are only known on the way, and are [added](Reservations::add) before COMMIT is sent.
+    pub fn reservations(&self) -> Reservations {
+        Reservations { cache: self.clone(), all: Vec::new(), keys: HashSet::default() }
+    }
+
+    /// Changes the source of several keys under reservations of all: as [`update`](Cache::update) for one key. Where there are copies (the option
+    /// `near`) they are over before the closure is called.
+    ///
+    /// `change` changes the source, within [`Reservations::remaining`], and says what became of it. An error or a panic says nothing about the source,
+    /// so then all are left to expire. It may [add](Reservations::add) keys.
+    ///
+    /// What became of each key is told in the order in which they were reserved.
+    ///
+    /// # Errors
+    /// [`CallError::Caller`] is the closure's own error. [`CallError::Cache`] as [`reserve_many`](Cache::reserve_many): the closure did not run.
+    /// Except that [`Error::Invalid`] for what the closure returned (a version or a time to live out of bounds, a key that is not reserved) comes
+    /// *after* it ran, and after all keys were told of it: the source was changed, and the key of the error is released if it is one of them.
+    ///
+    /// # Example
+    /// ```
+    /// use genfence::{SourceResults, UpdateOutcome};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), genfence::CallError<std::io::Error>> {
+    /// # let cache = genfence::Cache::connect("memory://").await?;
+    /// let ship = async |reservations: &mut genfence::Reservations| {
+    ///     // BEGIN; UPDATE orders …; UPDATE customers …; COMMIT, within reservations.remaining()
+    ///     # let _ = reservations;
+    ///     Ok(SourceResults::changed().with("order:1", "shipped"))
+    /// };
+    /// let outcomes = cache.update_many(["order:1", "customer:9"], ship).await?;
+    /// assert_eq!(outcomes, [("order:1".into(), UpdateOutcome::Stored), ("customer:9".into(), UpdateOutcome::Purged)]);
+    /// # Ok(()) }
+    /// ```
+    pub async fn update_many<K, E, F>(
+        &self,
+        keys: impl IntoIterator<Item = K>,
+        change: F,
+    ) -> Result<Vec<(Bytes, UpdateOutcome)>, CallError<E>>
+    where
+        K: AsRef<[u8]>,
+        F: AsyncFnOnce(&mut Reservations) -> Result<SourceResults, E>,
+    {
+        let mut reservations = self.reserve_all(keys, true).await?;
+        Ok(match change(&mut reservations).await.map_err(CallError::Caller)? {
+            SourceResults::Committed(results) => reservations.finish(results).await?,
+            SourceResults::RolledBack => {
+                let keys = reservations.all.iter().map(|(key, _)| key.clone());
+                let outcomes = keys.map(|key| (key, UpdateOutcome::RolledBack)).collect();
+                reservations.abort().await;
+                outcomes
+            }
+        })
+    }
+
+    async fn reserve_all<K: AsRef<[u8]>>(
+        &self,
+        keys: impl IntoIterator<Item = K>,
+        is_settled: bool,
+    ) -> Result<Reservations, Error> {
+        let mut reservations = self.reservations();
+        reservations.add_all(keys, is_settled).await?;
+        if reservations.all.is_empty() {
+            return Err(Error::invalid("keys", format!("0 keys, must be 1 to {KEYS}")));
+        }
+        Ok(reservations)
+    }
+}
+
+impl Reservations {
+    /// The keys, in the order of their reservations.
+    pub fn keys(&self) -> impl Iterator<Item = &[u8]> {
+        self.all.iter().map(|(key, _)| &**key)
+    }
+
+    /// Reserves one more key, unless it is one of these. To be answered before COMMIT is *sent*.
+    ///
+    /// A value that was made of what was read before must not be committed under it, see [`reserve_many`](Cache::reserve_many): a key that is added is released.
+    ///
+    /// # Errors
+    /// As [`reserve_many`](Cache::reserve_many): the key is not held, and the others still are.
+    pub async fn add(&mut self, key: impl AsRef<[u8]>) -> Result<(), Error> {
+        self.add_many([key]).await
+    }
+
+    /// The same of several, together.
+    ///
+    /// # Errors
+    /// As [`add`](Reservations::add): of those that were named here none is held then.
+    pub async fn add_many<K: AsRef<[u8]>>(
+        &mut self,
+        keys: impl IntoIterator<Item = K>,
+    ) -> Result<(), Error> {
+        self.add_all(keys, false).await
+    }
+
+    async fn add_all<K: AsRef<[u8]>>(
+        &mut self,
+        keys: impl IntoIterator<Item = K>,
+        is_settled: bool,
+    ) -> Result<(), Error> {
+        let mut named = HashSet::with_hasher(RandomState::default());
+        let mut added = Vec::new();
+        for key in keys {
+            let key = Bytes::copy_from_slice(key.as_ref());
+            if !self.keys.contains(&key) && named.insert(key.clone()) {
+                self.cache.check_key(&key).map_err(|error| of_key(&key, error))?;
+                added.push(key);
+            }
+            if self.all.len() + added.len() > KEYS {
+                return Err(Error::invalid(
+                    "keys",
+                    format!("more than {KEYS} keys, must be 1 to {KEYS}"),
+                ));
+            }
+        }
+        let taken = if is_settled {
+            self.cache.take_settled(&added).await
+        } else {
+            join_all(added.iter().map(|key| Box::pin(self.cache.reserve(key)))).await
+        };
+        if let Some((key, error)) = added
+            .iter()
+            .zip(&taken)
+            .find_map(|(key, taken)| Some((key, taken.as_ref().err()?.clone())))
+        {
+            join_all(taken.into_iter().flatten().map(Reservation::abort)).await;
+            return Err(of_key(key, error));
+        }
+        self.all.extend(added.into_iter().zip(taken.into_iter().flatten()));
+        self.keys.extend(named);
+        Ok(())
+    }
+
+    /// How long the source's transaction may still take: the least of all.
+    #[must_use]
+    pub fn remaining(&self) -> Duration {
+        self.each().map(Reservation::remaining).min().unwrap_or(Duration::MAX)
+    }
+
+    /// How long copies of any of the values may still be served: see [`Reservation::unsettled`].
+    #[must_use]
+    pub fn unsettled(&self) -> Duration {
+        self.each().map(Reservation::unsettled).max().unwrap_or_default()
+    }
+
+    /// Waits until no copy of any of the values is served any more: see [`Reservation::settled`].
+    pub async fn settled(&self) {
+        join_all(self.each().map(Reservation::settled)).await;
+    }
+
+    /// Whether all keys are held: see [`Reservation::is_held`].
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        self.each().all(Reservation::is_held)
+    }
+
+    /// Asks for the whole reservation time anew, of every key. `false`: one has expired, and the source must not be changed any more.
+    ///
+    /// # Errors
+    /// As [`Reservation::renew`], of the first key that it is an error of.
+    pub async fn renew(&self) -> Result<bool, Error> {
+        let renewed = join_all(self.all.iter().map(async |(key, reservation)| {
+            reservation.renew().await.map_err(|error| of_key(key, error))
+        }));
+        renewed.await.into_iter().try_fold(true, |all, renewed| Ok(all && renewed?))
+    }
+
+    /// Says that the source was changed, and committed, and that these keys have these values now; the others are released.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a key that is not one of these, or a version or a time to live out of bounds, once all keys were told: the key is
+    /// released.
+    pub async fn commit<K: AsRef<[u8]>, V: Into<Fresh>>(
+        self,
+        values: impl IntoIterator<Item = (K, V)>,
+    ) -> Result<Vec<(Bytes, UpdateOutcome)>, Error> {
+        let committed = |(key, value): (K, V)| {
+            (Bytes::copy_from_slice(key.as_ref()), SourceResult::Committed(value.into()))
+        };
+        let results = values.into_iter().map(committed).collect();
+        self.finish(results).await
+    }
+
+    /// Says that the source was changed, and committed, and stores nothing: the next readers fill.
+    pub async fn release(self) -> Vec<(Bytes, ReleaseOutcome)> {
+        let released = self.all.into_iter().map(async |(key, reservation)| {
+            // Only a version could be out of bounds.
+            let released = reservation.release(None).await;
+            (key, released.unwrap_or(ReleaseOutcome::InDoubt))
+        });
+        join_all(released).await
+    }
+
+    /// Says that the source was certainly not changed and will not be: see [`Reservation::abort`].
+    pub async fn abort(self) {
+        join_all(self.all.into_iter().map(|(_, reservation)| reservation.abort())).await;
+    }
+
+    fn each(&self) -> impl Iterator<Item = &Reservation> {
+        self.all.iter().map(|(_, reservation)| reservation)
+    }
+
+    /// Every key is told, whatever is wrong with another.
+    async fn finish(
+        self,
+        results: Vec<(Bytes, SourceResult)>,
+    ) -> Result<Vec<(Bytes, UpdateOutcome)>, Error> {
+        let mut known = std::collections::HashMap::with_hasher(RandomState::default());
+        let mut wrong = None;
+        for (key, result) in results {
+            if !self.keys.contains(&key) {
+                let unknown = Error::invalid("key", "is not among the reserved ones");
+                wrong = wrong.or(Some(of_key(&key, unknown)));
+            }
+            known.insert(key, result);
+        }
+        let told = self.all.into_iter().map(|(key, reservation)| {
+            let result = known.remove(&key).unwrap_or(SourceResult::Changed(None));
+            Box::pin(async move { (key, reservation.told(result).await) })
+        });
+        let told = join_all(told.collect::<Vec<_>>()).await;
+        let told = told.into_iter().map(|(key, outcome)| match outcome {
+            Ok(outcome) => Ok((key, outcome)),
+            Err(error) => Err(of_key(&key, error)),
+        });
+        let told = told.collect::<Result<Vec<_>, Error>>()?;
+        wrong.map_or(Ok(told), Err)
+    }
+}
+
+impl Reservation {
+    /// Uses it up, as what became of the source asks for.
+    pub(super) async fn told(self, result: SourceResult) -> Result<UpdateOutcome, Error> {
+        Ok(match result {
+            SourceResult::Committed(fresh) => match self.commit(fresh).await? {
+                CommitOutcome::Stored => UpdateOutcome::Stored,
+                CommitOutcome::Purged => UpdateOutcome::Purged,
+                CommitOutcome::TooLarge => UpdateOutcome::TooLarge,
+                CommitOutcome::InDoubt => UpdateOutcome::InDoubt,
+            },
+            SourceResult::Changed(version) => match self.release(version).await? {
+                ReleaseOutcome::Purged => UpdateOutcome::Purged,
+                ReleaseOutcome::InDoubt => UpdateOutcome::InDoubt,
+            },
+            SourceResult::RolledBack => {
+                self.abort().await;
+                UpdateOutcome::RolledBack
+            }
+        })
+    }
+}
+
+/// The same error, and which key it is of.
+fn of_key(key: &[u8], error: Error) -> Error {
+    if matches!(error, Error::ShutDown) {
+        return error;
+    }
+    let told = String::from_utf8_lossy(&key[..key.len().min(TOLD)]);
+    let more = if key.len() > TOLD { "…" } else { "" };
+    error.at(&format!("key \"{}{more}\"", told.escape_debug()))
+}
