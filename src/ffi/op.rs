@@ -153,8 +153,11 @@ impl Op {
                 let detail = i32::try_from(told).unwrap_or(i32::MAX);
                 return Ok(gf_result { detail, ..gf_result::new(GF_DONE) });
             }
-            Op::Reserve { key } => {
-                return Ok(reserved(cache.reserve(&key).await?));
+            Op::Reserve { key } => return Ok(reserved(cache.reserve(&key).await?)),
+            Op::ReserveTag { tag } => return Ok(reserved(cache.reserve_tag(&tag).await?)),
+            Op::PurgeTag { tag } => {
+                cache.purge_tag(&tag).await?;
+                GF_DONE
             }
             Op::Commit { entry, reservation } => match reservation.commit(entry).await? {
                 CommitOutcome::Stored => GF_STORED,

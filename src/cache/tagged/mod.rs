@@ -109,7 +109,7 @@ impl Cache {
         let mut all: Vec<Bytes> = self.1.iter().flat_map(|tags| tags.iter().cloned()).collect();
         for tag in tags {
             let tag = tag.as_ref();
-            check_tag(tag)?;
+            self.check_tag(tag)?;
             if tag == EVERYTHING {
                 return Err(Error::invalid("tags", "`*` is borne by every value, leave it out"));
             }
@@ -149,7 +149,7 @@ impl Cache {
         self.tags_are_on()?;
         let mut changes: Vec<(Bytes, Change)> = Vec::new();
         for tag in tags {
-            check_tag(tag.as_ref())?;
+            self.check_tag(tag.as_ref())?;
             changes.push((self.tag_key(tag.as_ref()), self.invalidation(None)));
         }
         let mut first = None;
@@ -187,9 +187,7 @@ impl Cache {
     /// # Errors
     /// As [`reserve`](Cache::reserve), and [`Error::Invalid`] of `tags` where the option `tags` is off, or for a tag out of bounds.
     pub async fn reserve_tag(&self, tag: impl AsRef<[u8]>) -> Result<Reservation, Error> {
-        self.open_or_shut_down()?;
-        self.tags_are_on()?;
-        check_tag(tag.as_ref())?;
+        self.check_tag(tag.as_ref())?;
         self.reserve_full_or_proceed(&self.tag_key(tag.as_ref())).await
     }
 
@@ -221,6 +219,17 @@ impl Cache {
         F: AsyncFnOnce(&Reservation) -> Result<SourceResult, E>,
     {
         self.reserve_tag(tag).await?.change(change).await
+    }
+
+    /// Whether the cache is open and has tags, and this is within the bounds of one.
+    pub(crate) fn check_tag(&self, tag: &[u8]) -> Result<(), Error> {
+        self.open_or_shut_down()?;
+        self.tags_are_on()?;
+        if (1..=MAX_TAG).contains(&tag.len()) {
+            return Ok(());
+        }
+        let problem = format!("a tag of {} bytes, must be 1 to {MAX_TAG}", tag.len());
+        Err(Error::invalid("tags", problem))
     }
 
     fn tags_are_on(&self) -> Result<(), Error> {
@@ -262,12 +271,4 @@ impl Cache {
         }
         snapshot
     }
-}
-
-fn check_tag(tag: &[u8]) -> Result<(), Error> {
-    if (1..=MAX_TAG).contains(&tag.len()) {
-        return Ok(());
-    }
-    let problem = format!("a tag of {} bytes, must be 1 to {MAX_TAG}", tag.len());
-    Err(Error::invalid("tags", problem))
 }
