@@ -12,10 +12,12 @@ public sealed partial class GenfenceCache
     /// <param name="key">The key.</param>
     /// <param name="cancellationToken">Ends the wait; a reservation that comes later is aborted.</param>
     /// <returns>The reservation. The change must be over within <see cref="Reservation.Remaining"/>.</returns>
-    public async ValueTask<Reservation> ReserveAsync(CacheKey key, CancellationToken cancellationToken = default)
+    public ValueTask<Reservation> ReserveAsync(CacheKey key, CancellationToken cancellationToken = default) =>
+        ClaimAsync(new Request(Op.Reserve) { Key = key, Tags = _tags }, cancellationToken);
+
+    private async ValueTask<Reservation> ClaimAsync(Request reserve, CancellationToken cancellation)
     {
-        var reserve = new Request(Op.Reserve) { Key = key };
-        var result = await Connection.Submit(reserve, cancellationToken).ConfigureAwait(false);
+        var result = await Connection.Submit(reserve, cancellation).ConfigureAwait(false);
         try
         {
             result.ThrowIfFailed();
@@ -52,24 +54,33 @@ public sealed partial class GenfenceCache
     /// thrown on; the key is released then, too.
     /// </exception>
     /// <exception cref="GenfenceStoreException">The key could not be reserved: the closure did not run.</exception>
-    public async ValueTask<UpdateOutcome> UpdateAsync<T>(
+    public ValueTask<UpdateOutcome> UpdateAsync<T>(
         CacheKey key,
         Func<Reservation, CancellationToken, ValueTask<SourceResult<T>>> change,
         IGenfenceSerializer<T>? serializer = null,
         CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(change);
-        serializer ??= Serializer<T>();
+        var reserve = new Request(Op.Reserve) { Key = key, Tags = _tags };
+        return ChangeAsync(reserve, change, serializer ?? Serializer<T>(), cancellationToken);
+    }
+
+    private async ValueTask<UpdateOutcome> ChangeAsync<T>(
+        Request reserve,
+        Func<Reservation, CancellationToken, ValueTask<SourceResult<T>>> change,
+        IGenfenceSerializer<T> serializer,
+        CancellationToken cancellation)
+    {
         using var activity = Telemetry.Activities.StartActivity("genfence.update");
         using var underWay = Connection.BeginUpdate();
-        using var reservation = await ReserveAsync(key, cancellationToken).ConfigureAwait(false);
-        if (cancellationToken.IsCancellationRequested)
+        using var reservation = await ClaimAsync(reserve, cancellation).ConfigureAwait(false);
+        if (cancellation.IsCancellationRequested)
         {
             await reservation.AbortAsync(CancellationToken.None).ConfigureAwait(false);
-            cancellationToken.ThrowIfCancellationRequested();
+            cancellation.ThrowIfCancellationRequested();
         }
         await reservation.SettledAsync(CancellationToken.None).ConfigureAwait(false);
-        var source = await change(reservation, cancellationToken).ConfigureAwait(false);
+        var source = await change(reservation, cancellation).ConfigureAwait(false);
         var outcome = source.State switch
         {
             SourceState.Committed => await CommitAsync(reservation, source, serializer).ConfigureAwait(false),
@@ -90,12 +101,16 @@ public sealed partial class GenfenceCache
         CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(change);
-        return UpdateAsync<byte[]>(
-            key,
+        return ChangeAsync(new Request(Op.Reserve) { Key = key, Tags = _tags }, change, cancellationToken);
+    }
+
+    private ValueTask<UpdateOutcome> ChangeAsync(
+        Request reserve, Func<Reservation, CancellationToken, ValueTask<SourceResult>> change, CancellationToken cancellation) =>
+        ChangeAsync<byte[]>(
+            reserve,
             async (reservation, cancellation) => await change(reservation, cancellation).ConfigureAwait(false),
             GenfenceSerializer.Bytes,
-            cancellationToken);
-    }
+            cancellation);
 
     private static async ValueTask<UpdateOutcome> CommitAsync<T>(
         Reservation reservation, SourceResult<T> source, IGenfenceSerializer<T> serializer)
