@@ -235,6 +235,10 @@ public sealed partial class GenfenceCache : IAsyncDisposable, IDisposable
         CacheKey key, IGenfenceSerializer<T> serializer, CancellationToken cancellationToken) =>
         TryReadAsync(new Request(Op.Get) { Key = key, Flags = Flags.Strict }, serializer, cancellationToken);
 
+    /// <summary>The value, if it is had without waiting, and can be read. Not of a cache whose values are loaded anew before they end.</summary>
+    internal bool TryHit<T>(in CacheKey key, IGenfenceSerializer<T>? serializer, CancellationToken cancellation, out T? value) =>
+        TryHit(key, serializer ?? Serializer<T>(), cancellation, out value, out _);
+
     /// <summary>The value, if it is had without waiting, and can be read; and its stamp, where it is due to be loaded anew.</summary>
     private bool TryHit<T>(
         in CacheKey key, IGenfenceSerializer<T> serializer, CancellationToken cancellation, out T? value, out ulong due)
