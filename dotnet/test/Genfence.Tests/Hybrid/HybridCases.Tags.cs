@@ -196,5 +196,5 @@ internal static partial class HybridCases
             return $"{got} {set}, {removed}";
         },
         answer)
-        { Microsoft = microsoft };
+    { Microsoft = microsoft };
 }
