@@ -59,6 +59,7 @@ fn operation(name: &str, number: u32, fields: &[&str], told: &[&str]) -> String 
             "version" => vec!["flags".into(), "version".into()],
             "flags" => vec![format!("flags ({flag})")],
             "held" => vec!["reservation".into()],
+            "tag" => vec!["key (a tag)".into()],
             "within" => vec!["ttl_ms (how long, at most 1 h)".into()],
             "lease" | "reservation" => {
                 used_up = if field == "lease" {
@@ -116,6 +117,7 @@ fn header() {
         "submit",
         "peek",
         "copy",
+        "tagged",
         "stats",
         "log",
     ] {

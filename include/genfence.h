@@ -479,7 +479,19 @@
 #define GF_OP_LAST_KNOWN 24
 
 /*
- An open cache. All calls may be made from many threads at once, but for gf_free.
+ Reads key (a tag).
+ See gf_reserve_tag.
+ */
+#define GF_OP_RESERVE_TAG 25
+
+/*
+ Reads key (a tag).
+ Of one tag. See gf_purge_tags.
+ */
+#define GF_OP_PURGE_TAG 26
+
+/*
+ An open cache, or one of gf_tagged. All calls may be made from many threads at once, but for gf_free.
  */
 typedef struct gf_cache gf_cache;
 
@@ -643,7 +655,7 @@ typedef struct gf_result {
  */
 typedef struct gf_live {
   /*
-   Caches: gf_open, gf_free.
+   Caches: gf_open, gf_tagged, gf_free.
    */
   int64_t caches;
   /*
@@ -764,7 +776,7 @@ typedef struct gf_op {
    */
   uint64_t user_data;
   /*
-   The key, 1 byte to the option `max_key_bytes` (prefix included).
+   The key, 1 byte to the option `max_key_bytes` (prefix included); or a tag, 1 to 256 bytes.
    */
   struct gf_slice key;
   /*
@@ -1139,22 +1151,22 @@ int32_t gf_check_url(const char *url,
  `within_ms` to end; submitted operations that are not done by then complete with GF_E_SHUT_DOWN.
  A lease that is out is under way, as it is kept alive: fill or free it first, or the whole time
  passes. Leases and reservations that are out can still be used, by the calls that are not submitted.
- Any thread, also twice.
+ Closes all handles of the cache, of gf_open and gf_tagged. Any thread, also twice.
 
  Returns GF_DONE if all ended by itself, else GF_TIMED_OUT; GF_E_INVALID for NULL.
 
  SAFETY:
- `cache` is NULL or was given by gf_open and not freed yet.
+ `cache` is NULL or was given by gf_open or gf_tagged and not freed yet.
  */
 int32_t gf_close(const struct gf_cache *cache,
                  uint64_t within_ms);
 
 /*
- Frees a cache. One that was not closed is closed, with no time to end for what is under way. No other
- thread may be in a call with it. NULL is allowed.
+ Frees a cache. One that was not closed is closed, with no time to end for what is under way; one of gf_tagged closes
+ nothing. No other thread may be in a call with it. NULL is allowed.
 
  SAFETY:
- `cache` is NULL or was given by gf_open and not freed yet.
+ `cache` is NULL or was given by gf_open or gf_tagged and not freed yet.
  */
 void gf_free(struct gf_cache *cache);
 
@@ -1714,6 +1726,62 @@ void gf_copy_free(struct gf_copy *copy);
  `reservation` is NULL or was given by this library and not freed yet.
  */
 uint64_t gf_unsettled_ms(const struct gf_reservation *reservation);
+
+/*
+ A handle of the same cache whose values bear these tags, beside those that `cache`'s bear: all that is stored through it, by
+ gf_lookup, gf_load, gf_refresh, gf_reserve, gf_set, gf_replace and what follows on them, called or submitted. A value is found, and
+ a lease or a reservation used, through any handle. The option `tags` must be on.
+
+ `tags` are at most 32, one that is there twice being one, each of 1 to 256 bytes and none of them `*`, which every value bears;
+ they are copied. Any thread; it waits for nothing.
+
+ Returns GF_DONE and sets `tagged`, which the caller frees by gf_free, before or after `cache`; or an error, and then `error`,
+ if it is not NULL, is set to a gf_error that the caller frees.
+
+ SAFETY:
+ `cache` is NULL or alive; `tags` is an array of `count` readable slices; `tagged` may be written; `error` is NULL or may be
+ written.
+ */
+int32_t gf_tagged(const struct gf_cache *cache,
+                  const struct gf_slice *tags,
+                  size_t count,
+                  struct gf_cache **tagged,
+                  struct gf_error **error);
+
+/*
+ Says that the source of all values that bear one of these tags was changed, by somebody who did not reserve them: GF_DONE. None
+ of them is a hit any more, in any process, and none that is being loaded now is stored so that it would be one. One command for
+ each tag, sent together; waits until no copies of the tags are served any more (the option `near`). All are tried, also where one
+ fails: GF_E_STORE, and then say all again.
+
+ SAFETY:
+ `cache` is NULL or alive; `tags` is an array of `count` readable slices; `result` may be written.
+ */
+int32_t gf_purge_tags(const struct gf_cache *cache,
+                      const struct gf_slice *tags,
+                      size_t count,
+                      struct gf_result *result);
+
+/*
+ Purges all values there are, those of every key with the cache's prefix: as gf_purge_tags of `*`, which every value bears.
+
+ SAFETY:
+ `cache` is NULL or alive; `result` may be written.
+ */
+int32_t gf_purge_all(const struct gf_cache *cache,
+                     struct gf_result *result);
+
+/*
+ Reserves all values that bear a tag, before their source is changed: GF_RESERVED, as gf_reserve does for one key, with one
+ command. Until the commit, the release or the abort none of them is a hit, and none is stored. There is nothing to store: the value
+ of a gf_commit is not looked at. `*` reserves everything.
+
+ SAFETY:
+ `cache` is NULL or alive; `tag` is readable; `result` may be written.
+ */
+int32_t gf_reserve_tag(const struct gf_cache *cache,
+                       struct gf_slice tag,
+                       struct gf_result *result);
 
 /*
  Counts. Any thread. Returns GF_DONE, GF_E_INVALID for NULL, GF_E_ABI where `struct_size` is not one

@@ -104,7 +104,7 @@ pub struct gf_op {
     pub flags: u32,
     /// Comes back with the completion. This library does not look at it.
     pub user_data: u64,
-    /// The key, 1 byte to the option `max_key_bytes` (prefix included).
+    /// The key, 1 byte to the option `max_key_bytes` (prefix included); or a tag, 1 to 256 bytes.
     pub key: gf_slice,
     /// The value, at most the option `max_value_bytes`.
     pub value: gf_slice,

@@ -174,12 +174,12 @@ unsafe fn read(given: *const gf_options) -> Result<gf_options, Failure> {
 /// `within_ms` to end; submitted operations that are not done by then complete with GF_E_SHUT_DOWN.
 /// A lease that is out is under way, as it is kept alive: fill or free it first, or the whole time
 /// passes. Leases and reservations that are out can still be used, by the calls that are not submitted.
-/// Any thread, also twice.
+/// Closes all handles of the cache, of gf_open and gf_tagged. Any thread, also twice.
 ///
 /// Returns GF_DONE if all ended by itself, else GF_TIMED_OUT; GF_E_INVALID for NULL.
 ///
 /// # Safety
-/// `cache` is NULL or was given by gf_open and not freed yet.
+/// `cache` is NULL or was given by gf_open or gf_tagged and not freed yet.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn gf_close(cache: *const gf_cache, within_ms: u64) -> i32 {
     let closed = guarded(|| {
@@ -205,11 +205,11 @@ pub unsafe extern "C" fn gf_close(cache: *const gf_cache, within_ms: u64) -> i32
     }
 }
 
-/// Frees a cache. One that was not closed is closed, with no time to end for what is under way. No other
-/// thread may be in a call with it. NULL is allowed.
+/// Frees a cache. One that was not closed is closed, with no time to end for what is under way; one of gf_tagged closes
+/// nothing. No other thread may be in a call with it. NULL is allowed.
 ///
 /// # Safety
-/// `cache` is NULL or was given by gf_open and not freed yet.
+/// `cache` is NULL or was given by gf_open or gf_tagged and not freed yet.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn gf_free(cache: *mut gf_cache) {
     if cache.is_null() {
@@ -217,8 +217,10 @@ pub unsafe extern "C" fn gf_free(cache: *mut gf_cache) {
     }
     // SAFETY: alive, by the function's own contract.
     unsafe {
-        gf_close(cache, 0);
         let cache = Box::from_raw(cache);
+        if !cache.is_tagged {
+            gf_close(&raw const *cache, 0);
+        }
         let _stopped = guarded(|| {
             drop(cache);
             Ok(())

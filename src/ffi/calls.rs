@@ -6,7 +6,7 @@ use libc::size_t;
 
 use super::abi::*;
 use super::error::Failure;
-use super::fields::{bytes_of, fits};
+use super::fields::{all_of, fits};
 use super::guard;
 use super::handles::{gf_cache, gf_lease, gf_reservation};
 use super::op::{self, *};
@@ -16,7 +16,7 @@ use super::{results, runtime};
 ///
 /// # Safety
 /// As the exported call says.
-unsafe fn call(cache: *const gf_cache, op: &gf_op, out: *mut gf_result) -> i32 {
+pub(super) unsafe fn call(cache: *const gf_cache, op: &gf_op, out: *mut gf_result) -> i32 {
     // SAFETY: by the function's own contract.
     unsafe {
         results::into(out, || {
@@ -66,7 +66,7 @@ pub unsafe extern "C" fn gf_call(
 }
 
 /// Nothing but the number of the operation.
-fn only(op: u32) -> gf_op {
+pub(super) fn only(op: u32) -> gf_op {
     gf_op {
         op,
         flags: 0,
@@ -147,14 +147,11 @@ pub unsafe extern "C" fn gf_lookup_many(
         if count == 0 {
             return Ok(Vec::new());
         }
-        if keys.is_null() || results.is_null() {
-            return Err(Failure::invalid("keys", "keys or results is NULL"));
+        if results.is_null() {
+            return Err(Failure::invalid("results", "is NULL"));
         }
         // SAFETY: by the function's own contract.
-        let keys = unsafe { std::slice::from_raw_parts(keys, count) };
-        // SAFETY: by the function's own contract.
-        let keys = keys.iter().map(|key| unsafe { bytes_of("keys", *key) });
-        let keys: Vec<&[u8]> = keys.collect::<Result<_, _>>()?;
+        let keys = unsafe { all_of("keys", keys, count) }?;
         let looked_up =
             runtime::wait(&cache.runtime, cache.is_networked(), cache.cache.lookup_many(&keys))?;
         let looked_up = keys.iter().zip(looked_up);

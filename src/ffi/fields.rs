@@ -63,6 +63,17 @@ fields! {
         unsafe { bytes_of("key", op.key) }.map(Bytes::copy_from_slice)
     }
 
+    /// A tag, in the place of the key.
+    tag: Bytes;
+    check(op, cache) {
+        // SAFETY: by the function's own contract.
+        Ok(cache.check_tag(unsafe { bytes_of("tags", op.key) }?)?)
+    }
+    take(op) {
+        // SAFETY: by the function's own contract.
+        unsafe { bytes_of("tags", op.key) }.map(Bytes::copy_from_slice)
+    }
+
     value: Bytes;
     check(op, _cache) {
         // SAFETY: by the function's own contract.
@@ -195,6 +206,28 @@ pub(super) unsafe fn bytes_of<'s>(
     }
     // SAFETY: not NULL, not too long, and readable by the caller's word.
     Ok(unsafe { std::slice::from_raw_parts(slice.data, slice.len) })
+}
+
+/// Reads the bytes of several slices.
+///
+/// # Safety
+/// `slices` is NULL, or an array of `count` slices, each NULL and 0, or readable.
+pub(super) unsafe fn all_of<'s>(
+    field: &'static str,
+    slices: *const gf_slice,
+    count: usize,
+) -> Result<Vec<&'s [u8]>, Failure> {
+    fits::<gf_slice>("count", count)?;
+    if count == 0 {
+        return Ok(Vec::new());
+    }
+    if slices.is_null() {
+        return Err(Failure::invalid(field, "is NULL"));
+    }
+    // SAFETY: not NULL, and of this length by the caller's word.
+    let slices = unsafe { std::slice::from_raw_parts(slices, count) };
+    // SAFETY: by the function's own contract.
+    slices.iter().map(|slice| unsafe { bytes_of(field, *slice) }).collect()
 }
 
 /// Whether memory can hold so many.

@@ -19,7 +19,7 @@ use super::runtime::Runtime;
 use crate::cache::{Held, Load};
 use crate::{Cache, RegionOutcome, Reservation};
 
-/// An open cache. All calls may be made from many threads at once, but for gf_free.
+/// An open cache, or one of gf_tagged. All calls may be made from many threads at once, but for gf_free.
 pub struct gf_cache {
     pub(super) cache: Cache,
     pub(super) runtime: Arc<Runtime>,
@@ -28,15 +28,28 @@ pub struct gf_cache {
     /// Ends them, when closing takes too long.
     pub(super) cut: CancellationToken,
     /// The same, for who only looks: the token takes a lock.
-    closed: AtomicBool,
+    closed: Arc<AtomicBool>,
+    /// Another handle of the cache closes it.
+    pub(super) is_tagged: bool,
 }
 
 impl gf_cache {
     pub(super) fn new(cache: Cache, runtime: Arc<Runtime>) -> *mut gf_cache {
-        live::add(Kind::Cache, 1);
         let (submitted, cut) = (TaskTracker::new(), CancellationToken::new());
-        let closed = AtomicBool::new(false);
-        Box::into_raw(Box::new(gf_cache { cache, runtime, submitted, cut, closed }))
+        let closed = Arc::default();
+        gf_cache { cache, runtime, submitted, cut, closed, is_tagged: false }.into_raw()
+    }
+
+    /// Another handle of the same cache, with tags.
+    pub(super) fn tagged(&self, cache: Cache) -> *mut gf_cache {
+        let (submitted, cut) = (self.submitted.clone(), self.cut.clone());
+        let (runtime, closed) = (Arc::clone(&self.runtime), Arc::clone(&self.closed));
+        gf_cache { cache, runtime, submitted, cut, closed, is_tagged: true }.into_raw()
+    }
+
+    fn into_raw(self) -> *mut gf_cache {
+        live::add(Kind::Cache, 1);
+        Box::into_raw(Box::new(self))
     }
 
     /// Nothing begins any more, and what is under way ends.

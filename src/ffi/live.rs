@@ -27,7 +27,7 @@ pub(super) fn sub(kind: Kind, count: usize) {
 /// What this process holds of this library: all zero when everything was freed.
 #[repr(C)]
 pub struct gf_live {
-    /// Caches: gf_open, gf_free.
+    /// Caches: gf_open, gf_tagged, gf_free.
     pub caches: i64,
     /// Queues: gf_queue_new, gf_queue_free.
     pub queues: i64,

@@ -31,6 +31,7 @@ mod runtime;
 mod stats;
 mod submit;
 mod system;
+mod tagged;
 #[cfg(feature = "capi-test")]
 mod test;
 
@@ -48,3 +49,4 @@ pub use queue::*;
 pub use results::*;
 pub use stats::*;
 pub use submit::*;
+pub use tagged::*;

@@ -157,6 +157,16 @@ impl Op {
                 return Ok(reserved(cache.reserve(&key).await?));
             }
             Op::Reserve { key, .. } => return Ok(reserved(cache.reserve_settled(&key).await?)),
+            Op::ReserveTag { tag, flags } if flags & GF_FLAG_SETTLED == 0 => {
+                return Ok(reserved(cache.reserve_tag(&tag).await?));
+            }
+            Op::ReserveTag { tag, .. } => {
+                return Ok(reserved(cache.reserve_tag_settled(&tag).await?));
+            }
+            Op::PurgeTag { tag } => {
+                cache.purge_tag(&tag).await?;
+                GF_DONE
+            }
             Op::Commit { entry, reservation } => match reservation.commit(entry).await? {
                 CommitOutcome::Stored => GF_STORED,
                 CommitOutcome::Purged => GF_PURGED,

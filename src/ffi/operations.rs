@@ -7,7 +7,7 @@
 //! A row: what is told of it, if anything; `NUMBER_NAME Name = number { fields }`, in the order in which they are
 //! checked and taken, so that what is used up comes last. Fields are those of gf_op, and `entry` (value, flags,
 //! version, ttl_ms), `held` (a reservation that is not used up), `within` (ttl_ms, as a time to wait for), `beat`
-//! (stamp, as a time of the cluster's). In parentheses stand flags that count.
+//! (stamp, as a time of the cluster's), `tag` (key). In parentheses stand flags that count.
 
 macro_rules! operations {
     ($use:ident) => {
@@ -47,6 +47,10 @@ macro_rules! operations {
             GF_OP_REFRESH Refresh = 23 { key, stamp }
             /// See gf_last_known.
             GF_OP_LAST_KNOWN LastKnown = 24 { key }
+            /// See gf_reserve_tag.
+            GF_OP_RESERVE_TAG ReserveTag = 25 { tag, flags(GF_FLAG_SETTLED) }
+            /// Of one tag. See gf_purge_tags.
+            GF_OP_PURGE_TAG PurgeTag = 26 { tag }
         }
     };
 }

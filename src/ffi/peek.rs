@@ -50,12 +50,9 @@ pub unsafe extern "C" fn gf_peek(
     let hit = guarded(|| {
         // SAFETY: by the function's own contract.
         let (cache, key) = unsafe { (cache.as_ref(), bytes_of("key", key)?) };
-        let open = cache.filter(|cache| !cache.is_closed());
-        let Some(hit) = open.and_then(|cache| cache.cache.hit_at_once(key)) else {
-            return Ok(None);
-        };
-        let due =
-            if open.is_some_and(|cache| cache.cache.is_due(key, &hit)) { GF_FLAG_DUE } else { 0 };
+        let Some(gf_cache { cache, .. }) = cache else { return Ok(None) };
+        let Some(hit) = cache.hit_at_once(key) else { return Ok(None) };
+        let due = if cache.is_due(key, &hit) { GF_FLAG_DUE } else { 0 };
         let mut result = gf_result::hit_as(hit, |value| {
             if room.is_null() || value.len() > room_len {
                 return gf_bytes::new(value);

@@ -19,11 +19,6 @@ static void refused(gf_op op, int32_t status, const char *field) {
   gf_error_free(error);
 }
 
-static gf_op sized(gf_op op, const uint8_t *key, size_t length) {
-  op.key.data = key, op.key.len = length;
-  return op;
-}
-
 static void keys(void) {
   uint32_t ops[] = {GF_OP_GET, GF_OP_LOOKUP, GF_OP_RESERVE, GF_OP_SET, GF_OP_REPLACE,
                     GF_OP_INVALIDATE, GF_OP_TOUCH, GF_OP_LOAD};
@@ -140,7 +135,7 @@ static void closed(void) {
   uint32_t ops[] = {GF_OP_GET, GF_OP_LOOKUP, GF_OP_RESERVE, GF_OP_SET, GF_OP_REPLACE,
                     GF_OP_INVALIDATE, GF_OP_TOUCH, GF_OP_DIAGNOSE,
                     GF_OP_LOOKUP_MANY, GF_OP_LOAD, GF_OP_READY, GF_OP_INSPECT, GF_OP_BEAT, GF_OP_HEARD,
-                    GF_OP_REFRESH, GF_OP_LAST_KNOWN};
+                    GF_OP_REFRESH, GF_OP_LAST_KNOWN, GF_OP_RESERVE_TAG, GF_OP_PURGE_TAG};
   for (size_t i = 0; i < sizeof ops / sizeof *ops; i++) {
     gf_result result;
     gf_op op = keyed(ops[i], "k");

@@ -26,6 +26,9 @@ static inline int32_t called(const gf_cache *cache, const gf_op *op, gf_result *
     case GF_OP_LOAD_FAILED: return gf_load_failed(cache, op->lease, op->value, result);
     case GF_OP_LOOKUP: return gf_lookup(cache, op->key, result);
     case GF_OP_FILL: return gf_fill(cache, op->lease, fresh, result);
+    case GF_OP_RESERVE_TAG:
+      return op->flags == GF_FLAG_SETTLED ? gf_reserve_tag_settled(cache, op->key, result) : gf_reserve_tag(cache, op->key, result);
+    case GF_OP_PURGE_TAG: return gf_purge_tags(cache, &op->key, 1, result);
     case GF_OP_RESERVE:
       return op->flags == GF_FLAG_SETTLED ? gf_reserve_settled(cache, op->key, result) : gf_reserve(cache, op->key, result);
     case GF_OP_COMMIT: return gf_commit(cache, op->reservation, fresh, result);
@@ -110,6 +113,11 @@ static inline gf_op keyed(uint32_t what, const char *key) {
   memset(&op, 0, sizeof op);
   op.op = what;
   op.key = text(key);
+  return op;
+}
+
+static inline gf_op sized(gf_op op, const uint8_t *key, size_t length) {
+  op.key.data = key, op.key.len = length;
   return op;
 }
 

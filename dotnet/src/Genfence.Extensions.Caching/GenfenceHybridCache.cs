@@ -12,6 +12,9 @@ internal sealed partial class GenfenceHybridCache(
     private const HybridCacheEntryFlags WithoutEffect =
         HybridCacheEntryFlags.DisableLocalCache | HybridCacheEntryFlags.DisableCompression;
 
+    /// <summary>The tag that every value bears.</summary>
+    private const string Everything = "*";
+
     // What is set later does not count, as in Microsoft's.
     private readonly HybridCacheEntryOptions? _defaults = hybrid.DefaultEntryOptions;
     private readonly int _longestKey = hybrid.MaximumKeyLength;
@@ -19,6 +22,7 @@ internal sealed partial class GenfenceHybridCache(
     private readonly HybridWatch _watch = new();
 
     private int _badKeys;
+    private bool _hasTags;
 
     public override ValueTask<T> GetOrCreateAsync<TState, T>(
         string key,
@@ -29,7 +33,7 @@ internal sealed partial class GenfenceHybridCache(
         CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(factory);
-        RefuseTags(tags);
+        var borne = tags is null ? null : Checked(tags);
         options = WithDefaults(options);
         var flags = options?.Flags ?? HybridCacheEntryFlags.None;
         if (IsBad(key))
@@ -37,8 +41,8 @@ internal sealed partial class GenfenceHybridCache(
             return (flags & HybridCacheEntryFlags.DisableUnderlyingData) == 0 ? factory(state, cancellationToken) : default;
         }
         return HybridEvents.IsEnabled
-            ? GetWatchedAsync(key, state, factory, options, flags, cancellationToken)
-            : GetAsync(key, state, factory, options, flags, cancellationToken);
+            ? GetWatchedAsync(key, state, factory, options, flags, borne, cancellationToken)
+            : GetAsync(key, state, factory, options, flags, borne, cancellationToken);
     }
 
     private ValueTask<T> GetAsync<TState, T>(
@@ -47,16 +51,22 @@ internal sealed partial class GenfenceHybridCache(
         Func<TState, CancellationToken, ValueTask<T>> factory,
         HybridCacheEntryOptions? options,
         HybridCacheEntryFlags flags,
+        string[]? tags,
         CancellationToken cancellation)
     {
         var serializer = serializers.Find<T>();
         if ((flags & ~WithoutEffect) != 0 || options?.Expiration <= TimeSpan.Zero)
         {
-            return Special(key, state, factory, options!, serializer, cancellation);
+            return Special(key, state, factory, options!, serializer, tags, cancellation);
+        }
+        // A hit that is at hand needs no handle.
+        if (tags is not null && cache.TryHit(key, serializer, cancellation, out var hit))
+        {
+            return new(hit!);
         }
         var filled = options?.Expiration is null
-            ? Fill(key, state, factory, serializer, cancellation)
-            : FillFor(key, state, factory, options.Expiration, serializer, cancellation);
+            ? Fill(Bearing(tags), key, state, factory, serializer, cancellation)
+            : FillFor(Bearing(tags), key, state, factory, options.Expiration, serializer, cancellation);
 #pragma warning disable CS8619 // T says itself whether there can be nothing.
         // What is wrong with a key is known before anything is done.
         return filled.IsFaulted ? WithoutKey(filled, state, factory, cancellation) : filled;
@@ -70,6 +80,7 @@ internal sealed partial class GenfenceHybridCache(
         Func<TState, CancellationToken, ValueTask<T>> factory,
         HybridCacheEntryOptions? options,
         HybridCacheEntryFlags flags,
+        string[]? tags,
         CancellationToken cancellation)
     {
         var call = _watch.Begin(key, (flags & HybridCacheEntryFlags.DisableDistributedCacheRead) == 0);
@@ -81,6 +92,7 @@ internal sealed partial class GenfenceHybridCache(
                 static (all, cancellation) => all.call.LoadAsync(all.state, all.factory, cancellation),
                 options,
                 flags,
+                tags,
                 cancellation).ConfigureAwait(false);
             if (call.Loaded && (flags & HybridCacheEntryFlags.DisableDistributedCacheWrite) == 0
                 && !(options?.Expiration <= TimeSpan.Zero))
@@ -162,7 +174,7 @@ internal sealed partial class GenfenceHybridCache(
         IEnumerable<string>? tags = null,
         CancellationToken cancellationToken = default)
     {
-        RefuseTags(tags);
+        var borne = tags is null ? null : Checked(tags);
         options = WithDefaults(options);
         if ((options?.Flags & HybridCacheEntryFlags.DisableDistributedCacheWrite) is not (null or HybridCacheEntryFlags.None))
         {
@@ -174,14 +186,14 @@ internal sealed partial class GenfenceHybridCache(
             await RemoveAsync(key, cancellationToken).ConfigureAwait(false);
             return;
         }
-        await UnlessBad(key, () => StoreAsync(key, value, options, cancellationToken)).ConfigureAwait(false);
+        await UnlessBad(key, () => StoreAsync(key, value, options, borne, cancellationToken)).ConfigureAwait(false);
     }
 
     /// <summary>What is too large is not stored, which was logged, and what it was to replace goes.</summary>
     private async ValueTask StoreAsync<T>(
-        string key, T value, HybridCacheEntryOptions? options, CancellationToken cancellation)
+        string key, T value, HybridCacheEntryOptions? options, string[]? tags, CancellationToken cancellation)
     {
-        var stored = await cache.SetWithinAsync(
+        var stored = await Bearing(tags).SetWithinAsync(
             key, value, Expirations.Capped(options?.Expiration), serializers.Find<T>(), cancellation).ConfigureAwait(false);
         if (stored == SetOutcome.TooLarge)
         {
@@ -213,9 +225,28 @@ internal sealed partial class GenfenceHybridCache(
     }
 
     public override ValueTask RemoveByTagAsync(string tag, CancellationToken cancellationToken = default) =>
-        ValueTask.FromException(NoTags());
+        RemoveByTagAsync([tag], cancellationToken);
+
+    public override async ValueTask RemoveByTagAsync(IEnumerable<string> tags, CancellationToken cancellationToken = default)
+    {
+        ThrowIfTagsAreOff();
+        // As Microsoft's: a value has no tag of blanks.
+        string[] named = [.. (tags ?? []).Where(tag => !string.IsNullOrWhiteSpace(tag))];
+        await cache.PurgeTagsAsync(named, cancellationToken).ConfigureAwait(false);
+        if (HybridEvents.IsEnabled)
+        {
+            foreach (var tag in named)
+            {
+                if (tag != Everything)
+                {
+                    HybridEvents.Tell.TagInvalidated();
+                }
+            }
+        }
+    }
 
     private ValueTask<T?> Fill<TState, T>(
+        GenfenceCache cache,
         string key,
         TState state,
         Func<TState, CancellationToken, ValueTask<T>> factory,
@@ -228,6 +259,7 @@ internal sealed partial class GenfenceHybridCache(
     private static async ValueTask<T?> ValueOf<T>(ValueTask<Answer<T>> answer) => (await answer.ConfigureAwait(false)).Value;
 
     private ValueTask<T?> FillFor<TState, T>(
+        GenfenceCache cache,
         string key,
         TState state,
         Func<TState, CancellationToken, ValueTask<T>> factory,
@@ -254,6 +286,7 @@ internal sealed partial class GenfenceHybridCache(
         Func<TState, CancellationToken, ValueTask<T>> factory,
         HybridCacheEntryOptions options,
         IGenfenceSerializer<T>? serializer,
+        string[]? tags,
         CancellationToken cancellation)
     {
         var flags = options.Flags ?? HybridCacheEntryFlags.None;
@@ -274,7 +307,7 @@ internal sealed partial class GenfenceHybridCache(
             // Only the read is off: what is there goes, and the fill is as guarded as any.
             await RemoveAsync(key, cancellation).ConfigureAwait(false);
             return await WithoutKey(
-                FillFor(key, state, factory, options.Expiration, serializer, cancellation), state, factory, cancellation)
+                FillFor(Bearing(tags), key, state, factory, options.Expiration, serializer, cancellation), state, factory, cancellation)
                 .ConfigureAwait(false);
         }
         if (source)
@@ -298,17 +331,45 @@ internal sealed partial class GenfenceHybridCache(
         return default!;
     }
 
-    private static void RefuseTags(IEnumerable<string>? tags)
+    /// <summary>The cache, for values that bear these tags.</summary>
+    private GenfenceCache Bearing(string[]? tags) => tags is null ? cache : cache.Tagged(tags);
+
+    /// <summary>The tags, where there are some. As Microsoft's they are neither blank nor that of all values.</summary>
+    private string[]? Checked(IEnumerable<string> tags)
     {
-        if (tags is not null && tags.Any())
+        string[] all = [.. tags];
+        if (all.Length == 0)
         {
-            throw NoTags();
+            return null;
         }
+        ThrowIfTagsAreOff();
+        foreach (var tag in all)
+        {
+            if (string.IsNullOrWhiteSpace(tag) || tag == Everything)
+            {
+                throw new ArgumentException(tag == Everything ? "every value bears the tag *" : "a tag is empty, or blank", nameof(tags));
+            }
+        }
+        return all;
     }
 
-    private static NotSupportedException NoTags() =>
-        new("genfence has no tags: a value that is removed by its tag while it is being filled would have to be "
-            + "found first; remove its key instead");
+    private void ThrowIfTagsAreOff()
+    {
+        if (_hasTags)
+        {
+            return;
+        }
+        try
+        {
+            _ = cache.Tagged();
+        }
+        catch (GenfenceInvalidException off)
+        {
+            throw new NotSupportedException(
+                "the cache has no tags: write tags=true into its URL, or set Tags in its options, in all programs alike", off);
+        }
+        _hasTags = true;
+    }
 
     /// <summary>What the call does not say, the defaults say, as in Microsoft's.</summary>
     private HybridCacheEntryOptions? WithDefaults(HybridCacheEntryOptions? options) =>

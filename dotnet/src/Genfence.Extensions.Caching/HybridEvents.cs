@@ -63,6 +63,9 @@ internal static class HybridEvents
         /// <summary>A caller came while another one's call for the same key was under way.</summary>
         public static readonly Action StampedeJoin = Find(nameof(StampedeJoin));
 
+        /// <summary>The values of a group were removed; not those of all.</summary>
+        public static readonly Action TagInvalidated = Find(nameof(TagInvalidated));
+
         /// <summary>Tells nobody.</summary>
         internal static void Nobody()
         {

@@ -7,7 +7,7 @@ namespace Genfence;
 public sealed partial class GenfenceCache
 {
     /// <summary>Of loads that are no caller's. Disposed of by nobody: it has no timer.</summary>
-    private readonly CancellationTokenSource _background = new();
+    private readonly CancellationTokenSource _background;
 
     /// <summary>
     /// Loads the value of a hit anew, if nobody else is at it. Returns at once: what must be read of the caller's, as of a key
@@ -27,7 +27,7 @@ public sealed partial class GenfenceCache
         }
         try
         {
-            var asked = Connection.Submit(new Request(Op.Refresh) { Key = key, Stamp = stamp }, CancellationToken.None);
+            var asked = Connection.Submit(new Request(Op.Refresh) { Key = key, Stamp = stamp, Tags = _tags }, CancellationToken.None);
             // Nothing of the caller's goes along, such as what belongs to its request: it may be over before the load is.
             ThreadPool.UnsafeQueueUserWorkItem(new Behind<TLoader, T>(this, asked, loader, serializer), preferLocal: false);
         }

@@ -8,11 +8,11 @@ namespace Genfence;
 // Values and bytes. What cannot be turned into the other costs a read of the source, and no exception to a reader.
 public sealed partial class GenfenceCache
 {
-    private readonly ConcurrentDictionary<Type, object> _serializers = new();
+    private readonly ConcurrentDictionary<Type, object> _serializers;
 
     // Types, so that a value of many keys is no line for each.
-    private readonly ConcurrentDictionary<Type, bool> _unwritable = new();
-    private readonly ConcurrentDictionary<Type, bool> _unreadable = new();
+    private readonly ConcurrentDictionary<Type, bool> _unwritable;
+    private readonly ConcurrentDictionary<Type, bool> _unreadable;
 
     internal IGenfenceSerializer<T> Serializer<T>() =>
         _serializers.TryGetValue(typeof(T), out var known)

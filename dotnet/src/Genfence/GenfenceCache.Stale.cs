@@ -174,8 +174,9 @@ public sealed partial class GenfenceCache
     /// <summary>Of loads that fail one after another, every ten seconds one.</summary>
     private bool IsToBeTold()
     {
-        var (last, now) = (Volatile.Read(ref _told), Environment.TickCount64);
-        return (last == 0 || now - last >= 10_000) && Interlocked.CompareExchange(ref _told, Math.Max(now, 1), last) == last;
+        ref var told = ref (_of ?? this)._told;
+        var (last, now) = (Volatile.Read(ref told), Environment.TickCount64);
+        return (last == 0 || now - last >= 10_000) && Interlocked.CompareExchange(ref told, Math.Max(now, 1), last) == last;
     }
 
     [LoggerMessage(24, LogLevel.Warning, "a load failed, instead of which a stale value was answered")]

@@ -13,7 +13,7 @@ public sealed partial class GenfenceCache
     /// <param name="cancellationToken">Ends the wait; a reservation that comes later is aborted.</param>
     /// <returns>The reservation. The change must be over within <see cref="Reservation.Remaining"/>.</returns>
     public ValueTask<Reservation> ReserveAsync(CacheKey key, CancellationToken cancellationToken = default) =>
-        ReservedAsync(new Request(Op.Reserve) { Key = key }, cancellationToken);
+        ClaimAsync(new Request(Op.Reserve) { Key = key, Tags = _tags }, cancellationToken);
 
     /// <summary>
     /// As <see cref="ReserveAsync"/>, once no copies of the value are served any more (<see cref="GenfenceSettings.Near"/>), for which it
@@ -25,11 +25,11 @@ public sealed partial class GenfenceCache
     /// <param name="cancellationToken">Ends the wait; a reservation that comes later is aborted.</param>
     /// <returns>The reservation. The change must be over within <see cref="Reservation.Remaining"/>.</returns>
     public ValueTask<Reservation> ReserveSettledAsync(CacheKey key, CancellationToken cancellationToken = default) =>
-        ReservedAsync(new Request(Op.Reserve) { Key = key, Flags = Flags.Settled }, cancellationToken);
+        ClaimAsync(new Request(Op.Reserve) { Key = key, Tags = _tags, Flags = Flags.Settled }, cancellationToken);
 
-    private async ValueTask<Reservation> ReservedAsync(Request reserve, CancellationToken cancellationToken)
+    private async ValueTask<Reservation> ClaimAsync(Request reserve, CancellationToken cancellation)
     {
-        var result = await Connection.Submit(reserve, cancellationToken).ConfigureAwait(false);
+        var result = await Connection.Submit(reserve, cancellation).ConfigureAwait(false);
         try
         {
             result.ThrowIfFailed();
@@ -66,23 +66,32 @@ public sealed partial class GenfenceCache
     /// thrown on; the key is released then, too.
     /// </exception>
     /// <exception cref="GenfenceStoreException">The key could not be reserved: the closure did not run.</exception>
-    public async ValueTask<UpdateOutcome> UpdateAsync<T>(
+    public ValueTask<UpdateOutcome> UpdateAsync<T>(
         CacheKey key,
         Func<Reservation, CancellationToken, ValueTask<SourceResult<T>>> change,
         IGenfenceSerializer<T>? serializer = null,
         CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(change);
-        serializer ??= Serializer<T>();
+        var reserve = new Request(Op.Reserve) { Key = key, Tags = _tags };
+        return ChangeAsync(reserve, change, serializer ?? Serializer<T>(), cancellationToken);
+    }
+
+    private async ValueTask<UpdateOutcome> ChangeAsync<T>(
+        Request reserve,
+        Func<Reservation, CancellationToken, ValueTask<SourceResult<T>>> change,
+        IGenfenceSerializer<T> serializer,
+        CancellationToken cancellation)
+    {
         using var activity = Telemetry.Activities.StartActivity("genfence.update");
         using var underWay = Connection.BeginUpdate();
-        using var reservation = await ReserveSettledAsync(key, cancellationToken).ConfigureAwait(false);
-        if (cancellationToken.IsCancellationRequested)
+        using var reservation = await ClaimAsync(reserve with { Flags = Flags.Settled }, cancellation).ConfigureAwait(false);
+        if (cancellation.IsCancellationRequested)
         {
             await reservation.AbortAsync(CancellationToken.None).ConfigureAwait(false);
-            cancellationToken.ThrowIfCancellationRequested();
+            cancellation.ThrowIfCancellationRequested();
         }
-        var source = await change(reservation, cancellationToken).ConfigureAwait(false);
+        var source = await change(reservation, cancellation).ConfigureAwait(false);
         var outcome = source.State switch
         {
             SourceState.Committed => await CommitAsync(reservation, source, serializer).ConfigureAwait(false),
@@ -103,12 +112,16 @@ public sealed partial class GenfenceCache
         CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(change);
-        return UpdateAsync<byte[]>(
-            key,
+        return ChangeAsync(new Request(Op.Reserve) { Key = key, Tags = _tags }, change, cancellationToken);
+    }
+
+    private ValueTask<UpdateOutcome> ChangeAsync(
+        Request reserve, Func<Reservation, CancellationToken, ValueTask<SourceResult>> change, CancellationToken cancellation) =>
+        ChangeAsync<byte[]>(
+            reserve,
             async (reservation, cancellation) => await change(reservation, cancellation).ConfigureAwait(false),
             GenfenceSerializer.Bytes,
-            cancellationToken);
-    }
+            cancellation);
 
     private static async ValueTask<UpdateOutcome> CommitAsync<T>(
         Reservation reservation, SourceResult<T> source, IGenfenceSerializer<T> serializer)

@@ -30,6 +30,10 @@ public sealed partial class GenfenceCache : IAsyncDisposable, IDisposable
         Connection = connection;
         _options = options;
         _objects = connection.KeepsCopies ? new NearObjects() : null;
+        _background = new();
+        _serializers = new();
+        _unwritable = new();
+        _unreadable = new();
         Logger = (options.LoggerFactory ?? NullLoggerFactory.Instance).CreateLogger<GenfenceCache>();
         if (options.LoggerFactory is { } factory)
         {
@@ -231,6 +235,10 @@ public sealed partial class GenfenceCache : IAsyncDisposable, IDisposable
         CacheKey key, IGenfenceSerializer<T> serializer, CancellationToken cancellationToken) =>
         TryReadAsync(new Request(Op.Get) { Key = key, Flags = Flags.Strict }, serializer, cancellationToken);
 
+    /// <summary>The value, if it is had without waiting, and can be read. Not of a cache whose values are loaded anew before they end.</summary>
+    internal bool TryHit<T>(in CacheKey key, IGenfenceSerializer<T>? serializer, CancellationToken cancellation, out T? value) =>
+        TryHit(key, serializer ?? Serializer<T>(), cancellation, out value, out _);
+
     /// <summary>The value, if it is had without waiting, and can be read; and its stamp, where it is due to be loaded anew.</summary>
     private bool TryHit<T>(
         in CacheKey key, IGenfenceSerializer<T> serializer, CancellationToken cancellation, out T? value, out ulong due)
@@ -309,7 +317,7 @@ public sealed partial class GenfenceCache : IAsyncDisposable, IDisposable
     /// <param name="cancellationToken">Ends the wait; a lease that comes later is given back.</param>
     /// <returns>What it found.</returns>
     public ValueTask<LookupResult> LookupAsync(CacheKey key, CancellationToken cancellationToken = default) =>
-        LookupAsync(new Request(Op.Lookup) { Key = key }, cancellationToken);
+        LookupAsync(new Request(Op.Lookup) { Key = key, Tags = _tags }, cancellationToken);
 
     /// <summary>
     /// As <see cref="LookupAsync(CacheKey, CancellationToken)"/>, and waits for nobody: where another caller fills the
@@ -319,7 +327,7 @@ public sealed partial class GenfenceCache : IAsyncDisposable, IDisposable
     /// <param name="cancellationToken">Ends the wait; a lease that comes later is given back.</param>
     /// <returns>What it found.</returns>
     public ValueTask<LookupResult> LookupNowAsync(CacheKey key, CancellationToken cancellationToken = default) =>
-        LookupAsync(new Request(Op.LookupMany) { Key = key }, cancellationToken);
+        LookupAsync(new Request(Op.LookupMany) { Key = key, Tags = _tags }, cancellationToken);
 
     private async ValueTask<LookupResult> LookupAsync(Request lookup, CancellationToken cancellation)
     {
@@ -362,7 +370,7 @@ public sealed partial class GenfenceCache : IAsyncDisposable, IDisposable
         TimeSpan? timeToLive = null,
         CancellationToken cancellationToken = default)
     {
-        var request = new Request(Op.Set) { Key = key }.With(value, null, timeToLive);
+        var request = new Request(Op.Set) { Key = key, Tags = _tags }.With(value, null, timeToLive);
         return Results.Outcome<SetOutcome>(await Connection.StatusAsync(request, cancellationToken).ConfigureAwait(false));
     }
 
@@ -419,7 +427,7 @@ public sealed partial class GenfenceCache : IAsyncDisposable, IDisposable
         TimeSpan? timeToLive = null,
         CancellationToken cancellationToken = default)
     {
-        var request = new Request(Op.Replace) { Key = key, Stamp = stamp }.With(value, null, timeToLive);
+        var request = new Request(Op.Replace) { Key = key, Stamp = stamp, Tags = _tags }.With(value, null, timeToLive);
         return Results.Outcome<ReplaceOutcome>(await Connection.StatusAsync(request, cancellationToken).ConfigureAwait(false));
     }
 
@@ -486,7 +494,7 @@ public sealed partial class GenfenceCache : IAsyncDisposable, IDisposable
     /// Takes no new calls, gives those under way at most <see cref="GenfenceSettings.CloseTimeout"/> to end, and frees
     /// everything. Loads may still fill, and updates commit; each call that is not done by then ends with
     /// <see cref="GenfenceShutDownException"/>. A reservation of <see cref="ReserveAsync"/> is not waited for, and a load in the
-    /// background (<see cref="GenfenceSettings.RefreshAt"/>) is cancelled.
+    /// background (<see cref="GenfenceSettings.RefreshAt"/>) is cancelled. A handle of <see cref="Tagged"/> ends nothing.
     /// </summary>
     /// <returns>When it is done.</returns>
     public async ValueTask DisposeAsync()
@@ -504,6 +512,10 @@ public sealed partial class GenfenceCache : IAsyncDisposable, IDisposable
 
     private async Task Close(TimeSpan within)
     {
+        if (_of is not null)
+        {
+            return;
+        }
         Telemetry.Remove(this);
         var first = Interlocked.Exchange(ref _closed, 1) == 0;
         var closing = Connection.CloseAsync(within);

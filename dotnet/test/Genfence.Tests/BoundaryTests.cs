@@ -12,9 +12,10 @@ public partial class BoundaryTests
     private static readonly string[] s_unbound =
     [
         // The synchronous calls: everything is started or submitted.
-        "gf_get", "gf_heard", "gf_lookup", "gf_fill", "gf_reserve", "gf_reserve_settled", "gf_commit", "gf_release", "gf_abort", "gf_beat", "gf_renew", "gf_set",
+        "gf_get", "gf_heard", "gf_lookup", "gf_fill", "gf_reserve", "gf_commit", "gf_release", "gf_abort", "gf_beat", "gf_renew", "gf_set",
         "gf_replace", "gf_invalidate", "gf_touch", "gf_diagnose", "gf_lookup_many", "gf_load", "gf_loaded",
-        "gf_load_failed", "gf_ready", "gf_inspect", "gf_settled", "gf_refresh", "gf_last_known",
+        "gf_load_failed", "gf_ready", "gf_inspect", "gf_settled", "gf_refresh", "gf_last_known", "gf_reserve_settled",
+        "gf_reserve_tag", "gf_reserve_tag_settled", "gf_purge_tags", "gf_purge_all",
         // Results are freed one by one, as they are handed over.
         "gf_results_free",
         // For event loops.

@@ -110,7 +110,7 @@ impl Cache {
         let all = &mut handle.tags;
         for tag in tags {
             let tag = tag.as_ref();
-            check_tag(tag)?;
+            self.check_tag(tag)?;
             if tag == EVERYTHING {
                 return Err(Error::invalid("tags", "`*` is borne by every value, leave it out"));
             }
@@ -150,7 +150,7 @@ impl Cache {
         self.tags_are_on()?;
         let mut changes: Vec<(Bytes, Change)> = Vec::new();
         for tag in tags {
-            check_tag(tag.as_ref())?;
+            self.check_tag(tag.as_ref())?;
             changes.push((self.tag_key(tag.as_ref()), self.invalidation(None)));
         }
         let mut first = None;
@@ -188,7 +188,21 @@ impl Cache {
     /// # Errors
     /// As [`reserve`](Cache::reserve), and [`Error::Invalid`] of `tags` where the option `tags` is off, or for a tag out of bounds.
     pub async fn reserve_tag(&self, tag: impl AsRef<[u8]>) -> Result<Reservation, Error> {
-        self.reserve_full_or_proceed(&self.writable_tag(tag.as_ref())?).await
+        self.check_tag(tag.as_ref())?;
+        self.reserve_full_or_proceed(&self.tag_key(tag.as_ref())).await
+    }
+
+    /// The same, once no copies of the tag are served any more: see [`reserve_settled`](Cache::reserve_settled).
+    ///
+    /// # Errors
+    /// As [`reserve_tag`](Cache::reserve_tag).
+    pub async fn reserve_tag_settled(&self, tag: impl AsRef<[u8]>) -> Result<Reservation, Error> {
+        self.check_tag(tag.as_ref())?;
+        let key = self.tag_key(tag.as_ref());
+        let hush = self.hush(&key).await;
+        let reservation = self.reserve_full_or_proceed(&key).await?;
+        reservation.settled_under(hush).await;
+        Ok(reservation)
     }
 
     /// Changes the source of all values that bear a tag under a reservation: as [`update`](Cache::update) for one key.
@@ -218,19 +232,18 @@ impl Cache {
     where
         F: AsyncFnOnce(&Reservation) -> Result<SourceResult, E>,
     {
-        let key = self.writable_tag(tag.as_ref())?;
-        let hush = self.hush(&key).await;
-        let reservation = self.reserve_full_or_proceed(&key).await?;
-        reservation.settled_under(hush).await;
-        reservation.change(change).await
+        self.reserve_tag_settled(tag).await?.change(change).await
     }
 
-    /// The full key of the record of a tag that is to be reserved.
-    fn writable_tag(&self, tag: &[u8]) -> Result<Bytes, Error> {
+    /// Whether the cache is open and has tags, and this is within the bounds of one.
+    pub(crate) fn check_tag(&self, tag: &[u8]) -> Result<(), Error> {
         self.open_or_shut_down()?;
         self.tags_are_on()?;
-        check_tag(tag)?;
-        Ok(self.tag_key(tag))
+        if (1..=MAX_TAG).contains(&tag.len()) {
+            return Ok(());
+        }
+        let problem = format!("a tag of {} bytes, must be 1 to {MAX_TAG}", tag.len());
+        Err(Error::invalid("tags", problem))
     }
 
     fn tags_are_on(&self) -> Result<(), Error> {
@@ -278,12 +291,4 @@ impl Cache {
         }
         snapshot
     }
-}
-
-fn check_tag(tag: &[u8]) -> Result<(), Error> {
-    if (1..=MAX_TAG).contains(&tag.len()) {
-        return Ok(());
-    }
-    let problem = format!("a tag of {} bytes, must be 1 to {MAX_TAG}", tag.len());
-    Err(Error::invalid("tags", problem))
 }

@@ -78,6 +78,8 @@ internal enum Op : uint
     Settled = 22,
     Refresh = 23,
     LastKnown = 24,
+    ReserveTag = 25,
+    PurgeTag = 26,
 }
 
 internal unsafe struct NativeSlice

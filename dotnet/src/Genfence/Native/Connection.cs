@@ -247,7 +247,7 @@ internal sealed unsafe class Connection
             fixed (byte* valueBytes = request.Value.Span)
             {
                 var native = Describe(request, operation.UserData, keyBytes, length, valueBytes);
-                Start(&native, &result, request.Lease, request.Reservation);
+                Start(&native, &result, request);
             }
         }
         catch
@@ -273,7 +273,7 @@ internal sealed unsafe class Connection
 
     /// <summary>
     /// Submits operations with one call, all of them or none: throws where they are refused. Each task is to
-    /// be awaited, and its result freed.
+    /// be awaited, and its result freed. All have the tags of the first.
     /// </summary>
     public ValueTask<NativeResult>[] SubmitAll(ReadOnlySpan<Request> requests, CancellationToken cancellation)
     {
@@ -310,7 +310,7 @@ internal sealed unsafe class Connection
                         natives[i].Lease = lease.DangerousGetHandle();
                     }
                 }
-                Submit(first, (nuint)natives.Length);
+                Submit(first, (nuint)natives.Length, requests.Length > 0 ? requests[0].Tags : null);
             }
         }
         catch
@@ -348,6 +348,19 @@ internal sealed unsafe class Connection
             bytes += request.Key.MaxBytes;
         }
         return bytes;
+    }
+
+    /// <summary>Throws where they are out of bounds, or the cache has no tags.</summary>
+    public void Check(Tags tags)
+    {
+        try
+        {
+            tags.On(_cache).Dispose();
+        }
+        catch (ObjectDisposedException)
+        {
+            throw ShutDown();
+        }
     }
 
     public NativeStats Stats()
@@ -420,11 +433,14 @@ internal sealed unsafe class Connection
         Methods.gf_queue_close(_queue);
     }
 
-    private void Start(NativeOp* op, NativeResult* result, LeaseHandle? lease, ReservationHandle? reservation)
+    private void Start(NativeOp* op, NativeResult* result, in Request request)
     {
+        var (lease, reservation) = (request.Lease, request.Reservation);
         bool leaseHeld = false, reservationHeld = false;
+        CacheHandle? tagged = null;
         try
         {
+            tagged = request.Tags?.On(_cache);
             if (lease is not null)
             {
                 lease.DangerousAddRef(ref leaseHeld);
@@ -435,9 +451,10 @@ internal sealed unsafe class Connection
                 reservation.DangerousAddRef(ref reservationHeld);
                 op->Reservation = reservation.DangerousGetHandle();
             }
+            var cache = tagged ?? _cache;
             _ = Blocking.IsHere
-                ? Methods.gf_call(_cache, op, (nuint)sizeof(NativeOp), result, (nuint)sizeof(NativeResult))
-                : Methods.gf_start(_cache, _queue, op, (nuint)sizeof(NativeOp), result, (nuint)sizeof(NativeResult));
+                ? Methods.gf_call(cache, op, (nuint)sizeof(NativeOp), result, (nuint)sizeof(NativeResult))
+                : Methods.gf_start(cache, _queue, op, (nuint)sizeof(NativeOp), result, (nuint)sizeof(NativeResult));
         }
         catch (ObjectDisposedException) when (IsClosed)
         {
@@ -445,6 +462,7 @@ internal sealed unsafe class Connection
         }
         finally
         {
+            tagged?.Dispose();
             if (leaseHeld)
             {
                 lease!.DangerousRelease();
@@ -456,12 +474,13 @@ internal sealed unsafe class Connection
         }
     }
 
-    private void Submit(NativeOp* ops, nuint count)
+    private void Submit(NativeOp* ops, nuint count, Tags? tags)
     {
         NativeError* error = null;
         try
         {
-            var status = Methods.gf_submit(_cache, _queue, ops, count, (nuint)sizeof(NativeOp), &error);
+            using var tagged = tags?.On(_cache);
+            var status = Methods.gf_submit(tagged ?? _cache, _queue, ops, count, (nuint)sizeof(NativeOp), &error);
             if (status != Status.Done)
             {
                 throw GenfenceException.Take(status, ref error);

@@ -4,7 +4,7 @@ namespace Genfence.Native;
 
 /// <summary>
 /// An open cache. Freed by <see cref="Connection"/> alone, after it was closed, so its finaliser
-/// has nothing to wait for.
+/// has nothing to wait for. Or one of <see cref="Tags"/>, which closes nothing.
 /// </summary>
 internal sealed class CacheHandle : SafeHandle
 {

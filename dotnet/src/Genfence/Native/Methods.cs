@@ -48,6 +48,10 @@ internal static unsafe partial class Methods
     public static partial void gf_free(nint cache);
 
     [LibraryImport(Library)]
+    public static partial int gf_tagged(
+        CacheHandle cache, NativeSlice* tags, nuint count, nint* tagged, NativeError** error);
+
+    [LibraryImport(Library)]
     public static partial int gf_load_times(CacheHandle cache, ulong* soft, ulong* hard);
 
     [LibraryImport(Library)]

@@ -11,6 +11,8 @@ internal struct Request(Op op)
     public ulong Version;
     public ulong TtlMs;
     public ulong Stamp;
+    /// <summary>Those that what is stored by it bears, or by the lease or the reservation that it brings.</summary>
+    public Tags? Tags;
     public LeaseHandle? Lease;
     public ReservationHandle? Reservation;
 

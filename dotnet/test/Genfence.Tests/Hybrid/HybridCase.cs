@@ -24,6 +24,9 @@ internal sealed record HybridCase(string Name, Func<HybridWorld, Task<string>> R
     /// <summary>What the case adds to the services.</summary>
     public Action<IServiceCollection> Services { get; init; } = _ => { };
 
+    /// <summary>It has to do with tags, which ours has where it is told to.</summary>
+    public bool Tags { get; init; }
+
     /// <summary>It moves the time, which <c>memory://</c> has no way for.</summary>
     public bool MovesTime { get; init; }
 

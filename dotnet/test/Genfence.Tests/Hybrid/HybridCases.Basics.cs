@@ -147,7 +147,7 @@ internal sealed class HeldFactory<T>
 
     public int Loads => Volatile.Read(ref _loads);
 
-    public Task<T> GetAsync(HybridCache cache, string key = "k", CancellationToken caller = default) =>
+    public Task<T> GetAsync(HybridCache cache, string key = "k", IEnumerable<string>? tags = null, CancellationToken caller = default) =>
         cache.GetOrCreateAsync(
             key,
             async cancellation =>
@@ -164,6 +164,7 @@ internal sealed class HeldFactory<T>
                     throw;
                 }
             },
+            tags: tags,
             cancellationToken: caller).AsTask();
 
     public void Answer(T value) => _answer.TrySetResult(value);

@@ -6,7 +6,7 @@ public sealed class HybridContractTests(WireServer wire) : IClassFixture<WireSer
     private static readonly HybridCase[] s_cases =
     [
         .. HybridCases.Basics, .. HybridCases.Flags, .. HybridCases.Times, .. HybridCases.Limits, .. HybridCases.Keys,
-        .. HybridCases.Stampedes, .. HybridCases.Objects,
+        .. HybridCases.Stampedes, .. HybridCases.Objects, .. HybridCases.Tags,
     ];
 
     public static TheoryData<HybridHost, string> Cases
@@ -34,7 +34,7 @@ public sealed class HybridContractTests(WireServer wire) : IClassFixture<WireSer
     public async Task A_hybrid_cache(HybridHost host, string name)
     {
         var one = s_cases.Single(one => one.Name == name);
-        await using var world = new HybridWorld(host, wire, one.Services);
+        await using var world = new HybridWorld(host, wire, one.Services, one.Tags);
         Assert.Equal(one.Of(host), await one.Run(world));
     }
 

@@ -74,6 +74,26 @@ public sealed class HybridEventTests(WireServer wire) : IClassFixture<WireServer
             "DistributedCacheGet", "DistributedCacheMiss", "UnderlyingDataQueryStart", "UnderlyingDataQueryFailed");
     }
 
+    [Theory, MemberData(nameof(Ours))]
+    public async Task A_removal_by_tag_is_told_and_counted(HybridHost host)
+    {
+        await using var world = new HybridWorld(host, wire, _ => { }, tags: true);
+        await world.GetAsync("k", "a", tags: ["t"]);
+        using var heard = new Heard();
+        await heard.CountedAsync();
+        var before = heard.Count("total-tag-invalidations");
+        await world.GetAsync("k", "b", tags: ["t"]);
+        await world.RemoveByTagAsync("t", " ", "u");
+        await world.GetAsync("k", "b", tags: ["t"]);
+        // As Microsoft's, which does not tell of it.
+        await world.RemoveByTagAsync("*");
+        heard.AssertTold(
+            "DistributedCacheGet", "DistributedCacheHit", "TagInvalidated", "TagInvalidated",
+            "DistributedCacheGet", "DistributedCacheMiss", "UnderlyingDataQueryStart", "UnderlyingDataQueryComplete", "DistributedCacheWrite");
+        await heard.CountedAsync();
+        Assert.Equal(before + 2, heard.Count("total-tag-invalidations"));
+    }
+
     [Fact]
     public async Task Nothing_is_told_of_a_call_that_began_while_nobody_listened()
     {

@@ -16,7 +16,7 @@ internal sealed class HybridWorld : IAsyncDisposable
     private readonly FakeTimeProvider _time = new(DateTimeOffset.UtcNow);
     private readonly WireServer _wire;
 
-    public HybridWorld(HybridHost host, WireServer wire, Action<IServiceCollection> services)
+    public HybridWorld(HybridHost host, WireServer wire, Action<IServiceCollection> services, bool tags = false)
     {
         Host = host;
         _wire = wire;
@@ -27,8 +27,9 @@ internal sealed class HybridWorld : IAsyncDisposable
             var prefix = $"{Guid.NewGuid():N}:";
             // A busy machine is no lost answer, and its clock is moved by hand.
             var url = host == HybridHost.Memory
-                ? "memory://?wait=20s&lease_time=1m"
-                : $"aerospike://{wire.Address}/test/cache?prefix={prefix}&wait=20s&lease_time=1m&ttl_jitter=0&timeout=5s&cluster_guard=off";
+                ? $"memory://?wait=20s&lease_time=1m&tags={(tags ? "true" : "false")}"
+                : $"aerospike://{wire.Address}/test/{(tags ? "tagged" : "cache")}?prefix={prefix}&wait=20s&lease_time=1m&ttl_jitter=0&timeout=5s&cluster_guard=off"
+                    + (tags ? "&tags=true" : "");
             all.AddGenfence(url).AddGenfenceHybridCache();
             all.AddKeyedGenfence("other", "memory://").AddKeyedGenfenceHybridCache("other");
         }
@@ -62,7 +63,8 @@ internal sealed class HybridWorld : IAsyncDisposable
     public int Loads { get; private set; }
 
     /// <summary>Gets, and where that misses creates this.</summary>
-    public async Task<T> GetAsync<T>(string key, T value, HybridCacheEntryOptions? options = null, HybridCache? cache = null) =>
+    public async Task<T> GetAsync<T>(
+        string key, T value, HybridCacheEntryOptions? options = null, HybridCache? cache = null, IEnumerable<string>? tags = null) =>
         await (cache ?? Cache).GetOrCreateAsync(
             key,
             _ =>
@@ -70,10 +72,20 @@ internal sealed class HybridWorld : IAsyncDisposable
                 Loads++;
                 return ValueTask.FromResult(value);
             },
-            options).Within();
+            options,
+            tags).Within();
 
-    public async Task SetAsync<T>(string key, T value, HybridCacheEntryOptions? options = null) =>
-        await Cache.SetAsync(key, value, options).Within();
+    public async Task SetAsync<T>(
+        string key, T value, HybridCacheEntryOptions? options = null, IEnumerable<string>? tags = null) =>
+        await Cache.SetAsync(key, value, options, tags).Within();
+
+    /// <summary>Microsoft's compares moments, and what was created in that of the removal counts as removed.</summary>
+    public async Task RemoveByTagAsync(params string[] tags)
+    {
+        _time.Advance(TimeSpan.FromMilliseconds(1));
+        await (tags is [var tag] ? Cache.RemoveByTagAsync(tag) : Cache.RemoveByTagAsync(tags)).Within();
+        _time.Advance(TimeSpan.FromMilliseconds(1));
+    }
 
     public async Task RemoveAsync(string key) => await Cache.RemoveAsync(key).Within();
 
