@@ -9,6 +9,8 @@ mod chaos;
 #[expect(dead_code, reason = "the tests of its changes use more of it")]
 mod postgres;
 #[cfg(all(unix, feature = "aerospike"))]
+mod processes;
+#[cfg(all(unix, feature = "aerospike"))]
 mod real;
 #[cfg(all(unix, feature = "aerospike"))]
 mod regions;

@@ -56,6 +56,7 @@ async fn a_fit_server_passes_every_check_with_exit_code_0() {
         "xdr",
         "stop-writes",
         "evictions",
+        "may-evict",
     ] {
         let line = said.lines().find(|line| line.contains(check));
         assert!(line.is_some_and(|line| line.starts_with("ok ")), "{check}: {said}");

@@ -36,6 +36,10 @@ enum Command {
     Inspect(keys::Inspect),
     Invalidate(keys::Invalidate),
     Follow(follow::Args),
+    /// One of the processes of a race, which starts it
+    #[cfg(feature = "aerospike")]
+    #[command(hide = true, name = race::PROCESS)]
+    RaceProcess,
 }
 
 /// Whatever went wrong. Who runs the tool reads it; no code looks into it.
@@ -55,6 +59,8 @@ fn main() -> ExitCode {
         Command::Inspect(args) => args.run(),
         Command::Invalidate(args) => args.run(),
         Command::Follow(args) => args.run(),
+        #[cfg(feature = "aerospike")]
+        Command::RaceProcess => race::run_process(),
     };
     done.unwrap_or_else(|error| {
         eprintln!("error: {error}");

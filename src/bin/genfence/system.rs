@@ -24,3 +24,42 @@ pub async fn asked_to_end() -> std::io::Result<()> {
     #[cfg(not(unix))]
     std::future::pending().await
 }
+
+/// What becomes of a process of ours.
+#[cfg(feature = "aerospike")]
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Signal {
+    /// It stands still where it is.
+    Stop,
+    GoOn,
+}
+
+/// Whether processes can be stopped and let go on.
+#[cfg(feature = "aerospike")]
+pub const STOPS: bool = cfg!(unix);
+
+/// To a process that was started here and not yet waited for. It may have ended by itself.
+#[cfg(all(unix, feature = "aerospike"))]
+pub fn signal(process: u32, signal: Signal) {
+    use nix::sys::signal::{self, kill};
+    use nix::unistd::Pid;
+
+    let signal = match signal {
+        Signal::Stop => signal::Signal::SIGSTOP,
+        Signal::GoOn => signal::Signal::SIGCONT,
+    };
+    let Ok(process) = process.try_into() else { return };
+    let _: Result<(), _> = kill(Pid::from_raw(process), signal);
+}
+
+#[cfg(all(not(unix), feature = "aerospike"))]
+pub fn signal(_process: u32, _signal: Signal) {}
+
+/// Ends this process with the one that started it, also while it is stopped. To be called in its first thread, as
+/// soon as it runs. Elsewhere than on Linux the system lets who was left so go on, and it ends by itself.
+#[cfg(feature = "aerospike")]
+pub fn end_with_parent() -> std::io::Result<()> {
+    #[cfg(target_os = "linux")]
+    nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL)?;
+    Ok(())
+}

@@ -86,6 +86,7 @@ pub(super) fn all(nodes: &[Facts], set: &str, needs: &Needs) -> Vec<Finding> {
         of_each(nodes, "xdr", XDR, |node| xdr(node, set)),
         of_each(nodes, "stop-writes", STOP_WRITES, stop_writes),
         of_each(nodes, "evictions", EVICTIONS, evictions),
+        of_each(nodes, "may-evict", MAY_EVICT, may_evict),
     ]
 }
 
@@ -336,6 +337,43 @@ fn evictions(node: &Facts) -> Said {
     }
 }
 
+const MAY_EVICT: &str = "what copies there are of a key stands in its record: a writer that finds none, as it was evicted \
+    or has expired, waits for the whole `near_max` before its change";
+
+/// From how full a node is on records are evicted, in percent; 0 is never. From 7.0 on, and before.
+const EVICT_FROM: [&str; 9] = [
+    "storage-engine.evict-used-pct",
+    "evict-indexes-memory-pct",
+    "evict-sys-memory-pct",
+    "index-type.evict-mounts-pct",
+    "sindex-type.evict-mounts-pct",
+    "high-water-memory-pct",
+    "high-water-disk-pct",
+    "index-type.mounts-high-water-pct",
+    "sindex-type.mounts-high-water-pct",
+];
+
+/// Told, and always well: what was evicted is waited for.
+fn may_evict(node: &Facts) -> Said {
+    let from = |name: &&str| {
+        let share = node.namespace.number(name).filter(|share| *share > 0)?;
+        Some(format!("{name} {share}"))
+    };
+    let from: Vec<String> = EVICT_FROM.iter().filter_map(from).collect();
+    if from.is_empty() {
+        ok("no: no bound is set")
+    } else if node.namespace.number("nsup-period") == Some(0) {
+        ok("no: nsup-period is 0")
+    } else if node.set.is("disable-eviction") {
+        ok("no: disable-eviction is on for this set")
+    } else {
+        ok(format!(
+            "yes, from {} on: where there are near copies, a writer that finds no record waits for all of `near_max`",
+            from.join(" or ")
+        ))
+    }
+}
+
 fn unsaid(name: &str) -> Said {
     warning("not told", format!("look up {name} by hand: this server does not tell it"))
 }
@@ -401,6 +439,39 @@ mod tests {
             ("evictions", "evicted_objects=0", Ok),
         ] {
             assert_eq!(level(&[node(told)], check), expected, "{check}: {told}");
+        }
+    }
+
+    #[test]
+    fn whether_records_may_be_evicted_is_told_by_the_names_of_each_release() {
+        for (told, of_set, expected) in [
+            (
+                "nsup-period=120;storage-engine.evict-used-pct=0;evict-sys-memory-pct=0",
+                "",
+                "no: no bound",
+            ),
+            (
+                "nsup-period=120;storage-engine.evict-used-pct=70",
+                "",
+                "yes, from storage-engine.evict-used-pct 70 on",
+            ),
+            (
+                "nsup-period=120;high-water-memory-pct=60;high-water-disk-pct=50",
+                "",
+                "60 or high-water-disk-pct 50 on",
+            ),
+            ("nsup-period=0;high-water-memory-pct=60", "", "no: nsup-period"),
+            (
+                "nsup-period=120;high-water-memory-pct=60",
+                "disable-eviction=true",
+                "no: disable-eviction",
+            ),
+        ] {
+            let node = Facts { set: Pairs::parse(of_set, ':'), ..node(told) };
+            let said = may_evict(&node);
+            assert_eq!(said.level, Level::Ok);
+            assert!(said.found.contains(expected), "{told}: {}", said.found);
+            assert_eq!(said.found.contains("near_max"), expected.contains(" on"), "{}", said.found);
         }
     }
 

@@ -4,34 +4,20 @@ use std::path::Path;
 
 use plotters::prelude::*;
 
-use super::report::{Course, Outcome};
-use super::{Args, Failure};
+use super::Failure;
+use super::report::Outcome;
 use crate::picture::{Area, Bar, FAINT, GROUND, INK, OTHERS, OURS, bars, title, unwritable};
 
 const SIZE: (u32, u32) = (960, 452);
 const HEADER: u32 = 88;
 
-/// Draws what was measured.
-pub fn draw(
-    path: &Path,
-    args: &Args,
-    course: &Course,
-    outcomes: &[Outcome],
-) -> Result<(), Failure> {
+/// Draws what was measured, below what is said of it.
+pub fn draw(path: &Path, said: [&str; 3], outcomes: &[&Outcome]) -> Result<(), Failure> {
     let whole = SVGBackend::new(path, SIZE).into_drawing_area();
     whole.fill(&GROUND)?;
     let (header, panels) = whole.split_vertically(HEADER);
-    let Args { readers, writers, .. } = args;
-    let (keys, seconds) = (args.keys(), args.seconds());
-    let load = format!(
-        "{keys} keys, {readers} readers, {writers} writers, a crash after 2 % of the writes, \
-         evictions; {seconds} s each"
-    );
-    let above = [
-        ("Same source, same load, four strategies", 22, 14, INK),
-        (&*load, 14, 44, FAINT),
-        (&*course.to_string(), 14, 64, FAINT),
-    ];
+    let [what, load, course] = said;
+    let above = [(what, 22, 14, INK), (load, 14, 44, FAINT), (course, 14, 64, FAINT)];
     title(&header, &above)?;
     let (left, right) = panels.split_horizontally(SIZE.0 / 2);
     panel(&left, "Stale hits", outcomes, Outcome::stale_rate)?;
@@ -43,10 +29,10 @@ pub fn draw(
 fn panel(
     area: &Area<'_>,
     caption: &str,
-    outcomes: &[Outcome],
+    outcomes: &[&Outcome],
     value: fn(&Outcome) -> f64,
 ) -> Result<(), Failure> {
-    let bar = |outcome: &Outcome| Bar {
+    let bar = |outcome: &&Outcome| Bar {
         name: outcome.strategy,
         height: value(outcome),
         written: written(value(outcome)),

@@ -27,8 +27,17 @@ pub fn chance(share: f64) -> bool {
     DICE.with_borrow_mut(|dice| dice.random_bool(share))
 }
 
+/// A number in this range.
+pub fn between(range: Range<f64>) -> f64 {
+    DICE.with_borrow_mut(|dice| dice.random_range(range))
+}
+
+/// A span in this range of microseconds.
+pub fn micros(micros: Range<u64>) -> Duration {
+    Duration::from_micros(DICE.with_borrow_mut(|dice| dice.random_range(micros)))
+}
+
 /// Sleeps for a span in this range of microseconds.
-pub fn sleep(micros: Range<u64>) {
-    let micros = DICE.with_borrow_mut(|dice| dice.random_range(micros));
-    thread::sleep(Duration::from_micros(micros));
+pub fn sleep(range: Range<u64>) {
+    thread::sleep(micros(range));
 }

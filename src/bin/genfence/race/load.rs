@@ -1,16 +1,15 @@
 //! The load: readers, writers that are slow or crash, and evictions, all in threads of their own.
 
-use std::fmt;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
-use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 use tokio_util::sync::CancellationToken;
 
 use super::measure::Measure;
+use super::progress::Progress;
 use super::report::Outcome;
 use super::source::{Connection, Source};
 use super::strategies::{Change, Strategy};
@@ -69,22 +68,15 @@ impl<'r> Race<'r> {
 
     /// Shows how the race goes, and ends it.
     fn watch(&self, interrupted: &CancellationToken) {
-        let span = Duration::from_secs(self.args.seconds().into());
-        let bar = ProgressBar::new(u64::from(self.args.seconds()) * 1000).with_style(
-            ProgressStyle::with_template("{prefix:20} {bar:24} {msg}").expect("it is well-formed"),
-        );
-        bar.set_prefix(self.strategy.name());
-        if bar.is_hidden() {
-            eprintln!("{}: {} s …", self.strategy.name(), self.args.seconds());
-        }
-        let start = Instant::now();
-        while start.elapsed() < span && !interrupted.is_cancelled() && !self.over.load(Relaxed) {
-            thread::sleep(span.saturating_sub(start.elapsed()).min(Duration::from_millis(50)));
-            bar.set_position(start.elapsed().as_millis().try_into().unwrap_or(u64::MAX));
-            bar.set_message(self.to_string());
+        let progress = Progress::of(self.args, self.strategy.name());
+        while let Some(pause) = progress.pause() {
+            if interrupted.is_cancelled() || self.over.load(Relaxed) {
+                break;
+            }
+            thread::sleep(pause);
+            progress.show(self.measure.to_string());
         }
         self.over.store(true, Relaxed);
-        bar.finish_and_clear();
     }
 
     /// One thread's work. If it fails, the race is over.
@@ -168,19 +160,10 @@ impl<'r> Race<'r> {
     }
 }
 
-/// The progress so far.
-impl fmt::Display for Race<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let reads = HumanCount(self.measure.reads.load(Relaxed));
-        let stale = HumanCount(self.measure.stale_hits.load(Relaxed));
-        write!(f, "{reads} reads, {stale} stale hits")
-    }
-}
-
 /// Of reads, in microseconds: up to a minute.
-type Latencies = Histogram<u64>;
+pub type Latencies = Histogram<u64>;
 
-fn histogram() -> Latencies {
+pub fn histogram() -> Latencies {
     Histogram::new_with_bounds(1, 60_000_000, 3).expect("these bounds are in order")
 }
 

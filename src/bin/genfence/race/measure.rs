@@ -1,7 +1,10 @@
 //! What is counted, and when a hit counts as stale.
 
+use std::fmt;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+
+use indicatif::HumanCount;
 
 use super::{Key, Version};
 
@@ -45,5 +48,14 @@ impl Measure {
         if version < latest {
             self.stale_hits.fetch_add(1, Relaxed);
         }
+    }
+}
+
+/// So far.
+impl fmt::Display for Measure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [reads, stale] =
+            [&self.reads, &self.stale_hits].map(|count| HumanCount(count.load(Relaxed)));
+        write!(f, "{reads} reads, {stale} stale hits")
     }
 }

@@ -8,18 +8,25 @@ mod dice;
 mod load;
 mod measure;
 mod ours;
+#[cfg(feature = "aerospike")]
+mod processes;
+mod progress;
 mod records;
 #[cfg(feature = "aerospike")]
 mod regions;
 mod report;
 mod source;
 mod strategies;
+#[cfg(feature = "aerospike")]
+mod versions;
 
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
+#[cfg(feature = "aerospike")]
+use std::time::Duration;
 
-use clap::value_parser;
+use clap::{ArgGroup, value_parser};
 use tokio::runtime;
 
 use crate::{Failure, interrupt, picture};
@@ -27,6 +34,9 @@ use load::Race;
 use records::Place;
 use report::Course;
 use source::Database;
+
+#[cfg(feature = "aerospike")]
+pub use processes::{PROCESS, run_process};
 
 /// A key of the race is its number.
 type Key = usize;
@@ -39,7 +49,8 @@ type Version = u64;
 /// the other. A hit is a read that did not go to the source itself; it is stale if the source had
 /// committed a newer value before the read began.
 #[derive(clap::Args)]
-#[command(after_long_help = SIMULATED)]
+#[command(after_long_help = SIMULATED, group = ArgGroup::new("several"))]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub struct Args {
     /// Where all four keep their caches: memory://, or a cluster as a program would open it,
     /// aerospike://host:port/namespace/set
@@ -51,7 +62,7 @@ pub struct Args {
     /// Seed of all random choices; the interleaving of threads stays the machine's own
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// How long each strategy runs, in seconds: 1 to 3600 [default: 5, with --chaos 30, with --regions 10]
+    /// How long each strategy runs, in seconds: 1 to 3600 [default: 5, with --chaos 30, with --regions, --near and --tags 10]
     #[arg(long, value_parser = value_parser!(u32).range(1..=3600))]
     seconds: Option<u32>,
     /// Threads that read: 1 to 256
@@ -60,7 +71,7 @@ pub struct Args {
     /// Threads that write: 0 to 256
     #[arg(long, default_value_t = 6, value_parser = value_parser!(u32).range(0..=256))]
     writers: u32,
-    /// Keys they meet on: 1 to 100000 [default: 20, with --chaos 400, with --regions 200]
+    /// Keys they meet on: 1 to 100000 [default: 20, with --chaos 400, with --regions 200, with --near 100, with --tags 1000]
     #[arg(long, value_parser = value_parser!(u32).range(1..=100_000))]
     keys: Option<u32>,
     /// Instead: genfence alone, on a cluster whose nodes are paused, cut off and killed, second by second. With
@@ -79,6 +90,27 @@ pub struct Args {
     #[cfg(feature = "aerospike")]
     #[arg(long, value_name = "RULE", default_value = "overwrite", requires = "regions")]
     conflict: regions::Conflict,
+    /// Instead: several processes, each with copies of its own, which are stopped now and then. With memory:// on a server of
+    /// its own
+    #[arg(long, group = "several", conflicts_with_all = ["chaos", "regions", "source"])]
+    near: bool,
+    /// Instead: the same of values that bear tags, whose groups are changed and purged
+    #[arg(long, group = "several", conflicts_with_all = ["chaos", "regions", "source"])]
+    tags: bool,
+    /// With --near and --tags: how many processes there are: 2 to 64
+    #[cfg(feature = "aerospike")]
+    #[arg(long, default_value_t = 6, requires = "several", value_parser = value_parser!(u32).range(2..=64))]
+    processes: u32,
+    /// With --near and --tags: how long copies live, in milliseconds: 20 to 10000
+    #[cfg(feature = "aerospike")]
+    #[arg(long, value_name = "MS", default_value_t = 200, requires = "several",
+        value_parser = value_parser!(u64).range(20..=10_000))]
+    near_time: u64,
+    /// With --near: how many messages the backplane loses, in percent: 0 to 100
+    #[cfg(feature = "aerospike")]
+    #[arg(long, value_name = "PERCENT", default_value_t = 1, requires = "near", conflicts_with = "tags",
+        value_parser = value_parser!(u8).range(0..=100))]
+    lost: u8,
     /// Print one JSON object per strategy instead of the table
     #[arg(long)]
     json: bool,
@@ -94,15 +126,30 @@ impl Args {
     }
 
     fn keys(&self) -> u32 {
-        self.keys.unwrap_or(self.by_kind(20, 400, 200))
+        // Of tags a hundred groups.
+        let others = if self.tags { 1000 } else { 100 };
+        self.keys.unwrap_or(if self.is_of_processes() {
+            others
+        } else {
+            self.by_kind(20, 400, 200)
+        })
     }
 
-    fn by_kind(&self, race: u32, chaos: u32, regions: u32) -> u32 {
-        match (self.chaos, self.regions) {
-            (true, _) => chaos,
-            (_, true) => regions,
-            _ => race,
+    fn by_kind(&self, race: u32, chaos: u32, others: u32) -> u32 {
+        match self.chaos {
+            true => chaos,
+            false if self.regions || self.is_of_processes() => others,
+            false => race,
         }
+    }
+
+    fn is_of_processes(&self) -> bool {
+        self.near || self.tags
+    }
+
+    #[cfg(feature = "aerospike")]
+    fn near_time(&self) -> Duration {
+        Duration::from_millis(self.near_time)
     }
 
     #[cfg(feature = "aerospike")]
@@ -149,6 +196,20 @@ other by the source's stream of changes, as late as the link; genfence all reser
 and genfence wait as well, where regions serve under leases that eu grants;
 with genfence home each key is at home in one of them.
 
+With --near and --tags each process is one of the operating system, with a connection to the cluster and copies of its own.
+The source is in the process that was started, and answers the others over loopback; what they read it judges by its own
+clock. Readers and writers are shared among the processes; a reader rests 1 ms after 16 reads, a writer begins a change once in
+one to three near times (--near-time); 2 % of the writers crash. One process after the other is stopped, for 1.2 to 2.5 near
+times, and goes on (not on Windows). A record is evicted every 10 to 50 ms, but none that holds a reservation. What is called
+time to live keeps what it read for a near time. What is called backplane keeps it for ten, and the others are told of a change
+up to 5 ms late, or not at all (--lost); so does FusionCache with a memory level. Neither has a second level, which could only
+add to what is stale. With --tags ten keys are a group and bear its tag. Of every second group the values are changed under a
+reservation, and a hit is stale if it is older than a COMMIT before its read began; of the others they are purged after a
+change, and it is stale if it is older than a purge that was done by then. What is called time stamps keeps the time of the
+last purge of each tag, and each process a copy of that for a near time; so do FusionCache and HybridCache. On a cluster of
+yours the set must be one that no other program uses, as all programs of a set say the same near_max and tags; of --tags the
+record of the tag that all values bear stays there until it expires.
+
 Exit codes: 0, or 1 if genfence served a stale hit with a lease on the cluster (with --regions also if it served one older than
 its region was told, or left a key wrong), 2 if the race could not be run, 130 if it was
 ended by Ctrl-C: what was measured until then is printed, and no chart is drawn.";
@@ -169,6 +230,12 @@ pub fn run(args: &Args) -> Result<ExitCode, Failure> {
         return regions::run(args);
         #[cfg(not(feature = "aerospike"))]
         return Err("--regions: this program was built without the feature aerospike".into());
+    }
+    if args.is_of_processes() {
+        #[cfg(feature = "aerospike")]
+        return processes::run(args);
+        #[cfg(not(feature = "aerospike"))]
+        return Err("--near, --tags: this program was built without the feature aerospike".into());
     }
     let runtime = runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let interrupted = interrupt::listen(&runtime);
@@ -197,7 +264,15 @@ pub fn run(args: &Args) -> Result<ExitCode, Failure> {
         return Ok(interrupt::INTERRUPTED.into());
     }
     if let Some(path) = &args.svg {
-        chart::draw(path, args, &course, &results)?;
+        let Args { readers, writers, .. } = args;
+        let load = format!(
+            "{} keys, {readers} readers, {writers} writers, a crash after 2 % of the writes, evictions; {} s each",
+            args.keys(),
+            args.seconds()
+        );
+        let title = "Same source, same load, four strategies";
+        let said = [title, &load, &course.to_string()];
+        chart::draw(path, said, &results.iter().collect::<Vec<_>>())?;
     }
     let failed = results.iter().any(|result| result.is_ours() && result.stale_hits > 0);
     Ok(u8::from(failed).into())

@@ -51,7 +51,7 @@ impl Outcome {
     }
 
     pub fn is_ours(&self) -> bool {
-        self.strategy == OURS
+        self.strategy.starts_with(OURS)
     }
 
     /// Of all reads, in percent.
@@ -66,7 +66,7 @@ impl Outcome {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a table shows two places")]
-fn percent(part: u64, whole: u64) -> f64 {
+pub fn percent(part: u64, whole: u64) -> f64 {
     100.0 * part as f64 / whole.max(1) as f64
 }
 

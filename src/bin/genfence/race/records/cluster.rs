@@ -40,6 +40,11 @@ const AT_ONCE: usize = 64;
 
 impl Cluster {
     pub fn records(&self, place: &Place, strategy: &str) -> OnCluster {
+        self.records_of(place, place.prefix(strategy), place.keys)
+    }
+
+    /// Those of the first so many numbers, after this prefix.
+    pub fn records_of(&self, place: &Place, prefix: String, keys: usize) -> OnCluster {
         let expiring = |seconds| WritePolicy {
             expiration: Expiration::Seconds(seconds),
             ..self.below.write.clone()
@@ -54,8 +59,8 @@ impl Cluster {
                 ..expiring(LEASED)
             },
             evict,
-            prefix: place.prefix(strategy),
-            keys: place.keys,
+            prefix,
+            keys,
             runtime: place.runtime.clone(),
         }
     }

@@ -7,6 +7,7 @@ mod network;
 #[cfg(all(test, feature = "aerospike"))]
 mod tests;
 
+use genfence::Cache;
 use tokio::runtime::Handle;
 
 use super::{Args, Failure, Key, Version, dice, ours};
@@ -80,16 +81,21 @@ impl Place {
         if args.url.starts_with("memory://?") {
             return Err("--url: memory:// takes no options here".into());
         }
+        Self::of(&cache, crate::without_login(&args.url), args.keys() as usize).await
+    }
+
+    /// Where a cache is that is connected, under a name for reports.
+    pub async fn of(cache: &Cache, name: String, keys: usize) -> Result<Self, Failure> {
         let place = Place {
-            name: crate::without_login(&args.url),
-            keys: args.keys() as usize,
+            name,
+            keys,
             runtime: Handle::current(),
             run: rand::random(),
             #[cfg(feature = "aerospike")]
             cluster: cache.cluster().map(|below| Cluster { cache: cache.clone(), below }),
         };
         // If the URL's options are too tight for the race's keys, that is said now.
-        cache.get(place.prefix(ours::OURS) + &args.keys().to_string()).await?;
+        cache.get(place.prefix(ours::OURS) + &keys.to_string()).await?;
         Ok(place)
     }
 

@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 
+use super::super::versions::Versions;
 use super::sites::{Each, Region};
-use super::source::Source;
 use super::{Failure, Key, Version};
 
 #[derive(Default)]
@@ -45,13 +45,13 @@ impl Measure {
         self.told[region as usize][key].fetch_max(version, SeqCst);
     }
 
-    pub fn before(&self, source: &Source, region: Region, key: Key) -> Before {
+    pub fn before(&self, source: &Versions, region: Region, key: Key) -> Before {
         let told = self.told[region as usize][key].load(SeqCst);
         Before { told, latest: source.read(key), start: Instant::now() }
     }
 
     /// Counts a read. What its reader loaded from the source itself is no hit.
-    pub fn count(&self, source: &Source, key: Key, before: &Before, version: Version, own: bool) {
+    pub fn count(&self, source: &Versions, key: Key, before: &Before, version: Version, own: bool) {
         self.reads.fetch_add(1, SeqCst);
         if own {
             return;

@@ -8,7 +8,6 @@ mod measure;
 mod records;
 mod report;
 mod sites;
-mod source;
 mod story;
 mod timeline;
 mod ways;

@@ -3,14 +3,14 @@
 use std::fmt;
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
-use std::time::Duration;
 
-use indicatif::{HumanCount, ProgressBar, ProgressStyle};
+use indicatif::HumanCount;
 use serde::Serialize;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use super::super::Args;
-use super::super::report::print_json;
+use super::super::progress::Progress;
+use super::super::report::{percent, print_json};
 use super::Conflict;
 use super::measure::Measure;
 use super::sites::Sites;
@@ -105,30 +105,15 @@ impl Outcome {
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a table shows two places")]
-fn percent(part: u64, whole: u64) -> f64 {
-    100.0 * part as f64 / whole.max(1) as f64
-}
-
 /// Shows how it goes, for as long as the load is to run.
 pub async fn watch(args: &Args, name: &'static str, measure: &Measure) {
-    let span = Duration::from_secs(args.seconds().into());
-    let bar = ProgressBar::new(u64::from(args.seconds()) * 1000).with_style(
-        ProgressStyle::with_template("{prefix:20} {bar:24} {msg}").expect("it is well-formed"),
-    );
-    bar.set_prefix(name);
-    if bar.is_hidden() {
-        eprintln!("{name}: {} s …", args.seconds());
-    }
-    let start = Instant::now();
-    while start.elapsed() < span {
-        sleep(span.saturating_sub(start.elapsed()).min(Duration::from_millis(50))).await;
-        bar.set_position(start.elapsed().as_millis().try_into().unwrap_or(u64::MAX));
+    let progress = Progress::of(args, name);
+    while let Some(pause) = progress.pause() {
+        sleep(pause).await;
         let [reads, stale] =
             [&measure.reads, &measure.stale_hits].map(|of| HumanCount(of.load(SeqCst)));
-        bar.set_message(format!("{reads} reads, {stale} stale hits"));
+        progress.show(format!("{reads} reads, {stale} stale hits"));
     }
-    bar.finish_and_clear();
 }
 
 /// Prints the table, or one JSON object per line.

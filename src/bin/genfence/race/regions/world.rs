@@ -9,11 +9,11 @@ use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
 use super::super::Args;
+use super::super::versions::Versions;
 use super::background::Background;
 use super::measure::Measure;
 use super::records::{Places, Records};
 use super::sites::{Caches, Each, Set, Sites};
-use super::source::Source;
 use super::story::Story;
 use super::ways::Entry;
 use super::{Conflict, Failure};
@@ -23,7 +23,7 @@ pub struct World {
     /// How long a writer that is gone holds a key.
     pub reservation: Duration,
     pub records: Records,
-    pub source: Source,
+    pub source: Versions,
     pub measure: Measure,
     pub background: Background,
     pub story: Story,
@@ -46,7 +46,7 @@ impl World {
             caches: each.clone(),
             reservation: times.reservation,
             records: Records::new(places, prefix, entry.set != Set::Apart, keys),
-            source: Source::new(keys),
+            source: Versions::new(keys),
             measure: Measure::new(keys),
             background: Background::default(),
             story: Story::default(),
