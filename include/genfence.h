@@ -479,7 +479,7 @@
 #define GF_OP_LAST_KNOWN 24
 
 /*
- Reads key (a tag).
+ Reads key (a tag), flags (GF_FLAG_SETTLED).
  See gf_reserve_tag.
  */
 #define GF_OP_RESERVE_TAG 25
@@ -1782,6 +1782,16 @@ int32_t gf_purge_all(const struct gf_cache *cache,
 int32_t gf_reserve_tag(const struct gf_cache *cache,
                        struct gf_slice tag,
                        struct gf_result *result);
+
+/*
+ As gf_reserve_tag, once no copies of the tag are served any more: see gf_reserve_settled.
+
+ SAFETY:
+ `cache` is NULL or alive; `tag` is readable; `result` may be written.
+ */
+int32_t gf_reserve_tag_settled(const struct gf_cache *cache,
+                               struct gf_slice tag,
+                               struct gf_result *result);
 
 /*
  Counts. Any thread. Returns GF_DONE, GF_E_INVALID for NULL, GF_E_ABI where `struct_size` is not one

@@ -153,15 +153,9 @@ impl Op {
                 let detail = i32::try_from(told).unwrap_or(i32::MAX);
                 return Ok(gf_result { detail, ..gf_result::new(GF_DONE) });
             }
-            Op::Reserve { key, flags } if flags & GF_FLAG_SETTLED == 0 => {
-                return Ok(reserved(cache.reserve(&key).await?));
-            }
-            Op::Reserve { key, .. } => return Ok(reserved(cache.reserve_settled(&key).await?)),
-            Op::ReserveTag { tag, flags } if flags & GF_FLAG_SETTLED == 0 => {
-                return Ok(reserved(cache.reserve_tag(&tag).await?));
-            }
-            Op::ReserveTag { tag, .. } => {
-                return Ok(reserved(cache.reserve_tag_settled(&tag).await?));
+            Op::Reserve { key, flags } => return Ok(reserved(reserve(cache, &key, flags).await?)),
+            Op::ReserveTag { tag, flags } => {
+                return Ok(reserved(reserve_tag(cache, &tag, flags).await?));
             }
             Op::PurgeTag { tag } => {
                 cache.purge_tag(&tag).await?;
@@ -267,6 +261,22 @@ fn filled(outcome: FillOutcome) -> gf_result {
         }
         FillOutcome::TooLarge => gf_result::new(GF_TOO_LARGE),
         FillOutcome::InDoubt => gf_result::new(GF_IN_DOUBT),
+    }
+}
+
+async fn reserve(cache: &Cache, key: &[u8], flags: u32) -> Result<Reservation, crate::Error> {
+    if flags & GF_FLAG_SETTLED == 0 {
+        cache.reserve(key).await
+    } else {
+        cache.reserve_settled(key).await
+    }
+}
+
+async fn reserve_tag(cache: &Cache, tag: &[u8], flags: u32) -> Result<Reservation, crate::Error> {
+    if flags & GF_FLAG_SETTLED == 0 {
+        cache.reserve_tag(tag).await
+    } else {
+        cache.reserve_tag_settled(tag).await
     }
 }
 
