@@ -181,6 +181,13 @@ static void bounds(void) {
     refused(sized(keyed(ops[i], ""), NULL, 1));
     refused(sized(keyed(ops[i], ""), bytes, 257));
   }
+  if (way != CALLED) { /* all or none */
+    gf_op both[] = {keyed(GF_OP_PURGE_TAG, "hat"), keyed(GF_OP_PURGE_TAG, "")};
+    gf_error *error = NULL;
+    SAME(gf_submit(cache, through, both, 2, sizeof *both, &error), GF_E_INVALID);
+    REFUSED(error, GF_E_INVALID, "tags");
+    gf_error_free(error);
+  }
   gf_result result;
   SAME(gf_purge_tags(cache, NULL, 1, &result), GF_E_INVALID);
   REFUSED(result.error, GF_E_INVALID, "tags");

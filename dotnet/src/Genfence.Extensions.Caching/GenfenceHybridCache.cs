@@ -332,7 +332,7 @@ internal sealed partial class GenfenceHybridCache(
     }
 
     /// <summary>The cache, for values that bear these tags.</summary>
-    private GenfenceCache Bearing(string[]? tags) => tags is null ? cache : cache.Tagged(tags);
+    private GenfenceCache Bearing(string[]? tags) => tags is null ? cache : cache.Bearing(tags);
 
     /// <summary>The tags, where there are some. As Microsoft's they are neither blank nor that of all values.</summary>
     private string[]? Checked(IEnumerable<string> tags)

@@ -37,10 +37,13 @@ public sealed partial class GenfenceCache
     public GenfenceCache Tagged(params IEnumerable<string> tags)
     {
         ArgumentNullException.ThrowIfNull(tags);
-        var all = new Tags(_tags, tags);
-        Connection.Check(all);
-        return new GenfenceCache(this, all);
+        var tagged = Bearing(tags);
+        Connection.Check(tagged._tags!);
+        return tagged;
     }
+
+    /// <summary>As <see cref="Tagged"/>, for one call, which says itself what is wrong with the tags.</summary>
+    internal GenfenceCache Bearing(IEnumerable<string> tags) => new(this, new Tags(_tags, tags));
 
     /// <summary>
     /// Says that the source of all values that bear this tag was changed, by somebody who did not reserve them: none of them is a hit any more, in
