@@ -49,6 +49,21 @@ async fn processes_on_a_cluster_purge_and_change_groups_for_each_other() {
 }
 
 #[tokio::test]
+async fn a_purge_is_one_command_however_many_values_bear_the_tag() {
+    let (server, cache, _other) = two("tags=true").await;
+    for key in 0..20 {
+        fill(&cache, &key.to_string(), &["a"]).await;
+    }
+    let all = || {
+        let changes = [Kind::Delete, Kind::Operate].map(|kind| server.requests(kind));
+        sent(&server) + changes.iter().sum::<u64>()
+    };
+    let before = all();
+    cache.purge_tag("a").await.unwrap();
+    assert_eq!(all() - before, 1);
+}
+
+#[tokio::test]
 async fn a_program_that_says_otherwise_is_refused_and_told_both() {
     for (first, second) in [("tags=true", ""), ("", "tags=true")] {
         let server = Server::start().await.unwrap();

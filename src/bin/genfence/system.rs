@@ -58,6 +58,10 @@ pub fn signal(_process: u32, _signal: Signal) {}
 /// Ends this process with the one that started it, also while it is stopped. To be called in its first thread, as
 /// soon as it runs. Elsewhere than on Linux the system lets who was left so go on, and it ends by itself.
 #[cfg(feature = "aerospike")]
+#[cfg_attr(
+    not(target_os = "linux"),
+    expect(clippy::unnecessary_wraps, reason = "where the system is asked it may refuse")
+)]
 pub fn end_with_parent() -> std::io::Result<()> {
     #[cfg(target_os = "linux")]
     nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL)?;

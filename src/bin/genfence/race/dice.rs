@@ -28,6 +28,7 @@ pub fn chance(share: f64) -> bool {
 }
 
 /// A number in this range.
+#[cfg(feature = "aerospike")]
 pub fn between(range: Range<f64>) -> f64 {
     DICE.with_borrow_mut(|dice| dice.random_range(range))
 }
