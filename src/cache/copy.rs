@@ -30,6 +30,7 @@ type Copies = SmallVec<[(Bytes, Arc<Kept>); 1]>;
 
 impl Cache {
     /// Whether there may be any.
+    #[cfg(feature = "capi")]
     pub(crate) fn keeps_copies(&self) -> bool {
         !self.near_time().is_zero()
     }

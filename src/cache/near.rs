@@ -16,12 +16,14 @@ use parking_lot::Mutex;
 use quick_cache::sync::{Cache as EvictingMap, DefaultLifecycle};
 use quick_cache::{OptionsBuilder, Weighter};
 use rand::RngExt;
+use smallvec::SmallVec;
 
 use super::found::Seen;
 use super::stopwatch::less_drift;
+use super::tagged::{Stored, read_header};
 use super::{Cache, Error};
 use crate::protocol::{Stamp, Time, Token};
-use crate::store::{Hit, Look, Mark, Read, Standing, Store, StoreError, Stripes, going_on};
+use crate::store::{Hit, Look, Mark, Read, Standing, Store, StoreError, Stripes, Value, going_on};
 
 /// What a copy takes beside its key and value.
 const COPY: u64 = 256;
@@ -58,6 +60,15 @@ pub(super) struct Kept {
     standing: Option<Standing>,
     /// Whether somebody asks for more time, or for a copy.
     is_asked: AtomicBool,
+    /// Of a value that bears tags, once it was served beside them.
+    beside: Option<Beside>,
+}
+
+/// A value without what stands before it, and copies of its tags' records that have the nonces it was stored with. Where these
+/// count, nobody needs to look for them.
+struct Beside {
+    value: Value,
+    tags: SmallVec<[Arc<Kept>; 4]>,
 }
 
 #[derive(Clone)]
@@ -138,9 +149,9 @@ impl Ground {
         let left = hit.as_ref().and_then(|hit| hit.life).map(|life| life.left.span());
         let lives = less_drift(lives.min(left.unwrap_or(lives)));
         let renew = since + lives.mul_f64(0.5 + 0.3 * rand::rng().random::<f64>());
-        let (until, is_asked) = (since + lives, AtomicBool::new(false));
-        near.copies
-            .insert(key, Arc::new(Kept { hit, since, until, renew, seen, standing, is_asked }));
+        let (until, is_asked, beside) = (since + lives, AtomicBool::new(false), None);
+        let kept = Kept { hit, since, until, renew, seen, standing, is_asked, beside };
+        near.copies.insert(key, Arc::new(kept));
     }
 }
 
@@ -216,6 +227,54 @@ impl Cache {
             Counts::Due => self.renew(Bytes::copy_from_slice(key), &kept),
         }
         Some(hit.clone())
+    }
+
+    /// As [`copied`](Cache::copied), of a value that bears tags, whose copies have the nonces it was stored with.
+    #[inline]
+    pub(super) fn copied_beside_tags(&self, near: &Near, key: &[u8]) -> Option<Hit> {
+        let kept = near.copies.get(key)?;
+        let stored = kept.hit.as_ref()?;
+        let now = going_on();
+        match self.counts_at(near, &kept, now) {
+            Counts::No => return None,
+            Counts::Yes => {}
+            Counts::Due => self.renew(Bytes::copy_from_slice(key), &kept),
+        }
+        let counts = |tag: &Arc<Kept>| self.counts_at(near, tag, now) == Counts::Yes;
+        let value = match &kept.beside {
+            Some(beside) if beside.tags.iter().all(counts) => beside.value.clone(),
+            _ => self.brought_together(near, key, &kept, now)?,
+        };
+        Some(Hit { value, stamp: stored.stamp, version: stored.version, life: stored.life })
+    }
+
+    /// Looks for the copies of a value's tags, and keeps them beside it.
+    fn brought_together(
+        &self,
+        near: &Near,
+        key: &[u8],
+        kept: &Kept,
+        now: Duration,
+    ) -> Option<Value> {
+        let Stored { nonces, value } = read_header(&kept.hit.as_ref()?.value)?;
+        let mut tags = SmallVec::with_capacity(nonces.len());
+        for (tag, nonce) in nonces {
+            let key = self.tag_key(&tag);
+            let tag = near.copies.get(&key)?;
+            tag.hit.as_ref().filter(|hit| hit.stamp == nonce)?;
+            match self.counts_at(near, &tag, now) {
+                Counts::No => return None,
+                Counts::Yes => {}
+                Counts::Due => self.renew(key, &tag),
+            }
+            tags.push(tag);
+        }
+        let beside = Some(Beside { value: value.clone(), tags });
+        let Kept { ref hit, since, until, renew, seen, standing, ref is_asked, .. } = *kept;
+        let (hit, is_asked) = (hit.clone(), AtomicBool::new(is_asked.load(Acquire)));
+        let kept = Kept { hit, since, until, renew, seen, standing, is_asked, beside };
+        near.copies.insert(Bytes::copy_from_slice(key), Arc::new(kept));
+        Some(value)
     }
 
     /// Whether a copy may be served now.

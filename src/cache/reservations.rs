@@ -294,7 +294,7 @@ impl Reservations {
 
     /// Says that the source was changed, and committed, and stores nothing: the next readers fill.
     pub async fn release(self) -> Vec<(Bytes, ReleaseOutcome)> {
-        let released = self.all.into_iter().map(async |(key, reservation)| {
+        let released = self.all.into_iter().map(|(key, reservation)| async move {
             // Only a version could be out of bounds.
             let released = reservation.release(None).await;
             (key, released.unwrap_or(ReleaseOutcome::InDoubt))

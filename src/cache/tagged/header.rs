@@ -11,7 +11,7 @@ use crate::store::Value;
 pub(in crate::cache) type Nonce = (Bytes, Token);
 
 /// What a value was stored with, and the value.
-pub(super) struct Stored {
+pub(in crate::cache) struct Stored {
     pub nonces: SmallVec<[Nonce; 4]>,
     pub value: Value,
 }
@@ -38,7 +38,7 @@ pub(super) fn write(nonces: &[Nonce], value: &Value) -> Bytes {
 }
 
 /// Takes it apart, without a copy. `None` for what was not written so.
-pub(super) fn read(stored: &Value) -> Option<Stored> {
+pub(in crate::cache) fn read(stored: &Value) -> Option<Stored> {
     let mut rest = stored.clone()?;
     let start = take(&mut rest, 3)?;
     let (format, is_nothing, count) = (start[0], start[1], usize::from(start[2]));

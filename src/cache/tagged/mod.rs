@@ -17,6 +17,7 @@ use super::{Cache, CallError, Error, Reservation, UpdateOutcome};
 use crate::protocol::Epoch;
 use crate::store::{Change, Snapshot, Value};
 use header::Nonce;
+pub(super) use header::{Stored, read as read_header};
 pub(super) use nonces::Closed;
 
 /// What a key begins with where tags are on: that of a value; of a tag; of what the library keeps for itself.
@@ -266,7 +267,7 @@ impl Cache {
     }
 
     /// The full key of a tag's record.
-    fn tag_key(&self, tag: &[u8]) -> Bytes {
+    pub(super) fn tag_key(&self, tag: &[u8]) -> Bytes {
         Bytes::copy_from_slice(&self.joined(Some(TAG), tag, self.epoch()))
     }
 

@@ -206,28 +206,22 @@ impl Cache {
     /// A hit that needs no waiting, with nonces that need none. `None` says nothing.
     pub(in crate::cache) fn tagged_at_once(&self, key: &[u8]) -> Option<Hit> {
         let begun = self.begun();
-        let (stored, near) = match (self.copies(), &self.0.store) {
-            (Some(near), _) => (self.copied(near, key)?, Some(near)),
-            (None, Backend::Memory(store)) => (store.read(key).hit()?, None),
+        let hit = match (self.copies(), &self.0.store) {
+            (Some(near), _) => {
+                let hit = self.copied_beside_tags(near, key)?;
+                self.0.counters.near_hits.add();
+                hit
+            }
+            (None, Backend::Memory(store)) => {
+                let stored = store.read(key).hit()?;
+                let Stored { nonces, value } = read(&stored.value)?;
+                let is_same = |(tag, nonce): &Nonce| {
+                    store.read(&self.tag_key(tag)).hit().is_some_and(|now| now.stamp == *nonce)
+                };
+                nonces.iter().all(is_same).then_some(Hit { value, ..stored })?
+            }
             _ => return None,
         };
-        let Stored { nonces, value } = read(&stored.value)?;
-        let is_same = |(tag, nonce): &Nonce| {
-            let key = self.tag_key(tag);
-            let now = match (near, &self.0.store) {
-                (Some(near), _) => self.copied(near, &key),
-                (None, Backend::Memory(store)) => store.read(&key).hit(),
-                _ => None,
-            };
-            now.is_some_and(|now| now.stamp == *nonce)
-        };
-        if !nonces.iter().all(is_same) {
-            return None;
-        }
-        if near.is_some() {
-            self.0.counters.near_hits.add();
-        }
-        let hit = Hit { value, ..stored };
         self.count_hit(key, &hit, begun);
         Some(hit)
     }
