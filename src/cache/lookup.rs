@@ -171,7 +171,10 @@ impl Cache {
     #[inline]
     pub(super) async fn see(&self, key: &[u8]) -> Result<Seen, StoreError> {
         if self.bears_tags(key) {
-            return Box::pin(self.see_tagged(key)).await;
+            return match self.tagged_at_once(key) {
+                Some(hit) => Ok(Seen::Found(Found::Hit(hit))),
+                None => Box::pin(self.see_tagged(key)).await,
+            };
         }
         match self.copies() {
             None => {

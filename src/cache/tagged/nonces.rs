@@ -12,7 +12,7 @@ use smallvec::SmallVec;
 
 use super::header::{Nonce, Stored, read};
 use super::{Bears, EVERYTHING, Nonces, stored};
-use crate::cache::found::{Bypass, Found, Gap, Seen};
+use crate::cache::found::{Bypass, Gap, Seen};
 use crate::cache::lookup::Lookup;
 use crate::cache::near::Near;
 use crate::cache::stale::Begun;
@@ -140,11 +140,8 @@ impl Cache {
         });
     }
 
-    /// What is known of a key whose value bears tags.
+    /// What is known of a key whose value bears tags, and is not [at hand](Cache::tagged_at_once).
     pub(in crate::cache) async fn see_tagged(&self, key: &[u8]) -> Result<Seen, StoreError> {
-        if let Some(hit) = self.tagged_at_once(key) {
-            return Ok(Seen::Found(Found::Hit(hit)));
-        }
         let begun = self.begun();
         let Some(near) = self.copies() else {
             return self.seen_tagged(key, self.0.store.get(key).await?, begun).await;
