@@ -87,6 +87,12 @@ mod regions {}
 #[cfg(doctest)]
 #[doc = include_str!("../docs/refresh.md")]
 mod refresh {}
+
+/// The example of the page on several keys.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/transactions.md")]
+mod transactions {}
+
 /// The examples of the page on tags.
 #[cfg(doctest)]
 #[doc = include_str!("../docs/tags.md")]

@@ -50,6 +50,17 @@ public readonly struct CacheKey
     /// <summary>The text, where it is one.</summary>
     internal string? Text => _text;
 
+    /// <summary>The same key, whatever becomes of the bytes that it was made of.</summary>
+    internal CacheKey Owned() => _text is null ? new CacheKey(_bytes.Span) : this;
+
+    /// <summary>As a message tells it: the beginning of it.</summary>
+    internal string Told()
+    {
+        const int Most = 64;
+        var text = _text ?? Encoding.UTF8.GetString(_bytes.Span[..Math.Min(_bytes.Length, Most)]);
+        return text.Length > Most ? $"key \"{text[..Most]}…\"" : $"key \"{text}\"";
+    }
+
     internal int MaxBytes => _text is null ? _bytes.Length : s_strict.GetMaxByteCount(_text.Length);
 
     /// <summary>A hash of the key, which is never 0.</summary>

@@ -29,7 +29,11 @@ public sealed partial class GenfenceCache
 
     private async ValueTask<Reservation> ClaimAsync(Request reserve, CancellationToken cancellation)
     {
-        var result = await Connection.Submit(reserve, cancellation).ConfigureAwait(false);
+        return Reserved(await Connection.Submit(reserve, cancellation).ConfigureAwait(false));
+    }
+
+    private Reservation Reserved(NativeResult result)
+    {
         try
         {
             result.ThrowIfFailed();
@@ -92,14 +96,7 @@ public sealed partial class GenfenceCache
             cancellation.ThrowIfCancellationRequested();
         }
         var source = await change(reservation, cancellation).ConfigureAwait(false);
-        var outcome = source.State switch
-        {
-            SourceState.Committed => await CommitAsync(reservation, source, serializer).ConfigureAwait(false),
-            SourceState.Changed => await ReleaseAsync(reservation, source.Fresh.Version).ConfigureAwait(false),
-            SourceState.RolledBack => await RollBackAsync(reservation, source.Cause).ConfigureAwait(false),
-            _ => throw new GenfenceInvalidException(
-                "change", "change: the closure must return one of SourceResult's; the reservation is left to expire"),
-        };
+        var outcome = await ToldAsync(reservation, source, serializer).ConfigureAwait(false);
         activity?.SetTag("genfence.outcome", outcome.ToString());
         return outcome;
     }
@@ -122,6 +119,18 @@ public sealed partial class GenfenceCache
             async (reservation, cancellation) => await change(reservation, cancellation).ConfigureAwait(false),
             GenfenceSerializer.Bytes,
             cancellation);
+
+    /// <summary>Uses a reservation up, as what became of the source asks for.</summary>
+    internal static async ValueTask<UpdateOutcome> ToldAsync<T>(
+        Reservation reservation, SourceResult<T> source, IGenfenceSerializer<T> serializer) =>
+        source.State switch
+        {
+            SourceState.Committed => await CommitAsync(reservation, source, serializer).ConfigureAwait(false),
+            SourceState.Changed => await ReleaseAsync(reservation, source.Fresh.Version).ConfigureAwait(false),
+            SourceState.RolledBack => await RollBackAsync(reservation, source.Cause).ConfigureAwait(false),
+            _ => throw new GenfenceInvalidException(
+                "change", "change: the closure must return one of SourceResult's; the reservation is left to expire"),
+        };
 
     private static async ValueTask<UpdateOutcome> CommitAsync<T>(
         Reservation reservation, SourceResult<T> source, IGenfenceSerializer<T> serializer)

@@ -33,7 +33,7 @@ impl Case for Setup {
 
     fn bound(&self, extent: Extent) -> usize {
         match extent {
-            Extent::Near => 400_000,
+            Extent::Near => 250_000,
             Extent::Far => 8_000_000,
             Extent::Farther => 100_000_000,
         }
