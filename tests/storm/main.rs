@@ -5,6 +5,9 @@
 //! without the harness of tests, as it starts itself for the processes of the regions: `cargo test --test storm -- --seconds 120`.
 
 #[cfg(unix)]
+#[path = "../../src/bin/genfence/race/line.rs"]
+mod line;
+#[cfg(unix)]
 mod link;
 #[cfg(unix)]
 mod paths;

@@ -12,8 +12,9 @@ use rand::RngExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
 
+use super::line::Line;
 use super::link::{Link, Shipping};
-use super::talk::{Answer, Ask, Line, Moment, Row, Said, Version};
+use super::talk::{Answer, Ask, Moment, Row, Said, Version};
 use super::tally::{Counts, Found, Tally};
 use super::ways::{self, Kind, REPLICA_LAG};
 use super::world::EACH;

@@ -2,12 +2,11 @@
 
 use std::io;
 
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::Mutex;
+
+use super::line::Line;
 
 /// Of a key, at the source: it grows by one with each COMMIT. 0 is what was there before.
 pub type Version = u64;
@@ -73,35 +72,6 @@ pub enum Answer {
 pub enum Said {
     Changed { row: Row, version: Version },
     Beat { follower: u64, number: u64 },
-}
-
-/// One end of a connection.
-pub struct Line {
-    read: BufReader<OwnedReadHalf>,
-    write: OwnedWriteHalf,
-}
-
-impl Line {
-    pub fn new(stream: TcpStream) -> io::Result<Self> {
-        stream.set_nodelay(true)?;
-        let (read, write) = stream.into_split();
-        Ok(Line { read: BufReader::new(read), write })
-    }
-
-    pub async fn say(&mut self, what: &impl Serialize) -> io::Result<()> {
-        let mut line = serde_json::to_vec(what)?;
-        line.push(b'\n');
-        self.write.write_all(&line).await
-    }
-
-    /// `None`: the other side is gone.
-    pub async fn hear<T: DeserializeOwned>(&mut self) -> io::Result<Option<T>> {
-        let mut line = String::new();
-        if self.read.read_line(&mut line).await? == 0 {
-            return Ok(None);
-        }
-        Ok(Some(serde_json::from_str(&line)?))
-    }
 }
 
 /// A process's connection to the source. Its process ends with it, as the test is over then.

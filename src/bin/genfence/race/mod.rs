@@ -5,6 +5,7 @@
 mod chaos;
 mod chart;
 mod dice;
+mod line;
 mod load;
 mod measure;
 mod ours;

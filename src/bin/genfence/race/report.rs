@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::{self, Write};
+use std::iter;
 use std::sync::atomic::Ordering::Relaxed;
 
 use hdrhistogram::Histogram;
@@ -85,6 +86,37 @@ pub fn print_json(
     }
     for outcome in outcomes {
         writeln!(out, "{}", serde_json::to_string(&Line { course, outcome })?)?;
+    }
+    Ok(())
+}
+
+/// What became of a way, in a table.
+pub trait Row<const N: usize>: Serialize {
+    /// What stands above each column, and how wide that is. The first one's words stand at the left.
+    const HEAD: [(&'static str, usize); N];
+
+    fn cells(&self) -> [String; N];
+}
+
+/// Prints a table of rows, or one JSON object per line.
+pub fn print_rows<const N: usize, R: Row<N>>(
+    out: &mut impl Write,
+    course: &(impl Serialize + fmt::Display),
+    rows: &[R],
+    json: bool,
+) -> io::Result<()> {
+    if json {
+        return print_json(out, course, rows);
+    }
+    writeln!(out, "{course}")?;
+    let head = R::HEAD.map(|(above, _)| above.into());
+    for cells in iter::once(head).chain(rows.iter().map(Row::cells)) {
+        let columns = R::HEAD.iter().zip(cells).enumerate();
+        let line = columns.map(|(place, ((_, width), cell))| match place {
+            0 => format!("{cell:width$}"),
+            _ => format!("{cell:>width$}"),
+        });
+        writeln!(out, "{}", line.collect::<Vec<_>>().join(" "))?;
     }
     Ok(())
 }

@@ -11,12 +11,13 @@ use tokio::sync::{Barrier, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
+use super::super::line::Line;
 use super::super::load::{Latencies, histogram};
 use super::super::measure::Measure;
 use super::super::versions::Versions;
 use super::super::{Failure, dice};
 use super::Key;
-use super::talk::{Answer, Ask, Line, Moment, Read};
+use super::talk::{Answer, Ask, Moment, Read};
 
 /// How late a message of the backplane is at most, in microseconds.
 const LATE: u64 = 5_000;

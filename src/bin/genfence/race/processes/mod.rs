@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::progress::Progress;
 use super::records::{Place, Records};
+use super::report::print_rows;
 use super::{Args, Failure, Key, Version, chart, dice};
 use crate::interrupt;
 use fleet::Fleet;
@@ -78,7 +79,7 @@ pub fn run(args: &Args) -> Result<ExitCode, Failure> {
         let raced = raced.map_err(|problem| format!("{}: {problem}; {course}", way.name()))?;
         outcomes.extend(raced);
     }
-    report::print(&mut io::stdout(), &course, &outcomes, args.json)?;
+    print_rows(&mut io::stdout(), &course, &outcomes, args.json)?;
     if interrupted.is_cancelled() {
         return Ok(interrupt::INTERRUPTED.into());
     }

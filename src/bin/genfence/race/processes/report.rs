@@ -1,14 +1,13 @@
 //! What is said of each way.
 
 use std::fmt;
-use std::io::{self, Write};
 use std::sync::atomic::Ordering::SeqCst;
 
 use indicatif::HumanCount;
 use serde::Serialize;
 
 use super::super::Args;
-use super::super::report::{Outcome as Reads, print_json};
+use super::super::report::{Outcome as Reads, Row};
 use super::host::Host;
 use super::ways::Way;
 use crate::system::STOPS;
@@ -85,38 +84,20 @@ impl Outcome {
     }
 }
 
-/// Prints the table, or one JSON object per line.
-pub fn print(
-    out: &mut impl Write,
-    course: &Course,
-    outcomes: &[Outcome],
-    json: bool,
-) -> io::Result<()> {
-    if json {
-        return print_json(out, course, outcomes);
-    }
-    writeln!(out, "{course}")?;
-    row(out, HEAD.map(Into::into))?;
-    for outcome in outcomes {
-        row(out, outcome.cells())?;
-    }
-    Ok(())
-}
+impl Row<10> for Outcome {
+    const HEAD: [(&'static str, usize); 10] = [
+        ("way", 14),
+        ("reads", 11),
+        ("hit rate", 9),
+        ("source reads", 13),
+        ("stale hits", 11),
+        ("of reads", 9),
+        ("oldest", 9),
+        ("p99", 9),
+        ("writes", 7),
+        ("a write", 8),
+    ];
 
-const HEAD: [&str; 10] = [
-    "way",
-    "reads",
-    "hit rate",
-    "source reads",
-    "stale hits",
-    "of reads",
-    "oldest",
-    "p99",
-    "writes",
-    "a write",
-];
-
-impl Outcome {
     fn cells(&self) -> [String; 10] {
         let Outcome { reads, oldest_stale_ms, writes, write_p50_us } = self;
         [
@@ -132,12 +113,4 @@ impl Outcome {
             format!("{} ms", write_p50_us / 1000),
         ]
     }
-}
-
-fn row(out: &mut impl Write, cells: [String; 10]) -> io::Result<()> {
-    let [way, reads, hit_rate, source, stale, of_reads, oldest, p99, writes, write] = cells;
-    writeln!(
-        out,
-        "{way:14} {reads:>11} {hit_rate:>9} {source:>13} {stale:>11} {of_reads:>9} {oldest:>9} {p99:>9} {writes:>7} {write:>8}"
-    )
 }

@@ -22,6 +22,7 @@ use serde::Serialize;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
+use super::report::print_rows;
 use super::{Args, Failure, Key, Version};
 use crate::interrupt;
 use load::Load;
@@ -67,7 +68,7 @@ pub fn run(args: &Args) -> Result<ExitCode, Failure> {
     let Some(results) = runtime.block_on(Box::pin(run_all(args, &interrupted)))? else {
         return Ok(interrupt::INTERRUPTED.into());
     };
-    report::print(&mut io::stdout(), &results.course, &results.outcomes, args.json)?;
+    print_rows(&mut io::stdout(), &results.course, &results.outcomes, args.json)?;
     if interrupted.is_cancelled() {
         return Ok(interrupt::INTERRUPTED.into());
     }

@@ -1,7 +1,6 @@
 //! What is said of each way.
 
 use std::fmt;
-use std::io::{self, Write};
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use indicatif::HumanCount;
@@ -10,7 +9,7 @@ use tokio::time::sleep;
 
 use super::super::Args;
 use super::super::progress::Progress;
-use super::super::report::{percent, print_json};
+use super::super::report::{Row, percent};
 use super::Conflict;
 use super::measure::Measure;
 use super::sites::Sites;
@@ -116,37 +115,19 @@ pub async fn watch(args: &Args, name: &'static str, measure: &Measure) {
     }
 }
 
-/// Prints the table, or one JSON object per line.
-pub fn print(
-    out: &mut impl Write,
-    course: &Course,
-    outcomes: &[Outcome],
-    json: bool,
-) -> io::Result<()> {
-    if json {
-        return print_json(out, course, outcomes);
-    }
-    writeln!(out, "{course}")?;
-    row(out, HEAD.map(Into::into))?;
-    for outcome in outcomes {
-        row(out, outcome.cells())?;
-    }
-    Ok(())
-}
+impl Row<9> for Outcome {
+    const HEAD: [(&'static str, usize); 9] = [
+        ("way", 20),
+        ("reads", 9),
+        ("hit rate", 9),
+        ("stale hits", 10),
+        ("of reads", 9),
+        ("oldest", 9),
+        ("older than told", 15),
+        ("keys left wrong", 15),
+        ("from nothing", 12),
+    ];
 
-const HEAD: [&str; 9] = [
-    "way",
-    "reads",
-    "hit rate",
-    "stale hits",
-    "of reads",
-    "oldest",
-    "older than told",
-    "keys left wrong",
-    "from nothing",
-];
-
-impl Outcome {
     fn cells(&self) -> [String; 9] {
         let keys = |wrong: Option<usize>| wrong.map_or("–".into(), |wrong| wrong.to_string());
         [
@@ -161,12 +142,4 @@ impl Outcome {
             keys(self.wrong_from_nothing),
         ]
     }
-}
-
-fn row(out: &mut impl Write, cells: [String; 9]) -> io::Result<()> {
-    let [way, reads, hit_rate, stale, of_reads, oldest, told, left, nothing] = cells;
-    writeln!(
-        out,
-        "{way:20} {reads:>9} {hit_rate:>9} {stale:>10} {of_reads:>9} {oldest:>9} {told:>15} {left:>15} {nothing:>12}"
-    )
 }
