@@ -221,12 +221,7 @@ impl Cache {
     pub(super) fn copied(&self, near: &Near, key: &[u8]) -> Option<Hit> {
         let kept = near.copies.get(key)?;
         let hit = kept.hit.as_ref()?;
-        match self.counts(near, &kept) {
-            Counts::No => return None,
-            Counts::Yes => {}
-            Counts::Due => self.renew(Bytes::copy_from_slice(key), &kept),
-        }
-        Some(hit.clone())
+        self.may_serve_copy(near, key, &kept, going_on()).then(|| hit.clone())
     }
 
     /// As [`copied`](Cache::copied), of a value that bears tags, whose copies have the nonces it was stored with.
@@ -235,10 +230,8 @@ impl Cache {
         let kept = near.copies.get(key)?;
         let stored = kept.hit.as_ref()?;
         let now = going_on();
-        match self.counts_at(near, &kept, now) {
-            Counts::No => return None,
-            Counts::Yes => {}
-            Counts::Due => self.renew(Bytes::copy_from_slice(key), &kept),
+        if !self.may_serve_copy(near, key, &kept, now) {
+            return None;
         }
         let counts = |tag: &Arc<Kept>| self.counts_at(near, tag, now) == Counts::Yes;
         let value = match &kept.beside {
@@ -262,10 +255,8 @@ impl Cache {
             let key = self.tag_key(&tag);
             let tag = near.copies.get(&key)?;
             tag.hit.as_ref().filter(|hit| hit.stamp == nonce)?;
-            match self.counts_at(near, &tag, now) {
-                Counts::No => return None,
-                Counts::Yes => {}
-                Counts::Due => self.renew(key, &tag),
+            if !self.may_serve_copy(near, &key, &tag, now) {
+                return None;
             }
             tags.push(tag);
         }
@@ -275,6 +266,16 @@ impl Cache {
         let kept = Kept { hit, since, until, renew, seen, standing, is_asked, beside };
         near.copies.insert(Bytes::copy_from_slice(key), Arc::new(kept));
         Some(value)
+    }
+
+    /// Whether a copy counts; more time is asked for where that is due.
+    #[inline]
+    fn may_serve_copy(&self, near: &Near, key: &[u8], kept: &Kept, now: Duration) -> bool {
+        let counts = self.counts_at(near, kept, now);
+        if counts == Counts::Due {
+            self.renew(Bytes::copy_from_slice(key), kept);
+        }
+        counts != Counts::No
     }
 
     /// Whether a copy may be served now.

@@ -30,26 +30,29 @@ impl Cache {
     /// # Ok(()) }
     /// ```
     pub async fn reserve_settled(&self, key: impl AsRef<[u8]>) -> Result<Reservation, Error> {
-        let key = Bytes::copy_from_slice(key.as_ref());
-        self.take_settled(&[key]).await.remove(0)
+        let key = key.as_ref();
+        self.reserve_under(key, self.hushed(key).await?).await
     }
 
-    /// The same of several keys, which were checked: no copies of any are served when one is reserved.
+    /// The same of several keys: no copies of any are served when one is reserved.
     pub(super) async fn take_settled(&self, keys: &[Bytes]) -> Vec<Result<Reservation, Error>> {
-        let hushes = join_all(keys.iter().map(async |key| {
-            let (cache, full) = self.key(key)?;
-            Ok(cache.hush(&full).await)
-        }));
-        let hushes: Vec<Result<Option<Token>, Error>> = hushes.await;
-        let taken = keys.iter().zip(hushes).map(|(key, hush)| {
-            Box::pin(async move {
-                let hush = hush?;
-                let reservation = self.reserve(key).await?;
-                reservation.settled_under(hush).await;
-                Ok(reservation)
-            })
-        });
+        let hushes = join_all(keys.iter().map(|key| self.hushed(key))).await;
+        let taken = keys
+            .iter()
+            .zip(hushes)
+            .map(|(key, hush)| Box::pin(async move { self.reserve_under(key, hush?).await }));
         join_all(taken).await
+    }
+
+    async fn hushed(&self, key: &[u8]) -> Result<Option<Token>, Error> {
+        let (cache, key) = self.key(key)?;
+        Ok(cache.hush(&key).await)
+    }
+
+    async fn reserve_under(&self, key: &[u8], hush: Option<Token>) -> Result<Reservation, Error> {
+        let reservation = self.reserve(key).await?;
+        reservation.settled_under(hush).await;
+        Ok(reservation)
     }
 
     /// Waits for the copies that there are of a value, while that is served and nobody is given leave for another one. Who reserves
