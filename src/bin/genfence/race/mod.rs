@@ -260,7 +260,7 @@ pub fn run(args: &Args) -> Result<ExitCode, Failure> {
         results.push(raced.map_err(|problem| format!("{}: {problem}; {course}", strategy.name()))?);
     }
 
-    report::print(&mut io::stdout(), &course, &results, args.json)?;
+    report::print_rows(&mut io::stdout(), &course, &results, args.json)?;
     if interrupted.is_cancelled() {
         return Ok(interrupt::INTERRUPTED.into());
     }

@@ -66,13 +66,39 @@ impl Outcome {
     }
 }
 
+impl Row<8> for Outcome {
+    const HEAD: [(&'static str, usize); 8] = [
+        ("strategy", 20),
+        ("reads", 11),
+        ("hit rate", 9),
+        ("source reads", 13),
+        ("stale hits", 11),
+        ("of reads", 9),
+        ("p50", 9),
+        ("p99", 9),
+    ];
+
+    fn cells(&self) -> [String; 8] {
+        [
+            self.strategy.into(),
+            HumanCount(self.reads).to_string(),
+            format!("{:.1} %", self.hit_rate()),
+            HumanCount(self.source_reads).to_string(),
+            HumanCount(self.stale_hits).to_string(),
+            format!("{:.2} %", self.stale_rate()),
+            format!("{} µs", self.p50_us),
+            format!("{} µs", self.p99_us),
+        ]
+    }
+}
+
 #[expect(clippy::cast_precision_loss, reason = "a table shows two places")]
 pub fn percent(part: u64, whole: u64) -> f64 {
     100.0 * part as f64 / whole.max(1) as f64
 }
 
 /// One object per line, each with what all share.
-pub fn print_json(
+fn print_json(
     out: &mut impl Write,
     course: &impl Serialize,
     outcomes: &[impl Serialize],
@@ -117,39 +143,6 @@ pub fn print_rows<const N: usize, R: Row<N>>(
             _ => format!("{cell:>width$}"),
         });
         writeln!(out, "{}", line.collect::<Vec<_>>().join(" "))?;
-    }
-    Ok(())
-}
-
-/// Prints the table, or one JSON object per line.
-pub fn print(
-    out: &mut impl Write,
-    course: &Course,
-    outcomes: &[Outcome],
-    json: bool,
-) -> io::Result<()> {
-    if json {
-        return print_json(out, course, outcomes);
-    }
-    writeln!(out, "{course}")?;
-    writeln!(
-        out,
-        "{:20} {:>11} {:>9} {:>13} {:>11} {:>9} {:>9} {:>9}",
-        "strategy", "reads", "hit rate", "source reads", "stale hits", "of reads", "p50", "p99"
-    )?;
-    for outcome in outcomes {
-        writeln!(
-            out,
-            "{:20} {:>11} {:>9} {:>13} {:>11} {:>9} {:>9} {:>9}",
-            outcome.strategy,
-            HumanCount(outcome.reads).to_string(),
-            format!("{:.1} %", outcome.hit_rate()),
-            HumanCount(outcome.source_reads).to_string(),
-            HumanCount(outcome.stale_hits).to_string(),
-            format!("{:.2} %", outcome.stale_rate()),
-            format!("{} µs", outcome.p50_us),
-            format!("{} µs", outcome.p99_us),
-        )?;
     }
     Ok(())
 }
