@@ -95,6 +95,20 @@ public sealed class GenfenceLoadTimeoutException : GenfenceException
 }
 
 /// <summary>
+/// A transaction took longer than its reservations last: it was not committed, so nothing was changed, and it can be tried again. Make it shorter, or
+/// set the option <c>reservation_time</c> to more than the transaction's time-out.
+/// </summary>
+public sealed class GenfenceTransactionTimeoutException : GenfenceException
+{
+    internal GenfenceTransactionTimeoutException(Exception? cause = null)
+        : base(
+            "the transaction took longer than its reservations last, so it was not committed, and nothing was changed: try again; or make it shorter, "
+            + "or set reservation_time to more than its time-out", cause)
+    {
+    }
+}
+
+/// <summary>
 /// The cache was disposed. What was under way may have been applied, which is safe.
 /// </summary>
 /// <remarks>

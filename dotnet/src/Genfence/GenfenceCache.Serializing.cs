@@ -31,6 +31,16 @@ public sealed partial class GenfenceCache
         return buffer.WrittenMemory;
     }
 
+    /// <summary>What a key is to have, in bytes, and checked: what is wrong is said now, and not when the source was changed.</summary>
+    internal static SourceResult<byte[]> Written<T>(T value, long? version, TimeSpan? timeToLive, IGenfenceSerializer<T> serializer)
+    {
+        var bytes = Serialize(value, serializer);
+        _ = new Request(Op.Commit).With(bytes, version, timeToLive);
+        return bytes is { } written
+            ? SourceResult.Committed(written.ToArray(), version, timeToLive)
+            : SourceResult.Committed<byte[]>(null!, version, timeToLive);
+    }
+
     /// <summary>Whether a loaded value could be written. If not, its caller has it all the same, and nothing is stored.</summary>
     private bool TrySerialize<T>(T value, IGenfenceSerializer<T> serializer, out ReadOnlyMemory<byte>? bytes)
     {

@@ -1,0 +1,371 @@
+using System.Data.Common;
+using System.Text.RegularExpressions;
+using Microsoft.EntityFrameworkCore;
+using Microsoft.EntityFrameworkCore.Diagnostics;
+using Microsoft.EntityFrameworkCore.Infrastructure;
+using Microsoft.EntityFrameworkCore.Storage;
+using Microsoft.Extensions.Logging;
+
+namespace Genfence.EntityFrameworkCore;
+
+/// <summary>
+/// What one context does, as far as its keys go: which are named, of which save, in which transaction. Keys are reserved in the last moment before what
+/// commits them is sent, which is COMMIT, or the statement itself where there is no transaction.
+/// </summary>
+internal sealed partial class ContextFence : IResettableService, IDisposable
+{
+    private readonly List<CacheKey> _named = [];
+    private bool _isNamed;
+    private Save? _save;
+    private OpenTransaction? _open;
+    private DbTransaction? _transaction;
+
+    // A statement outside of a save and of a transaction, and its text: a strategy sends it again.
+    private TransactionFence? _statement;
+    private (string Text, CacheKey[] Keys)? _again;
+
+    private GenfenceExtension? _extension;
+    private ModelFences? _fences;
+
+    public void Name(IEnumerable<CacheKey> keys)
+    {
+        _isNamed = true;
+        _named.AddRange(keys.Select(key => key.Owned()));
+    }
+
+    public async ValueTask SavingAsync(DbContext context, CancellationToken cancellation)
+    {
+        Find(context);
+        await ForgetEndedAsync(context).ConfigureAwait(false);
+        // One that ended without a word, as somebody else refused it.
+        Taken(context)?.Statements?.Dispose();
+        var save = _save = new Save(context, _fences!);
+        if (TransactionOf(context) is null && AmbientOf(context) is null
+            && context.Database.AutoTransactionBehavior == AutoTransactionBehavior.WhenNeeded
+            && _fences!.HasLateKeys && Save.HasLateKeys(context, _fences))
+        {
+            // The key is known when the row is there, and must be reserved before the row is committed.
+            save.Restored = AutoTransactionBehavior.WhenNeeded;
+            context.Database.AutoTransactionBehavior = AutoTransactionBehavior.Always;
+        }
+        if (_fences!.Map.IsReservedEarly ?? Cache.Connection.KeepsCopies)
+        {
+            if (context.ChangeTracker.AutoDetectChangesEnabled)
+            {
+                context.ChangeTracker.DetectChanges();
+            }
+            Collect(save);
+            if (Fenced(context, save) is { } fence)
+            {
+                await fence.ReserveAsync(cancellation).ConfigureAwait(false);
+            }
+        }
+    }
+
+    /// <summary>A statement of a save is about to be sent, when all that looks at what is saved has had its turn.</summary>
+    public async ValueTask SendingOfSaveAsync(DbContext context, CancellationToken cancellation)
+    {
+        if (_save is not { } save)
+        {
+            return;
+        }
+        if (!save.IsSending)
+        {
+            save.IsSending = true;
+            Collect(save);
+        }
+        if (Fenced(context, save) is not { } fence)
+        {
+            return;
+        }
+        if (fence == save.Statements)
+        {
+            await fence.CommittingAsync(cancellation).ConfigureAwait(false);
+            save.Sent++;
+        }
+        else if (_open is { IsForeign: true } || fence.Remaining != TimeSpan.MaxValue)
+        {
+            // What is reserved is extended while the transaction goes on.
+            await fence.ReserveAsync(cancellation).ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>
+    /// A statement of a save failed; of one that was cancelled there is no problem. In a transaction that says nothing yet. A strategy may send it again, under
+    /// reservations of its own.
+    /// </summary>
+    public async ValueTask NotSentOfSaveAsync(Exception? problem)
+    {
+        if (_save is not { Statements: { IsOver: false } statements } save || save.Fence != statements)
+        {
+            return;
+        }
+        if (!IsRefused(problem))
+        {
+            statements.Dispose();
+        }
+        else if (save.Sent == 1)
+        {
+            await statements.RolledBackAsync().ConfigureAwait(false);
+        }
+        else
+        {
+            // Those before it were done.
+            await statements.CommittedAsync().ConfigureAwait(false);
+        }
+    }
+
+    public async ValueTask SavedAsync(DbContext context)
+    {
+        if (Taken(context) is not { Fence: { IsOver: false } fence } save)
+        {
+            return;
+        }
+        if (save.IsCommitted || fence == save.Statements)
+        {
+            save.SetValues(fence);
+            await fence.CommittedAsync().ConfigureAwait(false);
+            return;
+        }
+        save.CollectLate();
+        fence.Add(save.Keys);
+        save.SetValues(fence);
+        if (_open is { IsForeign: true })
+        {
+            await fence.ReserveAsync().ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>
+    /// A statement found another count of rows than it should. That ends the save, without another word, unless somebody else says that it goes on.
+    /// </summary>
+    public async ValueTask ConflictingAsync(DbContext context)
+    {
+        if (_save is not { } save)
+        {
+            return;
+        }
+        Restore(context, save);
+        if (save.Statements is { IsOver: false } statements && save.Fence == statements)
+        {
+            // It was answered, and those before it were done.
+            await statements.CommittedAsync().ConfigureAwait(false);
+        }
+    }
+
+    public async ValueTask NotSavedAsync(DbContext context)
+    {
+        if (Taken(context) is not { } save)
+        {
+            return;
+        }
+        if (save.IsCommitted || (save.Statements is not null && save.Sent > 0))
+        {
+            // What failed came after the COMMIT; or each statement was answered, such as that it found no row.
+            if (save.Fence is { IsOver: false } fence)
+            {
+                await fence.CommittedAsync().ConfigureAwait(false);
+            }
+        }
+        else if (save.Statements is { IsOver: false } statements)
+        {
+            await statements.RolledBackAsync().ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>A statement that the change tracker knows nothing of is about to be sent.</summary>
+    public async ValueTask SendingAsync(DbContext context, DbCommand command, CommandSource source, CancellationToken cancellation)
+    {
+        Find(context);
+        if (source == CommandSource.FromSqlQuery && !Changes().IsMatch(command.CommandText))
+        {
+            return;
+        }
+        await ForgetEndedAsync(context).ConfigureAwait(false);
+        if (!_isNamed && _again is var (text, keys) && text == command.CommandText)
+        {
+            Name(keys);
+        }
+        _again = null;
+        if (!_isNamed)
+        {
+            if (_fences!.TableIn(command.CommandText) is { } table)
+            {
+                Unnamed(table);
+            }
+            return;
+        }
+        CacheKey[] named = [.. _named];
+        TakeNamed();
+        if (named.Length == 0)
+        {
+            return;
+        }
+        var fence = Of(context);
+        if (fence is null)
+        {
+            if (source == CommandSource.FromSqlQuery)
+            {
+                throw new InvalidOperationException(
+                    "a query that changes rows is over only once all of its rows are read: run it in a transaction, db.Database.BeginTransactionAsync()");
+            }
+            _statement?.Dispose();
+            fence = _statement = Cache.NewTransactionFence();
+            _again = (command.CommandText, named);
+        }
+        fence.Add(named);
+        fence.Forget(named);
+        if (fence == _statement)
+        {
+            await fence.CommittingAsync(cancellation).ConfigureAwait(false);
+        }
+        else if (_open?.IsForeign ?? false)
+        {
+            await fence.ReserveAsync(cancellation).ConfigureAwait(false);
+        }
+    }
+
+    public async ValueTask SentAsync()
+    {
+        if (Interlocked.Exchange(ref _statement, null) is { } statement)
+        {
+            _again = null;
+            await statement.CommittedAsync().ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>A statement failed; of one that was cancelled there is no problem.</summary>
+    public async ValueTask NotSentAsync(Exception? problem)
+    {
+        if (Interlocked.Exchange(ref _statement, null) is not { } statement)
+        {
+            return;
+        }
+        if (IsRefused(problem))
+        {
+            await statement.RolledBackAsync().ConfigureAwait(false);
+        }
+        else
+        {
+            statement.Dispose();
+        }
+    }
+
+    /// <summary>The fence of the transaction that the context is in; nothing where it is in none.</summary>
+    private TransactionFence? Of(DbContext context)
+    {
+        if (TransactionOf(context) is { } transaction)
+        {
+            if (_transaction != transaction)
+            {
+                (_transaction, _open) = (transaction, OpenTransaction.Of(transaction) ?? OpenTransaction.Begun(transaction, Cache, owner: null));
+            }
+            return _open!.Fence;
+        }
+        return AmbientOf(context) is { } ambient ? AmbientTransaction.Of(ambient, Cache).Fence : null;
+    }
+
+    private void Collect(Save save)
+    {
+        save.Collect(_isNamed ? _named : null);
+        TakeNamed();
+        save.Fence = null;
+    }
+
+    /// <summary>The fence that the keys of a save are in; nothing where it has none and is in no transaction.</summary>
+    private TransactionFence? Fenced(DbContext context, Save save)
+    {
+        var fence = Of(context);
+        if (fence is null)
+        {
+            if (!save.Keys.Any())
+            {
+                return null;
+            }
+            if (save.Statements is not { IsOver: false })
+            {
+                (save.Statements, save.Sent) = (Cache.NewTransactionFence(), 0);
+            }
+            fence = save.Statements;
+        }
+        if (save.Fence != fence)
+        {
+            // Also that of a transaction which is begun again.
+            fence.Add(save.Keys);
+            fence.Forget(save.Keys);
+            save.Fence = fence;
+        }
+        return fence;
+    }
+
+    private Save? Taken(DbContext context)
+    {
+        var save = _save;
+        _save = null;
+        if (save is not null)
+        {
+            Restore(context, save);
+        }
+        return save;
+    }
+
+    private static void Restore(DbContext context, Save save)
+    {
+        if (save.Restored is { } behavior)
+        {
+            context.Database.AutoTransactionBehavior = behavior;
+            save.Restored = null;
+        }
+    }
+
+    private void TakeNamed()
+    {
+        _named.Clear();
+        _isNamed = false;
+    }
+
+    private GenfenceCache Cache => _extension!.Cache;
+
+    private void Find(DbContext context)
+    {
+        _extension ??= context.GetService<IDbContextOptions>().FindExtension<GenfenceExtension>()!;
+        _fences ??= ModelFences.Of(context.Model, _extension.Map);
+    }
+
+    private void Unnamed(string table)
+    {
+        var line = $"a statement names the table {table}, whose rows the cache holds, and nobody has said which keys it changes; write "
+            + "db.Fence($\"…\") before it, with the keys of the rows that it changes, or none where it changes none of them, as in "
+            + "await db.Fence($\"product:{id}\").Products.Where(row => row.Id == id).ExecuteDeleteAsync()";
+        switch (_fences!.Map.Unnamed)
+        {
+            case UnnamedChanges.Refuse:
+                throw new InvalidOperationException(line);
+            case UnnamedChanges.Warn:
+                IsUnnamed(Cache.Logger, line);
+                break;
+        }
+    }
+
+    // In the process of the program, so its answer is not lost: busy, locked, a constraint. It has no codes of the standard.
+    private static bool IsRefused(Exception? problem) => problem is not null
+        && (DatabaseErrors.IsRolledBack(problem)
+            || (problem.GetBaseException() is DbException { Message: var message } database && database.GetType().Name == "SqliteException"
+                && OfSqlite().IsMatch(message)));
+
+    [GeneratedRegex("^SQLite Error (5|6|19):")]
+    private static partial Regex OfSqlite();
+
+    [GeneratedRegex(@"(?<!\w)(INSERT|UPDATE|DELETE|MERGE|REPLACE|TRUNCATE)(?!\w)", RegexOptions.IgnoreCase)]
+    private static partial Regex Changes();
+
+    private static DbTransaction? TransactionOf(DbContext context) => context.Database.CurrentTransaction?.GetDbTransaction();
+
+    private static System.Transactions.Transaction? AmbientOf(DbContext context) =>
+        context.GetService<IRelationalConnection>() is ITransactionEnlistmentManager manager
+            ? manager.EnlistedTransaction ?? manager.CurrentAmbientTransaction
+            : null;
+
+    [LoggerMessage(1, LogLevel.Warning, "{Line}")]
+    private static partial void IsUnnamed(ILogger logger, string line);
+}

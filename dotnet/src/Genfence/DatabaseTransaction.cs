@@ -1,0 +1,142 @@
+using System.Data;
+using System.Data.Common;
+using System.Globalization;
+
+namespace Genfence;
+
+/// <summary>One transaction of a database under a fence, from BEGIN until the cache was told.</summary>
+internal static class DatabaseTransaction
+{
+    // The server notices a connection that was closed, and rolls back by itself.
+    private static readonly TimeSpan s_rollback = TimeSpan.FromSeconds(5);
+
+    public static async ValueTask<T> RunAsync<T>(
+        DbConnection connection,
+        IsolationLevel isolation,
+        TransactionFence fence,
+        Func<DbTransaction, TransactionFence, CancellationToken, ValueTask<T>> change,
+        CancellationToken cancellation)
+    {
+        T result;
+        var isSent = false;
+        using var bound = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
+        Bound(bound, fence.Remaining);
+        try
+        {
+            var transaction = await connection.BeginTransactionAsync(isolation, bound.Token).ConfigureAwait(false);
+            await using var disposed = transaction.ConfigureAwait(false);
+            try
+            {
+                await BoundAsync(transaction, fence.Remaining, bound.Token).ConfigureAwait(false);
+                result = await change(transaction, fence, bound.Token).ConfigureAwait(false);
+                if (transaction.Connection is null)
+                {
+                    // Whatever it did, it was without the reservations: an error of the program, and not of the moment.
+                    isSent = true;
+                    throw new InvalidOperationException(
+                        "change: the closure has ended the transaction: it must return, and the transaction is committed, or throw, and it is rolled back");
+                }
+                await CommittingAsync(transaction, fence, bound.Token).ConfigureAwait(false);
+                bound.Token.ThrowIfCancellationRequested();
+            }
+            catch when (!isSent)
+            {
+                await RollBackAsync(transaction).ConfigureAwait(false);
+                throw;
+            }
+            using var commit = new CancellationTokenSource();
+            Bound(commit, fence.Remaining);
+            isSent = true;
+            await transaction.CommitAsync(commit.Token).ConfigureAwait(false);
+        }
+        catch (Exception problem)
+        {
+            if (isSent)
+            {
+                await fence.FailedAsync(problem).ConfigureAwait(false);
+                throw;
+            }
+            var isLate = fence.Remaining == TimeSpan.Zero;
+            await fence.RolledBackAsync().ConfigureAwait(false);
+            if (isLate && problem is OperationCanceledException && !cancellation.IsCancellationRequested)
+            {
+                throw new GenfenceTransactionTimeoutException(problem);
+            }
+            throw;
+        }
+        _ = await fence.CommittedAsync().ConfigureAwait(false);
+        return result;
+    }
+
+    private static async ValueTask CommittingAsync(DbTransaction transaction, TransactionFence fence, CancellationToken cancellation)
+    {
+        await fence.CommittingAsync(cancellation).ConfigureAwait(false);
+        if (fence.Count == 0 || !IsOfNpgsql(transaction))
+        {
+            return;
+        }
+        // From when the server has heard of it COMMIT may come within this time, and as much is left even then.
+        var time = fence.Remaining / 2;
+        await SendAsync(
+            transaction,
+            $"SET LOCAL statement_timeout = {Milliseconds(time)}; SET LOCAL idle_in_transaction_session_timeout = {Milliseconds(time)}",
+            cancellation).ConfigureAwait(false);
+        if (fence.Remaining < time)
+        {
+            throw new GenfenceTransactionTimeoutException();
+        }
+    }
+
+    private static void Bound(CancellationTokenSource source, TimeSpan remaining)
+    {
+        if (remaining != TimeSpan.MaxValue)
+        {
+            source.CancelAfter(remaining);
+        }
+    }
+
+    /// <summary>Also on the server, where it has such bounds for one transaction. Those that are shorter already stay.</summary>
+    private static async ValueTask BoundAsync(DbTransaction transaction, TimeSpan time, CancellationToken cancellation)
+    {
+        if (time != TimeSpan.MaxValue && IsOfNpgsql(transaction))
+        {
+            await SendAsync(
+                transaction,
+                $"SELECT set_config(name, '{Milliseconds(time)}', true) FROM pg_settings "
+                + "WHERE name IN ('statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout') "
+                + $"AND (setting = '0' OR setting::bigint > {Milliseconds(time)})",
+                cancellation).ConfigureAwait(false);
+        }
+    }
+
+    private static bool IsOfNpgsql(DbTransaction transaction) =>
+        transaction.Connection is { } connection && connection.GetType().FullName == "Npgsql.NpgsqlConnection";
+
+    // Of 0 PostgreSQL understands that there is no bound.
+    private static string Milliseconds(TimeSpan time) => Math.Max(1, (long)time.TotalMilliseconds).ToString(CultureInfo.InvariantCulture);
+
+    private static async ValueTask SendAsync(DbTransaction transaction, string text, CancellationToken cancellation)
+    {
+        var command = transaction.Connection!.CreateCommand();
+        await using var disposed = command.ConfigureAwait(false);
+        command.Transaction = transaction;
+#pragma warning disable CA2100 // All that goes into it is a number.
+        command.CommandText = text;
+#pragma warning restore CA2100
+        await command.ExecuteNonQueryAsync(cancellation).ConfigureAwait(false);
+    }
+
+    /// <summary>As good as it can be: where its answer does not come either, the connection is closed, and the server rolls back.</summary>
+    private static async ValueTask RollBackAsync(DbTransaction transaction)
+    {
+        using var bound = new CancellationTokenSource(s_rollback);
+        try
+        {
+            await transaction.RollbackAsync(bound.Token).ConfigureAwait(false);
+        }
+        catch (Exception problem) when (problem is DbException or InvalidOperationException or OperationCanceledException or IOException)
+        {
+            // What led to it is thrown.
+        }
+    }
+}
