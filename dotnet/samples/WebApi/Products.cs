@@ -1,5 +1,4 @@
 using System.ComponentModel.DataAnnotations;
-using System.Data.Common;
 using Microsoft.AspNetCore.Http.HttpResults;
 using Microsoft.Data.Sqlite;
 using Microsoft.EntityFrameworkCore;
@@ -13,10 +12,7 @@ public sealed record ProductFields(
     [StringLength(100, MinimumLength = 1)] string Name,
     [Range(0, 100_000_000)] int PriceInCents);
 
-/// <summary>
-/// A new product. The client names it, so that its key can be reserved before the insert; where the database makes
-/// the id, insert first, and then reserve before the COMMIT.
-/// </summary>
+/// <summary>A new product, which the client names.</summary>
 public sealed record NewProduct(
     [Range(1, int.MaxValue)] int Id,
     [StringLength(100, MinimumLength = 1)] string Name,
@@ -55,21 +51,13 @@ internal static class Products
     }
 
     private static async Task<Results<Created<Product>, Conflict<string>>> CreateAsync(
-        NewProduct fields, ProductWriter writer, ShopContext shop, CancellationToken cancellation)
+        NewProduct fields, ShopContext shop, CancellationToken cancellation)
     {
         var product = new Product(fields.Id, fields.Name, fields.PriceInCents);
+        shop.Add(product);
         try
         {
-            // Under a reservation as any change: the cache may remember that there is no such product.
-            await writer.ChangeAsync(
-                product.Id,
-                product,
-                cancellation =>
-                {
-                    shop.Products.Add(product);
-                    return shop.SaveChangesAsync(cancellation);
-                },
-                cancellation);
+            await shop.SaveChangesAsync(cancellation);
             return TypedResults.Created($"/products/{product.Id}", product);
         }
         catch (DbUpdateException problem) when (IsTaken(problem.InnerException))
@@ -79,40 +67,38 @@ internal static class Products
     }
 
     private static async Task<Results<Ok<Product>, NotFound, Conflict<string>>> ReplaceAsync(
-        [Range(1, int.MaxValue)] int id,
-        ProductFields fields,
-        ProductWriter writer,
-        ShopContext shop,
-        CancellationToken cancellation)
+        [Range(1, int.MaxValue)] int id, ProductFields fields, ShopContext shop, CancellationToken cancellation)
     {
         var product = new Product(id, fields.Name, fields.PriceInCents);
+        shop.Update(product);
         try
         {
-            var found = await writer.ChangeAsync(
-                id,
-                product,
-                cancellation => shop.Products.Where(row => row.Id == id).ExecuteUpdateAsync(
-                    row => row.SetProperty(to => to.Name, product.Name)
-                        .SetProperty(to => to.PriceInCents, product.PriceInCents),
-                    cancellation),
-                cancellation);
-            return found ? TypedResults.Ok(product) : TypedResults.NotFound();
+            await shop.SaveChangesAsync(cancellation);
+            return TypedResults.Ok(product);
         }
-        catch (DbException problem) when (IsTaken(problem))
+        catch (DbUpdateConcurrencyException)
+        {
+            return TypedResults.NotFound(); // There was no row to change.
+        }
+        catch (DbUpdateException problem) when (IsTaken(problem.InnerException))
         {
             return TypedResults.Conflict("name: another product has it");
         }
     }
 
     private static async Task<Results<NoContent, NotFound>> DeleteAsync(
-        [Range(1, int.MaxValue)] int id, ProductWriter writer, ShopContext shop, CancellationToken cancellation)
+        [Range(1, int.MaxValue)] int id, ShopContext shop, CancellationToken cancellation)
     {
-        var found = await writer.ChangeAsync(
-            id,
-            null,
-            cancellation => shop.Products.Where(row => row.Id == id).ExecuteDeleteAsync(cancellation),
-            cancellation);
-        return found ? TypedResults.NoContent() : TypedResults.NotFound();
+        shop.Remove(new Product(id, "", 0));
+        try
+        {
+            await shop.SaveChangesAsync(cancellation);
+            return TypedResults.NoContent();
+        }
+        catch (DbUpdateConcurrencyException)
+        {
+            return TypedResults.NotFound();
+        }
     }
 
     // SQLite says of a primary key, and of any other index.

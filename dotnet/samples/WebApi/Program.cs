@@ -14,7 +14,6 @@ builder.Services.AddDbContext<ShopContext>(ShopContext.Choose);
 builder.Services.AddGenfence(builder.Configuration.GetSection("Genfence")).AddGenfenceHybridCache();
 builder.Services.AddHealthChecks().AddGenfence();
 builder.Services.AddSingleton<Metrics>();
-builder.Services.AddScoped<ProductWriter>();
 
 // What is wrong in a request is named in the answer.
 builder.Services.AddValidation();
@@ -28,7 +27,8 @@ builder.Services.AddProblemDetails(options => options.CustomizeProblemDetails = 
     context.ProblemDetails.Detail = context.Exception switch
     {
         BadHttpRequestException { InnerException: JsonException json } => json.Message,
-        BadHttpRequestException or GenfenceStoreException or TimeoutException => context.Exception.Message,
+        BadHttpRequestException bad => bad.Message,
+        { } problem when Refusal(problem) is { } refused => refused.Message,
         _ => context.ProblemDetails.Detail,
     });
 
@@ -38,8 +38,7 @@ app.UseExceptionHandler(new ExceptionHandlerOptions
     StatusCodeSelector = problem => problem switch
     {
         BadHttpRequestException bad => bad.StatusCode,
-        // The key could not be reserved, or the time was over: nothing was changed, so it can be tried again.
-        GenfenceStoreException or TimeoutException => StatusCodes.Status503ServiceUnavailable,
+        _ when Refusal(problem) is not null => StatusCodes.Status503ServiceUnavailable,
         _ => StatusCodes.Status500InternalServerError,
     },
     SuppressDiagnosticsCallback = context => context.Exception is BadHttpRequestException,
@@ -64,3 +63,7 @@ if (await Startup.OpenAsync(app.Services) is { } wrong)
 }
 await app.RunAsync();
 return 0;
+
+// The key could not be reserved, or the time was over: nothing was changed, so it can be tried again. EF Core wraps what fails a save.
+static Exception? Refusal(Exception problem) => new[] { problem, problem.InnerException }
+    .FirstOrDefault(cause => cause is GenfenceStoreException or GenfenceTransactionTimeoutException);

@@ -2,6 +2,7 @@ using System.Data.Common;
 using Genfence;
 using Genfence.Extensions.Caching;
 using Microsoft.EntityFrameworkCore;
+using Microsoft.EntityFrameworkCore.Storage;
 using Microsoft.Extensions.Options;
 
 namespace Shop;
@@ -48,7 +49,7 @@ internal static class Startup
             // A service that lives long migrates instead.
             await shop.Database.EnsureCreatedAsync();
         }
-        catch (Exception problem) when (problem is DbException or ArgumentException or InvalidOperationException)
+        catch (Exception problem) when (problem is DbException or RetryLimitExceededException or ArgumentException or InvalidOperationException)
         {
             var cause = problem.InnerException as DbException ?? problem;
             return $"{setting}: {cause.Message}; is the database there, and may this user create tables?";

@@ -80,7 +80,7 @@ internal sealed partial class ContextFence : IResettableService, IDisposable
         }
         if (fence == save.Statements)
         {
-            await fence.CommittingAsync(cancellation).ConfigureAwait(false);
+            await SendingAloneAsync(fence, save.Sent > 0, cancellation).ConfigureAwait(false);
             save.Sent++;
         }
         else if (_open is { IsForeign: true } || fence.Remaining != TimeSpan.MaxValue)
@@ -217,7 +217,7 @@ internal sealed partial class ContextFence : IResettableService, IDisposable
         fence.Forget(named);
         if (fence == _statement)
         {
-            await fence.CommittingAsync(cancellation).ConfigureAwait(false);
+            await SendingAloneAsync(fence, isChanged: false, cancellation).ConfigureAwait(false);
         }
         else if (_open?.IsForeign ?? false)
         {
@@ -237,7 +237,7 @@ internal sealed partial class ContextFence : IResettableService, IDisposable
     /// <summary>A statement failed; of one that was cancelled there is no problem.</summary>
     public async ValueTask NotSentAsync(Exception? problem)
     {
-        if (Interlocked.Exchange(ref _statement, null) is not { } statement)
+        if (Interlocked.Exchange(ref _statement, null) is not { IsOver: false } statement)
         {
             return;
         }
@@ -248,6 +248,28 @@ internal sealed partial class ContextFence : IResettableService, IDisposable
         else
         {
             statement.Dispose();
+        }
+    }
+
+    /// <summary>The last moment before a statement that commits by itself. One that may not be sent ends the fence.</summary>
+    private static async ValueTask SendingAloneAsync(TransactionFence fence, bool isChanged, CancellationToken cancellation)
+    {
+        var isAllowed = false;
+        try
+        {
+            await fence.CommittingAsync(cancellation).ConfigureAwait(false);
+            isAllowed = true;
+        }
+        finally
+        {
+            if (!isAllowed && isChanged)
+            {
+                await fence.CommittedAsync().ConfigureAwait(false);
+            }
+            else if (!isAllowed)
+            {
+                await fence.RolledBackAsync().ConfigureAwait(false);
+            }
         }
     }
 

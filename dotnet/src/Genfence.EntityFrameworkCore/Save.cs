@@ -191,7 +191,8 @@ internal sealed class Save(DbContext context, ModelFences fences)
     }
 
     /// <summary>Whether the row is as this transaction made it, all of it.</summary>
-    private static bool IsStored(EntityEntry entry, EntityFence fence) => entry.State != EntityState.Modified || fence.HasToken;
+    private static bool IsStored(EntityEntry entry, EntityFence fence) => entry.State != EntityState.Modified || fence.HasToken
+        || entry.Properties.All(property => property.IsModified || property.Metadata.IsPrimaryKey());
 
     private void Name(string? name, EntityKey? stored = null, EntityEntry? entry = null)
     {

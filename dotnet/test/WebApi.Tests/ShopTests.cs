@@ -159,10 +159,10 @@ public abstract class ShopTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task A_commit_whose_answer_is_lost_leaves_no_old_value_in_the_cache()
+    public async Task A_change_whose_answer_is_lost_leaves_no_old_value_in_the_cache()
     {
         Assert.Equal(s_teapot, await ReadAsync(1));
-        _source.LoseCommits();
+        _source.LoseChanges();
         await ReplaceAsync(s_kettle, HttpStatusCode.InternalServerError);
         Assert.Equal(s_kettle, await ReadAsync(1));
         Assert.Equal(1, Cache.Stats.ReservationsLeft);

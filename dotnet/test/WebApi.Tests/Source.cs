@@ -3,20 +3,20 @@ using Microsoft.EntityFrameworkCore.Diagnostics;
 
 namespace Shop.Tests;
 
-/// <summary>Between the program and its database: counts reads, holds one, and loses the answer to a COMMIT.</summary>
-internal sealed class Source : DbCommandInterceptor, IDbConnectionInterceptor, IDbTransactionInterceptor
+/// <summary>Between the program and its database: counts reads, holds one, and loses the answer to a change.</summary>
+internal sealed class Source : DbCommandInterceptor, IDbConnectionInterceptor
 {
     private int _reads;
     private Held? _held;
-    private bool _commitsAreLost;
+    private bool _changesAreLost;
 
     public int Reads => Volatile.Read(ref _reads);
 
     /// <summary>The next one who has read something waits before going on.</summary>
     public Held HoldNextRead() => _held = new Held();
 
-    /// <summary>Each COMMIT is done from now on, and its answer never comes.</summary>
-    public void LoseCommits() => _commitsAreLost = true;
+    /// <summary>Each change is done from now on, and its answer never comes.</summary>
+    public void LoseChanges() => _changesAreLost = true;
 
     public override ValueTask<DbDataReader> ReaderExecutedAsync(
         DbCommand command,
@@ -27,6 +27,10 @@ internal sealed class Source : DbCommandInterceptor, IDbConnectionInterceptor, I
         if (command.CommandText.StartsWith("SELECT", StringComparison.Ordinal))
         {
             Interlocked.Increment(ref _reads);
+        }
+        else if (_changesAreLost)
+        {
+            throw new IOException("the answer to the change was lost");
         }
         return new(result);
     }
@@ -40,10 +44,6 @@ internal sealed class Source : DbCommandInterceptor, IDbConnectionInterceptor, I
             await held.Released.Task;
         }
     }
-
-    Task IDbTransactionInterceptor.TransactionCommittedAsync(
-        DbTransaction transaction, TransactionEndEventData eventData, CancellationToken cancellationToken) =>
-        _commitsAreLost ? throw new IOException("the answer to the COMMIT was lost") : Task.CompletedTask;
 
     internal sealed class Held
     {
