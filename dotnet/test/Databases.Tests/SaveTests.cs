@@ -215,6 +215,11 @@ public abstract class SaveTests : DatabaseTest
         (await db.Prices.FirstAsync()).Cents = 200;
         await db.SaveChangesAsync();
         await AssertEmptyAsync("price:1");
+        db.ChangeTracker.Clear();
+        db.Update(new Price { Id = 1, Cents = 300 });
+        await db.SaveChangesAsync();
+        await AssertHeldAsync("300", "price:1");
+        stock = await db.Stocks.FirstAsync();
         db.RemoveRange(stock);
         await db.SaveChangesAsync();
         await AssertHeldAsync(null, "stock:1");

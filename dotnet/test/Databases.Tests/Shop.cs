@@ -58,6 +58,8 @@ public class Price
     public int Id { get; set; }
 
     public int Cents { get; set; }
+
+    public string Currency { get; set; } = "";
 }
 
 /// <summary>Of which the cache knows nothing.</summary>
