@@ -39,6 +39,15 @@ pub enum Error {
     /// The loader took longer than the option `hard_timeout`, and was given up. Nothing was stored.
     #[error("the load took longer than `hard_timeout` allows")]
     LoadTimedOut,
+    /// A transaction took longer than its reservations last: make it shorter, or `reservation_time` longer than its time-out.
+    #[error(
+        "the transaction took longer than its reservations last (`reservation_time`), {}",
+        if *is_sent { "and nobody knows whether COMMIT was done" } else { "so it was not committed: nothing was changed" }
+    )]
+    TransactionTimedOut {
+        /// Whether COMMIT was sent, so that nobody knows what became of it.
+        is_sent: bool,
+    },
     /// The cache was closed.
     #[error("the cache is shut down; open a new one")]
     ShutDown,
@@ -59,7 +68,9 @@ impl Error {
             Error::Invalid { field, problem } => {
                 Error::invalid(field, format!("{place}: {problem}"))
             }
-            other @ (Error::UnexpectedKey | Error::LoadTimedOut) => other,
+            other @ (Error::UnexpectedKey
+            | Error::LoadTimedOut
+            | Error::TransactionTimedOut { .. }) => other,
         }
     }
 }

@@ -95,6 +95,13 @@ impl Cache {
         let version = fresh.version.map(check_version).transpose()?;
         Ok(Some(Checked { value: fresh.value, version, ttl }))
     }
+
+    /// What is out of bounds of its time to live and its version.
+    pub(super) fn check_fresh(&self, fresh: &Fresh) -> Result<(), Error> {
+        fresh.ttl.map(|ttl| self.0.options.check_ttl("ttl", ttl)).transpose()?;
+        fresh.version.map(check_version).transpose()?;
+        Ok(())
+    }
 }
 
 pub(super) fn check_version(version: u64) -> Result<Version, Error> {

@@ -37,6 +37,7 @@ mod stale;
 mod stats;
 mod stopwatch;
 mod tagged;
+mod transaction;
 mod turns;
 #[cfg(feature = "serde")]
 mod typed;
@@ -97,6 +98,7 @@ pub use reservations::{Reservations, SourceResults};
 pub use serving::{RegionGrant, RegionStatus};
 pub use stale::Answer;
 pub use stats::Stats;
+pub use transaction::TransactionFence;
 #[cfg(feature = "serde")]
 pub use typed::Typed;
 pub use update::{SourceResult, UpdateOutcome};

@@ -12,7 +12,7 @@ use super::update::{SourceResult, UpdateOutcome};
 use super::{Cache, CallError, Error, Fresh};
 
 /// The most keys of one transaction.
-const KEYS: usize = 10_000;
+pub(super) const KEYS: usize = 10_000;
 /// The most bytes of a key that an error tells.
 const TOLD: usize = 64;
 
@@ -204,7 +204,7 @@ impl Reservations {
         self.add_all(keys, false).await
     }
 
-    async fn add_all<K: AsRef<[u8]>>(
+    pub(super) async fn add_all<K: AsRef<[u8]>>(
         &mut self,
         keys: impl IntoIterator<Item = K>,
         is_settled: bool,
@@ -218,10 +218,7 @@ impl Reservations {
                 added.push(key);
             }
             if self.all.len() + added.len() > KEYS {
-                return Err(Error::invalid(
-                    "keys",
-                    format!("more than {KEYS} keys, must be 1 to {KEYS}"),
-                ));
+                return Err(too_many_keys());
             }
         }
         let taken = if is_settled {
@@ -312,7 +309,7 @@ impl Reservations {
     }
 
     /// Every key is told, whatever is wrong with another.
-    async fn finish(
+    pub(super) async fn finish(
         self,
         results: Vec<(Bytes, SourceResult)>,
     ) -> Result<Vec<(Bytes, UpdateOutcome)>, Error> {
@@ -361,8 +358,12 @@ impl Reservation {
     }
 }
 
+pub(super) fn too_many_keys() -> Error {
+    Error::invalid("keys", format!("more than {KEYS} keys, must be 1 to {KEYS}"))
+}
+
 /// The same error, and which key it is of.
-fn of_key(key: &[u8], error: Error) -> Error {
+pub(super) fn of_key(key: &[u8], error: Error) -> Error {
     if matches!(error, Error::ShutDown) {
         return error;
     }

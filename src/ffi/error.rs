@@ -92,7 +92,9 @@ impl From<Error> for Failure {
             },
             Error::ShutDown => Failure::with(GF_E_SHUT_DOWN, message),
             // Only a loader in Rust can answer for a key of its own, or be given up here.
-            Error::UnexpectedKey | Error::LoadTimedOut => Failure::with(GF_E_INVALID, message),
+            Error::UnexpectedKey | Error::LoadTimedOut | Error::TransactionTimedOut { .. } => {
+                Failure::with(GF_E_INVALID, message)
+            }
         }
     }
 }

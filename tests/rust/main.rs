@@ -61,6 +61,7 @@ mod tags;
 mod tags_on_wire;
 #[cfg(feature = "tls")]
 mod tls;
+mod transactions;
 #[cfg(feature = "serde")]
 mod typed;
 #[cfg(feature = "aerospike")]
