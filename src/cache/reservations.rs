@@ -97,7 +97,7 @@ impl Cache {
     /// **When.** A reservation must be there before COMMIT is *sent*. Who only releases reserves in the last moment before that, most
     /// simply by [`add`](Reservations::add) to [`reservations`](Cache::reservations): a transaction that is rolled back has not touched the cache
     /// then, and readers keep their hits until the end. Who commits a value must have reserved before it *read* anything that the value is made
-    /// of and that its locks do not hold; else two writers of different rows of one value would each store it without the other's change.
+    /// of and that it had not locked by then; else two writers of different rows of one value would each store it without the other's change.
     ///
     /// # Errors
     /// As [`reserve`](Cache::reserve), and the error says of which key: those that were reserved are aborted, nothing is held, and the
