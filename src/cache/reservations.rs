@@ -33,6 +33,7 @@ const TOLD: usize = 64;
 ///     // A row that was found on the way; it is there before COMMIT is sent.
 ///     Ok(Some(item)) => {
 ///         reservations.add(format!("item:{item}")).await?;
+///         reservations.settled().await; // no copies are served any more
 ///         // … COMMIT, within `reservations.remaining()` …
 ///         let outcomes = reservations.commit([("order:1", "shipped")]).await?;
 ///         assert_eq!(outcomes.len(), 3);
@@ -97,7 +98,7 @@ impl Cache {
     /// **When.** A reservation must be there before COMMIT is *sent*. Who only releases reserves in the last moment before that, most
     /// simply by [`add`](Reservations::add) to [`reservations`](Cache::reservations): a transaction that is rolled back has not touched the cache
     /// then, and readers keep their hits until the end. Who commits a value must have reserved before it *read* anything that the value is made
-    /// of and that its locks do not hold; else two writers of different rows of one value would each store it without the other's change.
+    /// of and that it had not locked by then; else two writers of different rows of one value would each store it without the other's change.
     ///
     /// # Errors
     /// As [`reserve`](Cache::reserve), and the error says of which key: those that were reserved are aborted, nothing is held, and the
@@ -115,7 +116,7 @@ impl Cache {
     }
 
     /// Changes the source of several keys under reservations of all: as [`update`](Cache::update) for one key. Where there are copies (the option
-    /// `near`) they are over before the closure is called.
+    /// `near`) they are over before the closure is called; not those of a key that it adds.
     ///
     /// `change` changes the source, within [`Reservations::remaining`], and says what became of it. An error or a panic says nothing about the source,
     /// so then all are left to expire. It may [add](Reservations::add) keys.
@@ -186,6 +187,8 @@ impl Reservations {
     /// Reserves one more key, unless it is one of these. To be answered before COMMIT is *sent*.
     ///
     /// A value that was made of what was read before must not be committed under it, see [`reserve_many`](Cache::reserve_many): a key that is added is released.
+    /// Where there are copies (the option `near`), [`settled`](Reservations::settled) says when those of it are over, also in [`update_many`](Cache::update_many): COMMIT must
+    /// not be sent before.
     ///
     /// # Errors
     /// As [`reserve_many`](Cache::reserve_many): the key is not held, and the others still are.

@@ -141,7 +141,7 @@ pub fn version(number: u8) -> Version {
 }
 
 /// The record without what only this module's world looks at: how long it lives, and how often it was written.
-pub fn normal(mut record: Record<u8>) -> Record<u8> {
+pub fn normal<V>(mut record: Record<V>) -> Record<V> {
     record.expires = Time::from_nanos(u64::MAX);
     record.generation = Generation::new(1);
     record

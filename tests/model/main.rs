@@ -14,6 +14,7 @@
 //! | `properties` | what must hold in every state |
 //! | `mends` | what can be undone, and where that does harm |
 //! | `regions`, `stream`, `homes` | the same for several regions: fenced together, told of changes, each the home of its keys |
+//! | `keys` | the same for several keys of one transaction |
 //! | `near`, `tags` | the same for copies that processes serve by themselves, and for groups of values |
 //! | `shipped` | two regions without any of it, and a link between their clusters |
 //! | `story`, `run`, `options` | a trace told; a case run; the command line |
@@ -21,6 +22,7 @@
 mod client;
 mod cluster;
 mod homes;
+mod keys;
 mod mends;
 mod near;
 mod network;
@@ -48,7 +50,7 @@ use options::Options;
 use run::{Case, Extent, Fault, Outcome, grouped, prove, refute};
 
 /// What a whole run visits at least: near, and beyond.
-const LEAST_STATES: [usize; 2] = [24_000_000, 130_000_000];
+const LEAST_STATES: [usize; 2] = [26_000_000, 145_000_000];
 
 /// A case's title, and what runs it.
 type Named = (String, Box<dyn FnOnce(How) -> Outcome>);
@@ -79,6 +81,7 @@ fn main() -> ExitCode {
         }
     };
     let mut cases = cases(setups::setups(options.extent == Extent::Farther), mends::obligations());
+    cases.extend(self::cases(keys::worlds(options.extent != Extent::Near), keys::obligations()));
     cases.extend(self::cases(regions::worlds(), regions::obligations()));
     cases.extend(self::cases(stream::worlds(), stream::obligations()));
     cases.extend(self::cases(homes::worlds(), homes::obligations()));

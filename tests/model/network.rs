@@ -4,9 +4,9 @@ use genfence::protocol::{Change, Claim};
 
 /// What the client's library sends: the very command that a store would run.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Command {
+pub enum Command<V = u8> {
     Claim(Claim),
-    Change(Change<u8>),
+    Change(Change<V>),
 }
 
 impl Command {

@@ -13,7 +13,7 @@ public sealed partial class GenfenceCache
     /// A reservation must be there before COMMIT is <em>sent</em>. Who only releases reserves in the last moment before that, most simply by
     /// <see cref="Reservations.AddAsync(IEnumerable{CacheKey}, CancellationToken)"/> to <see cref="NoReservations"/>: a transaction that is rolled back has not
     /// touched the cache then, and readers keep their hits until the end. Who commits a value must have reserved before it <em>read</em> anything
-    /// that the value is made of and that its locks do not hold; else two writers of different rows of one value would each store it without
+    /// that the value is made of and that it had not locked by then; else two writers of different rows of one value would each store it without
     /// the other's change.
     /// </remarks>
     /// <param name="keys">1 to 10,000 keys.</param>

@@ -41,7 +41,8 @@ public sealed class Reservations : IDisposable
 
     /// <summary>
     /// Reserves more keys, of which those that are there already are left out. To be answered before COMMIT is <em>sent</em>. A value that was made
-    /// of what was read before must not be committed under such a key, see <see cref="GenfenceCache.ReserveManyAsync"/>: it is released.
+    /// of what was read before must not be committed under such a key, see <see cref="GenfenceCache.ReserveManyAsync"/>: it is released. Where there are
+    /// copies, <see cref="SettledAsync"/> says when those of it are over, also in <see cref="GenfenceCache.UpdateManyAsync"/>: COMMIT must not be sent before.
     /// </summary>
     /// <param name="keys">The keys; with those that are there at most 10,000.</param>
     /// <param name="cancellationToken">Ends the wait; what is reserved later is aborted.</param>
