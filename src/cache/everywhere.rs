@@ -112,7 +112,7 @@ pub(super) fn tell(
                 })
             }
         };
-        everywhere.asked.spawn(async move {
+        everywhere.asked.spawn_aside(async move {
             let _: Result<(), _> = timeout(patience, telling).await;
         });
     }

@@ -37,6 +37,7 @@ mod stale;
 mod stats;
 mod stopwatch;
 mod tagged;
+mod together;
 mod transaction;
 mod turns;
 #[cfg(feature = "serde")]

@@ -7,6 +7,7 @@ use futures_util::future::join_all;
 
 use super::retry::token;
 use super::stopwatch::{Stopwatch, with_drift};
+use super::together::together;
 use super::{Cache, Error, Reservation};
 use crate::protocol::{Claim, Terms, Token};
 use crate::store::{Read, Store as _, StoreError};
@@ -36,12 +37,12 @@ impl Cache {
 
     /// The same of several keys: no copies of any are served when one is reserved.
     pub(super) async fn take_settled(&self, keys: &[Bytes]) -> Vec<Result<Reservation, Error>> {
-        let hushes = join_all(keys.iter().map(|key| self.hushed(key))).await;
+        let hushes = together(keys.iter().map(|key| self.hushed(key))).await;
         let taken = keys
             .iter()
             .zip(hushes)
-            .map(|(key, hush)| Box::pin(async move { self.reserve_under(key, hush?).await }));
-        join_all(taken).await
+            .map(|(key, hush)| async move { self.reserve_under(key, hush?).await });
+        together(taken).await
     }
 
     async fn hushed(&self, key: &[u8]) -> Result<Option<Token>, Error> {
@@ -63,7 +64,7 @@ impl Cache {
 
     async fn hush_and_outlive(&self, key: &[u8]) -> Option<Token> {
         let standing = self.may_serve();
-        let look = self.0.store.look(key).await.ok()?;
+        let look = self.send_look(key).await.ok()?;
         let terms = self.0.store.terms();
         let (Read::Hit(_), Some(near)) = (&look.read, look.near) else { return None };
         let time = 2 * near.longest + terms.clocks;
@@ -74,7 +75,7 @@ impl Cache {
         }
         let until = self.until_on(look.now, standing).ok()?;
         let hush = Claim::Hush { token: token(), time, until };
-        let grant = self.0.store.claim(key, &hush).await.ok()?.ok()?;
+        let grant = self.send_claim(key, &hush).await.ok()?.ok()?;
         Stopwatch::start().wait_until(with_drift(grant.wait)).await;
         grant.hush
     }

@@ -8,6 +8,7 @@ use foldhash::fast::RandomState;
 use futures_util::future::join_all;
 
 use super::reservation::{CommitOutcome, ReleaseOutcome, Reservation};
+use super::together::together;
 use super::update::{SourceResult, UpdateOutcome};
 use super::{Cache, CallError, Error, Fresh};
 
@@ -227,14 +228,14 @@ impl Reservations {
         let taken = if is_settled {
             self.cache.take_settled(&added).await
         } else {
-            join_all(added.iter().map(|key| Box::pin(self.cache.reserve(key)))).await
+            together(added.iter().map(|key| self.cache.reserve(key))).await
         };
         if let Some((key, error)) = added
             .iter()
             .zip(&taken)
             .find_map(|(key, taken)| Some((key, taken.as_ref().err()?.clone())))
         {
-            join_all(taken.into_iter().flatten().map(Reservation::abort)).await;
+            together(taken.into_iter().flatten().map(Reservation::abort)).await;
             return Err(of_key(key, error));
         }
         self.all.extend(added.into_iter().zip(taken.into_iter().flatten()));
@@ -270,7 +271,7 @@ impl Reservations {
     /// # Errors
     /// As [`Reservation::renew`], of the first key that it is an error of.
     pub async fn renew(&self) -> Result<bool, Error> {
-        let renewed = join_all(self.all.iter().map(async |(key, reservation)| {
+        let renewed = together(self.all.iter().map(async |(key, reservation)| {
             reservation.renew().await.map_err(|error| of_key(key, error))
         }));
         renewed.await.into_iter().try_fold(true, |all, renewed| Ok(all && renewed?))
@@ -299,12 +300,12 @@ impl Reservations {
             let released = reservation.release(None).await;
             (key, released.unwrap_or(ReleaseOutcome::InDoubt))
         });
-        join_all(released).await
+        together(released).await
     }
 
     /// Says that the source was certainly not changed and will not be: see [`Reservation::abort`].
     pub async fn abort(self) {
-        join_all(self.all.into_iter().map(|(_, reservation)| reservation.abort())).await;
+        together(self.all.into_iter().map(|(_, reservation)| reservation.abort())).await;
     }
 
     fn each(&self) -> impl Iterator<Item = &Reservation> {
@@ -327,9 +328,9 @@ impl Reservations {
         }
         let told = self.all.into_iter().map(|(key, reservation)| {
             let result = known.remove(&key).unwrap_or(SourceResult::Changed(None));
-            Box::pin(async move { (key, reservation.told(result).await) })
+            async move { (key, reservation.told(result).await) }
         });
-        let told = join_all(told.collect::<Vec<_>>()).await;
+        let told = together(told).await;
         let told = told.into_iter().map(|(key, outcome)| match outcome {
             Ok(outcome) => Ok((key, outcome)),
             Err(error) => Err(of_key(&key, error)),

@@ -90,7 +90,7 @@ impl Cache {
             let token = token();
             let command = claim(token, unanswered.clone());
             unanswered.push(token);
-            match self.0.store.claim(key, &command).await {
+            match self.send_claim(key, &command).await {
                 Ok(answer) => {
                     unanswered.pop();
                     return Ok(answer.map(|grant| (token, grant)));
@@ -109,7 +109,7 @@ impl Cache {
     ) -> Result<Answer<Grant>, StoreError> {
         let mut tries = self.tries();
         loop {
-            match self.0.store.claim(key, claim).await {
+            match self.send_claim(key, claim).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => tries.again(error).await?,
             }
@@ -130,7 +130,7 @@ impl Cache {
     ) -> Result<Settled, StoreError> {
         let mut tries = self.tries();
         loop {
-            match self.0.store.change(key, change).await {
+            match self.send_change(key, change).await {
                 Ok(Ok(())) => return Ok(Settled::Applied),
                 Ok(Err(refusal)) => {
                     let Some(stamp) = stamp.filter(|_| tries.doubted) else {

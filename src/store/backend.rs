@@ -98,6 +98,7 @@ pub(crate) trait BoxedStore: Send + Sync {
     fn stamp<'a>(&'a self, key: &'a [u8], stamp: &'a Stamp) -> Reply<'a, Answer<Hit>>;
     fn terms(&self) -> Terms;
     fn claim<'a>(&'a self, key: &'a [u8], claim: &'a Claim) -> Reply<'a, Answer<Grant>>;
+    fn claim_many<'a>(&'a self, claims: &'a [(Bytes, Claim)]) -> Replies<'a, Answer<Grant>>;
     fn change<'a>(&'a self, key: &'a [u8], change: &'a Change) -> Reply<'a, Answer<()>>;
     fn change_many<'a>(&'a self, changes: &'a [(Bytes, Change)]) -> Replies<'a, Answer<()>>;
     fn diagnose<'a>(&'a self, needs: &'a Needs) -> Reply<'a, Diagnosis>;
@@ -138,6 +139,10 @@ impl<S: Store> BoxedStore for S {
 
     fn claim<'a>(&'a self, key: &'a [u8], claim: &'a Claim) -> Reply<'a, Answer<Grant>> {
         Box::pin(Store::claim(self, key, claim))
+    }
+
+    fn claim_many<'a>(&'a self, claims: &'a [(Bytes, Claim)]) -> Replies<'a, Answer<Grant>> {
+        Box::pin(Store::claim_many(self, claims))
     }
 
     fn change<'a>(&'a self, key: &'a [u8], change: &'a Change) -> Reply<'a, Answer<()>> {
@@ -228,6 +233,18 @@ impl Store for Backend {
             #[cfg(feature = "aerospike")]
             Backend::Aerospike(store) => Store::claim(&**store, key, claim).await,
             Backend::Custom(store) => store.claim(key, claim).await,
+        }
+    }
+
+    async fn claim_many(
+        &self,
+        claims: &[(Bytes, Claim)],
+    ) -> Vec<Result<Answer<Grant>, StoreError>> {
+        match self {
+            Backend::Memory(store) => Store::claim_many(&**store, claims).await,
+            #[cfg(feature = "aerospike")]
+            Backend::Aerospike(store) => Store::claim_many(&**store, claims).await,
+            Backend::Custom(store) => store.claim_many(claims).await,
         }
     }
 

@@ -58,7 +58,7 @@ pub type Record = protocol::Record<Value>;
 /// What a store says to a command that reached it: done, or refused and nothing changed.
 pub type Answer<T> = Result<T, protocol::Refusal>;
 
-/// How many changes a store is asked for at once that does not say how it runs several.
+/// How many commands a store is asked for at once that does not say how it runs several.
 const AT_A_TIME: usize = 64;
 
 /// What a plain read finds.
@@ -330,6 +330,39 @@ pub trait Store: Send + Sync + 'static {
         claim: &protocol::Claim,
     ) -> impl Future<Output = Result<Answer<protocol::Grant>, StoreError>> + Send;
 
+    /// Runs several claims, in no order; what came of each, in theirs: as [`change_many`](Store::change_many) has it.
+    ///
+    /// # Example
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use genfence::protocol::{Claim, Token, Ttl};
+    /// use genfence::store::{MemoryStore, Store};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let store = MemoryStore::new(8 << 20);
+    /// let (time, ttl) = (Duration::from_secs(10), Ttl::from_secs(60).unwrap());
+    /// let reserve = |token| Claim::Reserve { token: Token::new(token), previous: Vec::new(), time, ttl };
+    /// let claims = [("k".into(), reserve(1)), ("k".into(), reserve(2)), ("other".into(), reserve(3))];
+    /// let granted = store.claim_many(&claims).await;
+    /// let alone = granted.into_iter().filter(|granted| matches!(granted, Ok(Ok(grant)) if grant.alone));
+    /// assert_eq!(alone.count(), 2);
+    /// # }
+    /// ```
+    fn claim_many(
+        &self,
+        claims: &[(Bytes, protocol::Claim)],
+    ) -> impl Future<Output = Vec<Result<Answer<protocol::Grant>, StoreError>>> + Send {
+        async move {
+            let mut granted = Vec::with_capacity(claims.len());
+            for some in claims.chunks(AT_A_TIME) {
+                let some = some.iter().map(|(key, claim)| self.claim(key, claim));
+                granted.extend(join_all(some).await);
+            }
+            granted
+        }
+    }
+
     /// Runs a command that stores, removes, or gives a claim back.
     fn change(
         &self,
@@ -423,6 +456,13 @@ impl<S: Store> Store for Arc<S> {
         claim: &protocol::Claim,
     ) -> Result<Answer<protocol::Grant>, StoreError> {
         S::claim(self, key, claim).await
+    }
+
+    async fn claim_many(
+        &self,
+        claims: &[(Bytes, protocol::Claim)],
+    ) -> Vec<Result<Answer<protocol::Grant>, StoreError>> {
+        S::claim_many(self, claims).await
     }
 
     async fn change(&self, key: &[u8], change: &Change) -> Result<Answer<()>, StoreError> {

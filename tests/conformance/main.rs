@@ -29,13 +29,13 @@ async fn the_embedded_store_conforms() {
 }
 
 #[tokio::test]
-async fn many_changes_at_once_conform() {
+async fn many_commands_at_once_conform() {
     conforms("many at once in memory://", &Many(Embedded::new())).await;
 }
 
 #[cfg(feature = "aerospike")]
 #[tokio::test]
-async fn many_changes_at_once_conform_on_the_wire() {
+async fn many_commands_at_once_conform_on_the_wire() {
     let nodes = target::Wire::start(3, |settings| settings).await;
     conforms("many at once on the wire test server", &Many(nodes)).await;
 }
@@ -85,7 +85,7 @@ async fn commands_that_travel_together_conform_on_a_real_server() {
 
 #[cfg(feature = "aerospike")]
 #[tokio::test]
-async fn many_changes_at_once_conform_on_a_real_server() {
+async fn many_commands_at_once_conform_on_a_real_server() {
     let Some(server) = target::real("conformance-many", |settings| settings).await else { return };
     conforms("many at once on the real server", &Many(server)).await;
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use genfence::protocol::{Claim, Grant, Refusal, Ttl};
+use genfence::protocol::{Claim, Grant, Refusal, Time, Token, Ttl};
 use genfence::store::{Change, Clock, Hit, MemoryStore, Read, Snapshot, Store};
 
 use crate::cases::TERMS;
@@ -153,7 +153,7 @@ impl<T: Target> Target for Rows<T> {
     }
 }
 
-/// Another target, on which each change is one of many that are told at once.
+/// Another target, on which each command is one of many that are told at once.
 pub struct Many<T>(pub T);
 
 impl<T: Target> Target for Many<T> {
@@ -163,6 +163,20 @@ impl<T: Target> Target for Many<T> {
 
     async fn pass(&self, span: Duration) {
         self.0.pass(span).await;
+    }
+
+    async fn claim(&self, key: &[u8], claim: &Claim) -> Result<Grant, Refusal> {
+        let (token, deadline, time) = (Token::new(1), Time::from_nanos(1), Duration::from_secs(1));
+        let ttl = Ttl::from_secs(60).unwrap();
+        let extend = Claim::Extend { token, deadline, time, ttl, until: None };
+        let beside = |key: &'static [u8]| (Bytes::from_static(key), extend.clone());
+        let claims =
+            [beside(b"before"), (Bytes::copy_from_slice(key), claim.clone()), beside(b"behind")];
+        let answers = self.store().claim_many(&claims).await;
+        let answers = answers.into_iter().collect::<Result<Vec<_>, _>>().unwrap();
+        let [before, answer, behind] = answers[..] else { panic!("{answers:?}") };
+        assert_eq!((before, behind), (Err(Refusal::Missing), Err(Refusal::Missing)));
+        answer
     }
 
     async fn change(&self, key: &[u8], change: &Change) -> Result<(), Refusal> {

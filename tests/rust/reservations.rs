@@ -1,14 +1,16 @@
 //! Several keys of one transaction.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use genfence::{
-    Bypass, Cache, CallError, Error, Fresh, Lookup, ReleaseOutcome, Reservations, SourceResult,
-    SourceResults, UpdateOutcome,
+    Bypass, Cache, CallError, Error, Fence, Fresh, Lookup, ReleaseOutcome, Reservations,
+    SourceResult, SourceResults, UpdateOutcome,
 };
-use genfence_wire::{Kind, Server};
+use genfence_wire::{Action, Code, Kind, Rule, Server};
+use tokio::sync::Semaphore;
 
 use crate::support::{self, Fault};
 
@@ -191,18 +193,159 @@ async fn the_time_that_is_left_is_that_of_the_first_until_all_are_renewed() {
     reservations.abort().await;
 }
 
-#[tokio::test]
-async fn they_travel_together() {
-    let server = Server::start().await.unwrap();
-    let url = format!("aerospike://{}/test/cache?merge_messages=1", server.address());
-    let cache = Cache::connect(&url).await.unwrap();
+async fn connect(server: &Server, options: &str) -> Cache {
+    let url = format!("aerospike://{}/test/cache?{options}", server.address());
+    Cache::connect(&url).await.unwrap()
+}
+
+/// Messages of all commands that write, and those of them that are batches.
+fn messages(server: &Server) -> (u64, u64) {
     let kinds = [Kind::Write, Kind::Operate, Kind::Batch];
-    let sent = || kinds.map(|kind| server.requests(kind)).iter().sum::<u64>();
-    let keys: Vec<String> = (0..64).map(|key| format!("key {key}")).collect();
-    let before = sent();
+    (kinds.map(|kind| server.requests(kind)).iter().sum(), server.requests(Kind::Batch))
+}
+
+fn many(count: usize) -> Vec<String> {
+    (0..count).map(|key| format!("key {key}")).collect()
+}
+
+#[tokio::test]
+async fn they_travel_in_one_message_each_way() {
+    let server = Server::start().await.unwrap();
+    let cache = connect(&server, "").await;
+    let keys = many(64);
+    let (start, _) = messages(&server);
     let reservations = cache.reserve_many(&keys).await.unwrap();
-    let reserved = sent() - before;
+    assert!(reservations.renew().await.unwrap());
+    let told = reservations.commit(keys.iter().map(|key| (key, "new"))).await.unwrap();
+    assert!(told.iter().all(|(_, outcome)| *outcome == UpdateOutcome::Stored), "{told:?}");
+    cache.reserve_many(&keys).await.unwrap().release().await;
+    cache.reserve_many(&keys).await.unwrap().abort().await;
+    assert_eq!(messages(&server).0 - start, 7);
+    // More than fit go in several.
+    let (start, _) = messages(&server);
+    cache.reserve_many(many(200)).await.unwrap().abort().await;
+    assert_eq!(messages(&server).0 - start, 8);
+}
+
+#[tokio::test]
+async fn whoever_says_that_nothing_is_to_travel_together_has_each_by_itself() {
+    let server = Server::start().await.unwrap();
+    let cache = connect(&server, "merge=false").await;
+    let before = messages(&server);
+    let reservations = cache.reserve_many(many(64)).await.unwrap();
     assert_eq!(reservations.release().await.len(), 64);
-    let released = sent() - before - reserved;
-    assert!(reserved <= 4 && released <= 4, "{reserved} and {released} messages");
+    let after = messages(&server);
+    assert_eq!((after.0 - before.0, after.1 - before.1), (128, 0));
+}
+
+#[tokio::test]
+async fn a_row_that_is_refused_for_the_moment_goes_again_alone_and_one_that_fails_takes_all_back() {
+    let server = Server::start().await.unwrap();
+    let cache = connect(&server, "").await;
+    let digest = |key: &str| {
+        let key = aerospike::Value::Blob(key.into());
+        aerospike::Key::new("test", "cache", key).unwrap().digest()
+    };
+    let refuse = |key: &str, code: Code| {
+        let rule = Rule::new(Action::Fail(code)).on(Kind::Row).key(digest(key));
+        server.faults().add(rule.times(1))
+    };
+    let busy = refuse("key 3", Code::KEY_BUSY);
+    let (start, batches) = messages(&server);
+    let reservations = cache.reserve_many(many(8)).await.unwrap();
+    assert_eq!(busy.happened(), 1);
+    let after = messages(&server);
+    assert_eq!((after.0 - start, after.1 - batches), (2, 1));
+    reservations.abort().await;
+
+    refuse("key 5", Code::NOT_APPLICABLE);
+    let failed = cache.reserve_many(many(8)).await.unwrap_err();
+    assert!(failed.to_string().contains("key \"key 5\": "), "{failed}");
+    for key in many(8) {
+        assert!(!is_reserved(&cache, &key).await, "{key}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_not_answered_is_sent_again_and_no_other() {
+    let (cache, store, _) = support::faulty();
+    store.next(support::Kind::Reserve, Fault::Lost);
+    store.next(support::Kind::Reserve, Fault::ReplyLost);
+    let reservations = cache.reserve_many(many(100)).await.unwrap();
+    assert_eq!(store.sent(), [support::Kind::Reserve; 102]);
+    store.next(support::Kind::Commit, Fault::ReplyLost);
+    store.next(support::Kind::Commit, Fault::Lost);
+    let told = reservations.commit(many(100).into_iter().map(|key| (key, "new"))).await.unwrap();
+    assert!(told.iter().all(|(_, outcome)| *outcome == UpdateOutcome::Stored), "{told:?}");
+    let of = |kind, sent: &[support::Kind]| sent.iter().filter(|sent| **sent == kind).count();
+    let sent = store.sent();
+    // Whether the refused retry had stored is looked at.
+    let kinds = [support::Kind::Commit, support::Kind::Get, support::Kind::Release];
+    assert_eq!(kinds.map(|kind| of(kind, &sent)), [102, 1, 0]);
+}
+
+#[tokio::test]
+async fn a_key_whose_turn_has_not_come_keeps_none_of_the_others() {
+    let (cache, store, _) = support::faulty();
+    let gate = Arc::new(Semaphore::new(0));
+    store.next_many(support::Kind::Reserve, &Fault::Held(Arc::clone(&gate)), 8);
+    let others: Vec<_> = (0..8)
+        .map(|_| {
+            let cache = cache.clone();
+            tokio::spawn(async move { cache.reserve("crowded").await })
+        })
+        .collect();
+    support::settle().await;
+    assert_eq!(store.sent().len(), 8);
+    let taking = tokio::spawn(async move { cache.reserve_many(["a", "crowded", "b"]).await });
+    support::settle().await;
+    assert_eq!(store.sent().len(), 2);
+    gate.add_permits(8);
+    for other in others {
+        other.await.unwrap().unwrap().abort().await;
+    }
+    taking.await.unwrap().unwrap().abort().await;
+}
+
+#[tokio::test]
+async fn the_nonces_of_their_tags_are_asked_for_once() {
+    let (cache, store, _) = support::faulty_with(Cache::builder().tags(true));
+    let cache = cache.tagged(["hats"]).unwrap();
+    let _ = cache.set("first", "v").await.unwrap();
+    store.sent();
+    let reservations = cache.reserve_many(many(64)).await.unwrap();
+    let sent = store.sent();
+    assert_eq!(sent[..64], [support::Kind::Reserve; 64]);
+    assert_eq!(sent[64..], [support::Kind::Get; 2]);
+    let told = reservations.commit(many(64).into_iter().map(|key| (key, "new"))).await.unwrap();
+    assert!(told.iter().all(|(_, outcome)| *outcome == UpdateOutcome::Stored), "{told:?}");
+    assert!(cache.get("key 7").await.unwrap().is_some());
+    cache.purge_tag("hats").await.unwrap();
+    assert!(cache.get("key 7").await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn they_are_reserved_and_released_in_every_region_in_one_message_each() {
+    let (here, there) = (Server::start().await.unwrap(), Server::start().await.unwrap());
+    let us = connect(&there, "").await;
+    let url = format!("aerospike://{}/test/cache", here.address());
+    let builder = Cache::builder().region("eu").fence(Fence::All).peer("us", us.clone());
+    let eu = builder.connect(&url).await.unwrap();
+    let before = [messages(&here).0, messages(&there).0];
+    let reservations = eu.reserve_many(many(64)).await.unwrap();
+    let held = async |key: &str| {
+        let known = us.inspect(key).await.unwrap().unwrap();
+        known.reserved_for().count() > 0
+    };
+    assert!(held("key 63").await);
+    let sent = || [messages(&here).0 - before[0], messages(&there).0 - before[1]];
+    assert_eq!(sent(), [1, 1]);
+    reservations.release().await;
+    let released = async {
+        while held("key 63").await || held("key 0").await {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), released).await.unwrap();
+    assert_eq!(sent(), [2, 2]);
 }

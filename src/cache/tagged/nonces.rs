@@ -45,7 +45,7 @@ impl Cache {
             let own = self.1.iter().flat_map(|handle| handle.tags.iter().cloned());
             let tags: Vec<Bytes> = own.chain([Bytes::from_static(EVERYTHING)]).collect();
             let keys: Vec<Bytes> = tags.iter().map(|tag| self.tag_key(tag)).collect();
-            let reads = self.0.store.get_many(&keys).await;
+            let reads = self.send_reads(&keys).await;
             let having = reads.into_iter().zip(keys).map(async |(read, key)| match read {
                 Ok(Read::Hit(hit)) => {
                     if hit.life.is_some_and(|life| life.share_over() >= 0.5) {

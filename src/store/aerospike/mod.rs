@@ -24,6 +24,7 @@ mod tls;
 mod trouble;
 mod undone;
 mod watch;
+mod writes;
 
 use std::fmt;
 use std::sync::Arc;
@@ -32,11 +33,10 @@ use std::time::Duration;
 use aerospike::operations::exp::{ExpReadFlags, read_exp};
 use aerospike::operations::{Operation, get_bin};
 use aerospike::{
-    BatchOperation, BatchPolicy, BatchReadPolicy, Client, ClientPolicy, Key, ReadPolicy,
-    Record as Answered, WritePolicy,
+    BatchOperation, BatchPolicy, BatchReadPolicy, Client, ClientPolicy, Concurrency, Key,
+    ReadPolicy, Record as Answered, WritePolicy,
 };
 use bytes::Bytes;
-use futures_util::future::join_all;
 
 use super::{
     Answer, Change, Diagnosis, Hit, Look, Needs, Read, Snapshot, Store, StoreError, Traffic,
@@ -55,7 +55,7 @@ pub use connect::AerospikeSettings;
 pub(crate) use connect::Seeds;
 use home::Home;
 use link::Link;
-use merge::{Asked, Get, Lanes, Merger, Nodes, Run, gone};
+use merge::{Command as _, Get, Merger, Nodes, Run, gone};
 use owned::Owned;
 #[cfg(feature = "undone")]
 #[doc(hidden)]
@@ -220,6 +220,21 @@ impl AerospikeStore {
         }
     }
 
+    /// What is answered to a claim.
+    fn granted(
+        &self,
+        claim: &Claim,
+        answer: Result<Answer<Option<Reader>>, StoreError>,
+    ) -> Result<Answer<Grant>, StoreError> {
+        match answer? {
+            Ok(record) => {
+                let unsaid = || StoreError::doubtful("the server did not answer what it granted");
+                record.ok_or_else(unsaid)?.grant(claim, &self.terms).map(Ok)
+            }
+            Err(refusal) => Ok(Err(refusal)),
+        }
+    }
+
     /// What the client says of a plain read.
     fn read(read: aerospike::Result<Answered>) -> Result<Read, StoreError> {
         Self::found(read)?.map_or(Ok(Read::Free), |mut record| record.read())
@@ -241,6 +256,13 @@ impl AerospikeStore {
             },
         }
     }
+}
+
+/// For rows of one node, which the client would send in a task of its own. That is for who has several batches under way: else it is a
+/// detour.
+fn batch_of(policy: &BatchPolicy, several: bool) -> BatchPolicy {
+    let concurrency = if several { Concurrency::Parallel } else { Concurrency::Sequential };
+    BatchPolicy { concurrency, ..policy.clone() }
 }
 
 /// Bin by bin: beside a read of all bins a server answers no expression.
@@ -344,63 +366,27 @@ impl Store for AerospikeStore {
     }
 
     async fn claim(&self, key: &[u8], claim: &Claim) -> Result<Answer<Grant>, StoreError> {
-        let terms = self.terms;
-        match self.run(key, |on| commands::claim(claim, &on.write, &terms)).await? {
-            Ok(record) => {
-                let unsaid = || StoreError::doubtful("the server did not answer what it granted");
-                record.ok_or_else(unsaid)?.grant(claim, &terms).map(Ok)
-            }
-            Err(refusal) => Ok(Err(refusal)),
-        }
+        self.granted(claim, self.run(key, |on| claim.plan(on)).await)
+    }
+
+    async fn claim_many(
+        &self,
+        claims: &[(Bytes, Claim)],
+    ) -> Vec<Result<Answer<Grant>, StoreError>> {
+        let answers = self.write_many(claims).await.into_iter().zip(claims);
+        answers.map(|(answer, (_, claim))| self.granted(claim, answer)).collect()
     }
 
     async fn change(&self, key: &[u8], change: &Change) -> Result<Answer<()>, StoreError> {
-        Ok(self.run(key, |on| commands::change(change, &on.write, &on.terms)).await?.map(drop))
+        Ok(self.run(key, |on| change.plan(on)).await?.map(drop))
     }
 
     async fn change_many(
         &self,
         changes: &[(Bytes, Change)],
     ) -> Vec<Result<Answer<()>, StoreError>> {
-        // It goes with what other callers have.
-        if let [(key, change)] = changes {
-            return vec![self.change(key, change).await];
-        }
-        let on = match self.cluster_now().await {
-            Ok(on) => on,
-            Err(error) => return vec![Err(error); changes.len()],
-        };
-        let mut told: Vec<Option<Result<Answer<()>, StoreError>>> = vec![None; changes.len()];
-        let mut asked: Vec<(Arc<Lanes>, Vec<Asked>)> = Vec::new();
-        for (place, (key, change)) in changes.iter().enumerate() {
-            let key = match on.key(key) {
-                Ok(key) => key,
-                Err(error) => {
-                    told[place] = Some(Err(error));
-                    continue;
-                }
-            };
-            let lanes = on.nodes.of(&key);
-            let one = Asked { place, key, change: change.clone() };
-            match asked.iter_mut().find(|(known, _)| Arc::ptr_eq(known, &lanes)) {
-                Some((_, of_node)) => of_node.push(one),
-                None => asked.push((lanes, vec![one])),
-            }
-        }
-        let nodes = asked.into_iter().map(move |(lanes, changes)| {
-            let on = Arc::clone(&on);
-            async move { on.run_many(lanes, changes).await }
-        });
-        match self.home.run(true, Box::pin(join_all(nodes))).await {
-            Ok(answers) => {
-                for (place, answer) in answers.into_iter().flatten() {
-                    told[place] = Some(answer.map(|answer| answer.map(drop)));
-                }
-            }
-            Err(error) => return vec![Err(error); changes.len()],
-        }
-        let unsaid = || Err(StoreError::doubtful("the server gave this command no answer"));
-        told.into_iter().map(|answer| answer.unwrap_or_else(unsaid)).collect()
+        let answers = self.write_many(changes).await.into_iter();
+        answers.map(|answer| answer.map(|answer| answer.map(drop))).collect()
     }
 
     fn traffic(&self) -> Traffic {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 
 use super::merge::{Get, Lanes, Look, Work, gone};
-use super::{AerospikeStore, Connected, outcome};
+use super::{AerospikeStore, Connected, batch_of, outcome};
 use crate::store::guard::Standing;
 use crate::store::{self, Read, StoreError};
 
@@ -58,9 +58,11 @@ impl Connected {
         lanes: &Lanes,
         rows: Vec<Row>,
         standing: Standing,
+        several: bool,
     ) -> Vec<Told<R>> {
         let (places, mut rows): (Vec<_>, Vec<_>) = rows.into_iter().unzip();
-        let batch = Box::pin(lanes.client.batch(&self.batch, &mut rows));
+        let policy = batch_of(&self.batch, several);
+        let batch = Box::pin(lanes.client.batch(&policy, &mut rows));
         let asked = lanes.presence.unless_gone(batch).await;
         let whole = match asked {
             Ok(whole) => whole,
@@ -114,9 +116,10 @@ impl AerospikeStore {
                 None => asked.push((lanes, vec![row])),
             }
         }
+        let several = asked.len() > 1;
         let batches = asked.into_iter().map(move |(lanes, rows)| {
             let on = Arc::clone(&on);
-            async move { on.read_rows::<R>(&lanes, rows, standing).await }
+            async move { on.read_rows::<R>(&lanes, rows, standing, several).await }
         });
         match self.home.run(false, join_all(batches)).await {
             Ok(told) => {

@@ -15,7 +15,7 @@ use super::work::{is_of_the_batch, takes_none};
 use super::{Answer, Lanes, Turn, Way, Work, gone};
 use crate::panics;
 use crate::store::StoreError;
-use crate::store::aerospike::{Connected, outcome};
+use crate::store::aerospike::{Connected, batch_of, outcome};
 
 /// Sends a batch, and tells each caller what came of it.
 pub(super) async fn travel<W: Work>(mut turn: Turn<W>, jobs: Vec<Job<W>>) {
@@ -30,7 +30,7 @@ pub(super) async fn travel<W: Work>(mut turn: Turn<W>, jobs: Vec<Job<W>>) {
         callers.push((job.key.digest(), job.waiters));
         rows.push(job.work.row(&on, job.key));
     }
-    let answers = send::<W>(&on, &turn.lanes, rows).await;
+    let answers = send::<W>(&on, &turn.lanes, rows, false).await;
     turn.done(told);
     for (callers, answer) in callers.into_iter().zip(answers) {
         tell(&on, callers, answer);
@@ -41,12 +41,15 @@ pub(super) async fn travel<W: Work>(mut turn: Turn<W>, jobs: Vec<Job<W>>) {
 }
 
 /// Sends rows to a node in one message. What came of each; without an answer it is to go by itself, which no write does.
+/// `several`: its caller has more of them under way.
 pub(super) async fn send<W: Work>(
     on: &Connected,
     lanes: &Lanes,
     mut rows: Vec<BatchOperation>,
+    several: bool,
 ) -> Vec<Option<Answer<W>>> {
-    let batch = Box::pin(lanes.client.batch(W::policy(on), &mut rows));
+    let policy = batch_of(W::policy(on), several);
+    let batch = Box::pin(lanes.client.batch(&policy, &mut rows));
     let sent = lanes.presence.unless_gone(batch);
     match AssertUnwindSafe(sent).catch_unwind().await {
         Ok(Err(problem)) => vec![Some(Err(gone(problem, W::WRITES))); rows.len()],

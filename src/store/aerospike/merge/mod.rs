@@ -32,7 +32,7 @@ use super::owned::Owned;
 use crate::settings::Access;
 use crate::store::{StoreError, Traffic};
 use lane::{Job, Lane, Step};
-pub(super) use many::Asked;
+pub(super) use many::{Asked, Command};
 pub(super) use nodes::{Heard, Nodes};
 use presence::Presence;
 pub(super) use presence::gone;
