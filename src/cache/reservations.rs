@@ -50,6 +50,8 @@ pub struct Reservations {
     cache: Cache,
     all: Vec<(Bytes, Reservation)>,
     keys: HashSet<Bytes, RandomState>,
+    /// Whether each is reserved once no copies of its value are served any more.
+    are_settled: bool,
 }
 
 /// What became of the source, as the closure of [`Cache::update_many`] reports it.
@@ -113,7 +115,11 @@ impl Cache {
 
     /// None yet: for a transaction whose keys are only known on the way, and are [added](Reservations::add) before COMMIT is sent.
     pub fn reservations(&self) -> Reservations {
-        Reservations { cache: self.clone(), all: Vec::new(), keys: HashSet::default() }
+        self.no_reservations(false)
+    }
+
+    pub(super) fn no_reservations(&self, are_settled: bool) -> Reservations {
+        Reservations { cache: self.clone(), all: Vec::new(), keys: HashSet::default(), are_settled }
     }
 
     /// Changes the source of several keys under reservations of all: as [`update`](Cache::update) for one key. Where there are copies (the option
@@ -168,10 +174,10 @@ impl Cache {
     async fn reserve_all<K: AsRef<[u8]>>(
         &self,
         keys: impl IntoIterator<Item = K>,
-        is_settled: bool,
+        are_settled: bool,
     ) -> Result<Reservations, Error> {
-        let mut reservations = self.reservations();
-        reservations.add_all(keys, is_settled).await?;
+        let mut reservations = self.no_reservations(are_settled);
+        reservations.add_many(keys).await?;
         if reservations.all.is_empty() {
             return Err(Error::invalid("keys", format!("0 keys, must be 1 to {KEYS}")));
         }
@@ -188,8 +194,8 @@ impl Reservations {
     /// Reserves one more key, unless it is one of these. To be answered before COMMIT is *sent*.
     ///
     /// A value that was made of what was read before must not be committed under it, see [`reserve_many`](Cache::reserve_many): a key that is added is released.
-    /// Where there are copies (the option `near`), [`settled`](Reservations::settled) says when those of it are over, also in [`update_many`](Cache::update_many): COMMIT must
-    /// not be sent before.
+    /// Where there are copies (the option `near`) they are over when it is answered in [`update_many`](Cache::update_many); else [`settled`](Reservations::settled) says when they
+    /// are: COMMIT must not be sent before.
     ///
     /// # Errors
     /// As [`reserve_many`](Cache::reserve_many): the key is not held, and the others still are.
@@ -205,14 +211,6 @@ impl Reservations {
         &mut self,
         keys: impl IntoIterator<Item = K>,
     ) -> Result<(), Error> {
-        self.add_all(keys, false).await
-    }
-
-    pub(super) async fn add_all<K: AsRef<[u8]>>(
-        &mut self,
-        keys: impl IntoIterator<Item = K>,
-        is_settled: bool,
-    ) -> Result<(), Error> {
         let mut named = HashSet::with_hasher(RandomState::default());
         let mut added = Vec::new();
         for key in keys {
@@ -225,7 +223,7 @@ impl Reservations {
                 return Err(too_many_keys());
             }
         }
-        let taken = if is_settled {
+        let taken = if self.are_settled {
             self.cache.take_settled(&added).await
         } else {
             together(added.iter().map(|key| self.cache.reserve(key))).await

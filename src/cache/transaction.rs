@@ -89,7 +89,7 @@ impl Cache {
     pub fn transaction_fence(&self) -> TransactionFence {
         TransactionFence {
             cache: self.clone(),
-            reservations: self.reservations(),
+            reservations: self.no_reservations(true),
             named: HashSet::default(),
             later: Vec::new(),
             known: Vec::new(),
@@ -142,7 +142,7 @@ impl TransactionFence {
         if self.later.is_empty() {
             return Ok(());
         }
-        self.reservations.add_all(&self.later, true).await?;
+        self.reservations.add_many(&self.later).await?;
         self.later.clear();
         if is_first {
             self.granted = self.remaining();

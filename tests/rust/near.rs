@@ -4,8 +4,8 @@ use std::convert::Infallible;
 use std::time::{Duration, Instant};
 
 use genfence::{
-    Answer, Cache, CommitOutcome, Error, Fence, Fresh, Lookup, SetOutcome, SourceResult,
-    UpdateOutcome,
+    Answer, Cache, CommitOutcome, Error, Fence, Fresh, Lookup, Reservations, SetOutcome,
+    SourceResult, SourceResults, TransactionFence, UpdateOutcome,
 };
 use genfence_wire::{Action, Clock, Config, Kind, Rule, Server};
 
@@ -177,6 +177,29 @@ async fn an_update_runs_when_no_copy_is_served_any_more() {
     });
     let _ = update.await.unwrap();
     assert_eq!(text(&reader).await.as_deref(), Some("new"));
+}
+
+#[tokio::test]
+async fn of_a_key_that_is_added_in_a_transaction_no_copy_is_served_either() {
+    let (_server, reader, writer) = two("near=1s").await;
+    load(&reader, "old").await;
+    copied(&reader).await;
+    let change = async |reservations: &mut Reservations| {
+        reservations.add("k").await.unwrap();
+        assert!(reservations.unsettled().is_zero());
+        assert_eq!(text(&reader).await, None);
+        Ok::<_, Infallible>(SourceResults::changed().with("k", "new"))
+    };
+    writer.update_many(["another"], change).await.unwrap();
+    assert_eq!(text(&reader).await.as_deref(), Some("new"));
+
+    copied(&reader).await;
+    let change = async |fence: &mut TransactionFence| fence.add("k");
+    let commit = async |()| {
+        assert_eq!(text(&reader).await, None);
+        Ok::<_, Error>(())
+    };
+    writer.transaction(change, commit).await.unwrap();
 }
 
 /// One that reads from the server has nearly always a hit; it has none only while the key is reserved.

@@ -24,13 +24,13 @@ public sealed partial class GenfenceCache
     /// One could not be reserved, which is named: those that were are aborted, nothing is held, and the source must not be changed.
     /// </exception>
     public ValueTask<Reservations> ReserveManyAsync(IEnumerable<CacheKey> keys, CancellationToken cancellationToken = default) =>
-        ReserveEachAsync(keys, isSettled: false, cancellationToken);
+        ReserveEachAsync(keys, areSettled: false, cancellationToken);
 
     /// <summary>
     /// None yet: for a transaction whose keys are only known on the way, and are added before COMMIT is sent.
     /// </summary>
     /// <returns>No reservations.</returns>
-    public Reservations NoReservations() => new(this);
+    public Reservations NoReservations() => new(this, areSettled: false);
 
     /// <summary>
     /// Changes the source of several keys under reservations of all, as <c>UpdateAsync</c> does of one key. Before the closure runs no copy of any of the
@@ -57,7 +57,7 @@ public sealed partial class GenfenceCache
         ArgumentNullException.ThrowIfNull(change);
         using var activity = Telemetry.Activities.StartActivity("genfence.update_many");
         using var underWay = Connection.BeginUpdate();
-        using var reservations = await ReserveEachAsync(keys, isSettled: true, cancellationToken).ConfigureAwait(false);
+        using var reservations = await ReserveEachAsync(keys, areSettled: true, cancellationToken).ConfigureAwait(false);
         if (cancellationToken.IsCancellationRequested)
         {
             await reservations.AbortAsync(CancellationToken.None).ConfigureAwait(false);
@@ -70,10 +70,10 @@ public sealed partial class GenfenceCache
     }
 
     private async ValueTask<Reservations> ReserveEachAsync(
-        IEnumerable<CacheKey> keys, bool isSettled, CancellationToken cancellation)
+        IEnumerable<CacheKey> keys, bool areSettled, CancellationToken cancellation)
     {
-        var reservations = NoReservations();
-        await reservations.AddAsync(keys, isSettled, cancellation).ConfigureAwait(false);
+        var reservations = new Reservations(this, areSettled);
+        await reservations.AddAsync(keys, cancellation).ConfigureAwait(false);
         return reservations.Count > 0
             ? reservations
             : throw new GenfenceInvalidException("keys", $"keys: 0 keys, must be 1 to {Reservations.Most}");

@@ -19,7 +19,14 @@ public sealed class Reservations : IDisposable
     private readonly List<KeyValuePair<CacheKey, Reservation>> _all = [];
     private readonly HashSet<CacheKey> _keys = new(CacheKeyComparer.Instance);
 
-    internal Reservations(GenfenceCache cache) => _cache = cache;
+    // Each is reserved once no copies of its value are served any more.
+    private readonly bool _areSettled;
+
+    internal Reservations(GenfenceCache cache, bool areSettled)
+    {
+        _cache = cache;
+        _areSettled = areSettled;
+    }
 
     /// <summary>The keys, in the order of their reservations.</summary>
     public IEnumerable<CacheKey> Keys => _all.Select(one => one.Key);
@@ -42,22 +49,15 @@ public sealed class Reservations : IDisposable
     /// <summary>
     /// Reserves more keys, of which those that are there already are left out. To be answered before COMMIT is <em>sent</em>. A value that was made
     /// of what was read before must not be committed under such a key, see <see cref="GenfenceCache.ReserveManyAsync"/>: it is released. Where there are
-    /// copies, <see cref="SettledAsync"/> says when those of it are over, also in <see cref="GenfenceCache.UpdateManyAsync"/>: COMMIT must not be sent before.
+    /// copies, they are over when it is answered in <see cref="GenfenceCache.UpdateManyAsync"/>; else <see cref="SettledAsync"/> says when they are: COMMIT must not be
+    /// sent before.
     /// </summary>
     /// <param name="keys">The keys; with those that are there at most 10,000.</param>
     /// <param name="cancellationToken">Ends the wait; what is reserved later is aborted.</param>
     /// <returns>When all are held. After an exception none of them is, and the others still are.</returns>
     /// <exception cref="GenfenceInvalidException">A key, or their number, is out of bounds: nothing was sent.</exception>
     /// <exception cref="GenfenceStoreException">One could not be reserved, which is named.</exception>
-    public ValueTask AddAsync(IEnumerable<CacheKey> keys, CancellationToken cancellationToken = default) =>
-        AddAsync(keys, isSettled: false, cancellationToken);
-
-    /// <inheritdoc cref="AddAsync(IEnumerable{CacheKey}, CancellationToken)"/>
-    /// <param name="key">The key.</param>
-    /// <param name="cancellationToken">Ends the wait; what is reserved later is aborted.</param>
-    public ValueTask AddAsync(CacheKey key, CancellationToken cancellationToken = default) => AddAsync([key], cancellationToken);
-
-    internal async ValueTask AddAsync(IEnumerable<CacheKey> keys, bool isSettled, CancellationToken cancellation)
+    public async ValueTask AddAsync(IEnumerable<CacheKey> keys, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(keys);
         var named = new HashSet<CacheKey>(CacheKeyComparer.Instance);
@@ -74,13 +74,17 @@ public sealed class Reservations : IDisposable
                 throw new GenfenceInvalidException("keys", $"keys: more than {Most} keys, must be 1 to {Most}");
             }
         }
-        var reserved = await _cache.ReserveAllAsync([.. added], isSettled, cancellation).ConfigureAwait(false);
+        var reserved = await _cache.ReserveAllAsync([.. added], _areSettled, cancellationToken).ConfigureAwait(false);
         for (var i = 0; i < reserved.Length; i++)
         {
             _all.Add(new(added[i], reserved[i]));
             _keys.Add(added[i]);
         }
     }
+    /// <inheritdoc cref="AddAsync(IEnumerable{CacheKey}, CancellationToken)"/>
+    /// <param name="key">The key.</param>
+    /// <param name="cancellationToken">Ends the wait; what is reserved later is aborted.</param>
+    public ValueTask AddAsync(CacheKey key, CancellationToken cancellationToken = default) => AddAsync([key], cancellationToken);
 
     /// <summary>Waits until no copy of any of the values is served any more: see <see cref="Reservation.SettledAsync"/>.</summary>
     /// <param name="cancellationToken">Ends the wait.</param>

@@ -26,7 +26,7 @@ public sealed partial class TransactionFence : IDisposable
     internal TransactionFence(GenfenceCache cache)
     {
         _cache = cache;
-        _reservations = cache.NoReservations();
+        _reservations = new Reservations(cache, areSettled: true);
     }
 
     /// <summary>How many keys were named.</summary>
@@ -92,7 +92,7 @@ public sealed partial class TransactionFence : IDisposable
             return;
         }
         var isFirst = _reservations.Count == 0;
-        await _reservations.AddAsync(_later, isSettled: true, cancellationToken).ConfigureAwait(false);
+        await _reservations.AddAsync(_later, cancellationToken).ConfigureAwait(false);
         _later.Clear();
         if (isFirst)
         {
