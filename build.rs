@@ -118,6 +118,7 @@ fn header() {
         "peek",
         "copy",
         "tagged",
+        "near",
         "stats",
         "log",
     ] {

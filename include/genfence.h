@@ -1156,17 +1156,17 @@ int32_t gf_check_url(const char *url,
  Returns GF_DONE if all ended by itself, else GF_TIMED_OUT; GF_E_INVALID for NULL.
 
  SAFETY:
- `cache` is NULL or was given by gf_open or gf_tagged and not freed yet.
+ `cache` is NULL or was given by gf_open, gf_tagged or gf_near and not freed yet.
  */
 int32_t gf_close(const struct gf_cache *cache,
                  uint64_t within_ms);
 
 /*
- Frees a cache. One that was not closed is closed, with no time to end for what is under way; one of gf_tagged closes
- nothing. No other thread may be in a call with it. NULL is allowed.
+ Frees a cache. One that was not closed is closed, with no time to end for what is under way; one of gf_tagged or gf_near
+ closes nothing. No other thread may be in a call with it. NULL is allowed.
 
  SAFETY:
- `cache` is NULL or was given by gf_open or gf_tagged and not freed yet.
+ `cache` is NULL or was given by gf_open, gf_tagged or gf_near and not freed yet.
  */
 void gf_free(struct gf_cache *cache);
 
@@ -1792,6 +1792,25 @@ int32_t gf_reserve_tag(const struct gf_cache *cache,
 int32_t gf_reserve_tag_settled(const struct gf_cache *cache,
                                struct gf_slice tag,
                                struct gf_result *result);
+
+/*
+ A handle of the same cache with another near time than the option `near` says: for so long copies are kept of what is read through it, called
+ or submitted, of its tags too, and so long a writer waits for them. With 0 none are kept, and none is served: each hit is read of the store.
+ Copies are the process's own, whichever handle left them: one that serves copies serves also those which are kept for longer.
+
+ `near_ms` is 0, or 10 to the option `near_max` (`near`, where that is not set); there must be one of them, and `fence` must not be `home`.
+ Any thread; it waits for nothing.
+
+ Returns GF_DONE and sets `handle`, which the caller frees by gf_free, before or after `cache`; or an error, and then `error`, if it is not
+ NULL, is set to a gf_error that the caller frees.
+
+ SAFETY:
+ `cache` is NULL or alive; `handle` may be written; `error` is NULL or may be written.
+ */
+int32_t gf_near(const struct gf_cache *cache,
+                uint64_t near_ms,
+                struct gf_cache **handle,
+                struct gf_error **error);
 
 /*
  Counts. Any thread. Returns GF_DONE, GF_E_INVALID for NULL, GF_E_ABI where `struct_size` is not one

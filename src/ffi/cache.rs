@@ -179,7 +179,7 @@ unsafe fn read(given: *const gf_options) -> Result<gf_options, Failure> {
 /// Returns GF_DONE if all ended by itself, else GF_TIMED_OUT; GF_E_INVALID for NULL.
 ///
 /// # Safety
-/// `cache` is NULL or was given by gf_open or gf_tagged and not freed yet.
+/// `cache` is NULL or was given by gf_open, gf_tagged or gf_near and not freed yet.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn gf_close(cache: *const gf_cache, within_ms: u64) -> i32 {
     let closed = guarded(|| {
@@ -205,11 +205,11 @@ pub unsafe extern "C" fn gf_close(cache: *const gf_cache, within_ms: u64) -> i32
     }
 }
 
-/// Frees a cache. One that was not closed is closed, with no time to end for what is under way; one of gf_tagged closes
-/// nothing. No other thread may be in a call with it. NULL is allowed.
+/// Frees a cache. One that was not closed is closed, with no time to end for what is under way; one of gf_tagged or gf_near
+/// closes nothing. No other thread may be in a call with it. NULL is allowed.
 ///
 /// # Safety
-/// `cache` is NULL or was given by gf_open or gf_tagged and not freed yet.
+/// `cache` is NULL or was given by gf_open, gf_tagged or gf_near and not freed yet.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn gf_free(cache: *mut gf_cache) {
     if cache.is_null() {
@@ -218,7 +218,7 @@ pub unsafe extern "C" fn gf_free(cache: *mut gf_cache) {
     // SAFETY: alive, by the function's own contract.
     unsafe {
         let cache = Box::from_raw(cache);
-        if !cache.is_tagged {
+        if !cache.is_another {
             gf_close(&raw const *cache, 0);
         }
         let _stopped = guarded(|| {

@@ -30,21 +30,21 @@ pub struct gf_cache {
     /// The same, for who only looks: the token takes a lock.
     closed: Arc<AtomicBool>,
     /// Another handle of the cache closes it.
-    pub(super) is_tagged: bool,
+    pub(super) is_another: bool,
 }
 
 impl gf_cache {
     pub(super) fn new(cache: Cache, runtime: Arc<Runtime>) -> *mut gf_cache {
         let (submitted, cut) = (TaskTracker::new(), CancellationToken::new());
         let closed = Arc::default();
-        gf_cache { cache, runtime, submitted, cut, closed, is_tagged: false }.into_raw()
+        gf_cache { cache, runtime, submitted, cut, closed, is_another: false }.into_raw()
     }
 
-    /// Another handle of the same cache, with tags.
-    pub(super) fn tagged(&self, cache: Cache) -> *mut gf_cache {
+    /// Another handle of the same cache, with tags or a near time of its own.
+    pub(super) fn another(&self, cache: Cache) -> *mut gf_cache {
         let (submitted, cut) = (self.submitted.clone(), self.cut.clone());
         let (runtime, closed) = (Arc::clone(&self.runtime), Arc::clone(&self.closed));
-        gf_cache { cache, runtime, submitted, cut, closed, is_tagged: true }.into_raw()
+        gf_cache { cache, runtime, submitted, cut, closed, is_another: true }.into_raw()
     }
 
     fn into_raw(self) -> *mut gf_cache {

@@ -37,7 +37,7 @@ pub unsafe extern "C" fn gf_tagged(
         let cache = cache.ok_or_else(|| Failure::invalid("cache", "is NULL"))?;
         // SAFETY: by the function's own contract.
         let tags = unsafe { all_of("tags", tags, count) }?;
-        Ok(cache.tagged(cache.cache.tagged(tags)?))
+        Ok(cache.another(cache.cache.tagged(tags)?))
     };
     // SAFETY: each is NULL or may be written.
     unsafe { guard::give(("tagged", tagged, std::ptr::null_mut()), error, make) }

@@ -275,7 +275,7 @@ public sealed partial class GenfenceCache
 
     /// <summary>Reads all with one read of the cache.</summary>
     private Task<NativeResult[]> LookupAllAsync(CacheKey[] keys, CancellationToken cancellation) =>
-        AllAsync(Array.ConvertAll(keys, key => new Request(Op.LookupMany) { Key = key, Tags = _tags }), cancellation);
+        AllAsync(Array.ConvertAll(keys, key => new Request(Op.LookupMany) { Key = key, Tags = _tags, Near = _near }), cancellation);
 
     /// <summary>What came of each; the first that failed is thrown, once all have ended.</summary>
     private async Task<NativeResult[]> AllAsync(Request[] requests, CancellationToken cancellation)

@@ -42,7 +42,7 @@ public sealed partial class GenfenceCache
         // Two versions of a program may go on writing over each other's bytes: the second time the source answers.
         for (var again = false; ; again = true)
         {
-            var request = new Request(Op.Load) { Key = key, Tags = _tags, Flags = flags & Flags.Unread };
+            var request = new Request(Op.Load) { Key = key, Tags = _tags, Near = _near, Flags = flags & Flags.Unread };
             var found = await Connection.Submit(request, cancellation).ConfigureAwait(false);
             bool unreadable;
             bool isStored;

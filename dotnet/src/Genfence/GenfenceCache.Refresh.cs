@@ -27,7 +27,7 @@ public sealed partial class GenfenceCache
         }
         try
         {
-            var asked = Connection.Submit(new Request(Op.Refresh) { Key = key, Stamp = stamp, Tags = _tags }, CancellationToken.None);
+            var asked = Connection.Submit(new Request(Op.Refresh) { Key = key, Stamp = stamp, Tags = _tags, Near = _near }, CancellationToken.None);
             // Nothing of the caller's goes along, such as what belongs to its request: it may be over before the load is.
             ThreadPool.UnsafeQueueUserWorkItem(new Behind<TLoader, T>(this, asked, loader, serializer), preferLocal: false);
         }

@@ -9,14 +9,15 @@ public sealed partial class GenfenceCache
     private readonly GenfenceCache? _of;
     private readonly Tags? _tags;
 
-    private GenfenceCache(GenfenceCache cache, Tags tags)
+    private GenfenceCache(GenfenceCache cache, Tags? tags, NearHandle? near)
     {
         // It has nothing to close.
         GC.SuppressFinalize(this);
         _of = cache._of ?? cache;
-        _tags = tags;
-        (Connection, Logger, _options, _objects, _background) =
-            (cache.Connection, cache.Logger, cache._options, cache._objects, cache._background);
+        (_tags, _near) = (tags, near);
+        (Connection, Logger, _options, _background) = (cache.Connection, cache.Logger, cache._options, cache._background);
+        // Who serves copies shares them with all that do.
+        _objects = near is null ? cache._objects : near.KeepsCopies ? _of._objects ?? new NearObjects() : null;
         (_serializers, _unwritable, _unreadable) = (cache._serializers, cache._unwritable, cache._unreadable);
     }
 
@@ -43,7 +44,7 @@ public sealed partial class GenfenceCache
     }
 
     /// <summary>As <see cref="Tagged"/>, for one call, which says itself what is wrong with the tags.</summary>
-    internal GenfenceCache Bearing(IEnumerable<string> tags) => new(this, new Tags(_tags, tags));
+    internal GenfenceCache Bearing(IEnumerable<string> tags) => new(this, new Tags(_tags, tags), _near);
 
     /// <summary>
     /// Says that the source of all values that bear this tag was changed, by somebody who did not reserve them: none of them is a hit any more, in

@@ -13,7 +13,7 @@ public sealed partial class GenfenceCache
     /// <param name="cancellationToken">Ends the wait; a reservation that comes later is aborted.</param>
     /// <returns>The reservation. The change must be over within <see cref="Reservation.Remaining"/>.</returns>
     public ValueTask<Reservation> ReserveAsync(CacheKey key, CancellationToken cancellationToken = default) =>
-        ClaimAsync(new Request(Op.Reserve) { Key = key, Tags = _tags }, cancellationToken);
+        ClaimAsync(new Request(Op.Reserve) { Key = key, Tags = _tags, Near = _near }, cancellationToken);
 
     /// <summary>
     /// As <see cref="ReserveAsync"/>, once no copies of the value are served any more (<see cref="GenfenceSettings.Near"/>), for which it
@@ -25,7 +25,7 @@ public sealed partial class GenfenceCache
     /// <param name="cancellationToken">Ends the wait; a reservation that comes later is aborted.</param>
     /// <returns>The reservation. The change must be over within <see cref="Reservation.Remaining"/>.</returns>
     public ValueTask<Reservation> ReserveSettledAsync(CacheKey key, CancellationToken cancellationToken = default) =>
-        ClaimAsync(new Request(Op.Reserve) { Key = key, Tags = _tags, Flags = Flags.Settled }, cancellationToken);
+        ClaimAsync(new Request(Op.Reserve) { Key = key, Tags = _tags, Near = _near, Flags = Flags.Settled }, cancellationToken);
 
     private async ValueTask<Reservation> ClaimAsync(Request reserve, CancellationToken cancellation)
     {
@@ -77,7 +77,7 @@ public sealed partial class GenfenceCache
         CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(change);
-        var reserve = new Request(Op.Reserve) { Key = key, Tags = _tags };
+        var reserve = new Request(Op.Reserve) { Key = key, Tags = _tags, Near = _near };
         return ChangeAsync(reserve, change, serializer ?? Serializer<T>(), cancellationToken);
     }
 
@@ -109,7 +109,7 @@ public sealed partial class GenfenceCache
         CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(change);
-        return ChangeAsync(new Request(Op.Reserve) { Key = key, Tags = _tags }, change, cancellationToken);
+        return ChangeAsync(new Request(Op.Reserve) { Key = key, Tags = _tags, Near = _near }, change, cancellationToken);
     }
 
     private ValueTask<UpdateOutcome> ChangeAsync(

@@ -88,7 +88,7 @@ public sealed partial class GenfenceCache
             return [];
         }
         var flags = isSettled ? Flags.Settled : 0;
-        var requests = Array.ConvertAll(keys, key => new Request(Op.Reserve) { Key = key, Tags = _tags, Flags = flags });
+        var requests = Array.ConvertAll(keys, key => new Request(Op.Reserve) { Key = key, Tags = _tags, Near = _near, Flags = flags });
         var submitted = Connection.SubmitAll(requests, cancellation);
         var reserved = new List<Reservation>(keys.Length);
         ExceptionDispatchInfo? problem = null;

@@ -162,7 +162,7 @@ public sealed partial class GenfenceCache : IAsyncDisposable, IDisposable
     private unsafe bool TryHit(in CacheKey key, IBufferWriter<byte> target, CancellationToken cancellation, out bool found)
     {
         var room = stackalloc byte[Connection.ValueOnStack];
-        var isHit = Connection.TryHit(key, room, Connection.ValueOnStack, cancellation, out var hit);
+        var isHit = Connection.TryHit(key, _near, room, Connection.ValueOnStack, cancellation, out var hit);
         found = isHit && WriteAndFree(ref hit, target);
         return isHit;
     }
@@ -170,7 +170,7 @@ public sealed partial class GenfenceCache : IAsyncDisposable, IDisposable
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     private async ValueTask<bool> TryGetSlowlyAsync(CacheKey key, IBufferWriter<byte> target, CancellationToken cancellation)
     {
-        var found = await Connection.Submit(new Request(Op.Get) { Key = key }, cancellation).ConfigureAwait(false);
+        var found = await Connection.Submit(new Request(Op.Get) { Key = key, Near = _near }, cancellation).ConfigureAwait(false);
         return WriteAndFree(ref found, target);
     }
 
@@ -200,7 +200,7 @@ public sealed partial class GenfenceCache : IAsyncDisposable, IDisposable
     /// <returns>The value; <see langword="null"/> where the cache holds none.</returns>
     public async ValueTask<CachedValue?> GetAsync(CacheKey key, CancellationToken cancellationToken = default)
     {
-        var found = await Connection.Submit(new Request(Op.Get) { Key = key }, cancellationToken)
+        var found = await Connection.Submit(new Request(Op.Get) { Key = key, Near = _near }, cancellationToken)
             .ConfigureAwait(false);
         try
         {
@@ -228,12 +228,12 @@ public sealed partial class GenfenceCache : IAsyncDisposable, IDisposable
         CacheKey key, IGenfenceSerializer<T>? serializer = null, CancellationToken cancellationToken = default) =>
         TryHit(key, serializer ??= Serializer<T>(), cancellationToken, out var value, out _)
             ? new((true, value))
-            : TryReadAsync(new Request(Op.Get) { Key = key }, serializer, cancellationToken);
+            : TryReadAsync(new Request(Op.Get) { Key = key, Near = _near }, serializer, cancellationToken);
 
     /// <summary>As <c>TryGetAsync</c>, except that a store that gives no answer is an exception in any case.</summary>
     internal ValueTask<(bool Found, T? Value)> TryGetStrictlyAsync<T>(
         CacheKey key, IGenfenceSerializer<T> serializer, CancellationToken cancellationToken) =>
-        TryReadAsync(new Request(Op.Get) { Key = key, Flags = Flags.Strict }, serializer, cancellationToken);
+        TryReadAsync(new Request(Op.Get) { Key = key, Near = _near, Flags = Flags.Strict }, serializer, cancellationToken);
 
     /// <summary>The value, if it is had without waiting, and can be read. Not of a cache whose values are loaded anew before they end.</summary>
     internal bool TryHit<T>(in CacheKey key, IGenfenceSerializer<T>? serializer, CancellationToken cancellation, out T? value) =>
@@ -261,7 +261,7 @@ public sealed partial class GenfenceCache : IAsyncDisposable, IDisposable
         {
             return false;
         }
-        var copy = Connection.Copy(key, hit.Stamp);
+        var copy = Connection.Copy(key, _near, hit.Stamp);
         if (copy != 0)
         {
             objects.Keep(key, value, serializer, hit.Stamp, copy);
@@ -276,7 +276,7 @@ public sealed partial class GenfenceCache : IAsyncDisposable, IDisposable
         value = default;
         due = 0;
         var room = stackalloc byte[Connection.ValueOnStack];
-        if (!Connection.TryHit(key, room, Connection.ValueOnStack, cancellation, out var hit))
+        if (!Connection.TryHit(key, _near, room, Connection.ValueOnStack, cancellation, out var hit))
         {
             return false;
         }
@@ -317,7 +317,7 @@ public sealed partial class GenfenceCache : IAsyncDisposable, IDisposable
     /// <param name="cancellationToken">Ends the wait; a lease that comes later is given back.</param>
     /// <returns>What it found.</returns>
     public ValueTask<LookupResult> LookupAsync(CacheKey key, CancellationToken cancellationToken = default) =>
-        LookupAsync(new Request(Op.Lookup) { Key = key, Tags = _tags }, cancellationToken);
+        LookupAsync(new Request(Op.Lookup) { Key = key, Tags = _tags, Near = _near }, cancellationToken);
 
     /// <summary>
     /// As <see cref="LookupAsync(CacheKey, CancellationToken)"/>, and waits for nobody: where another caller fills the
@@ -327,7 +327,7 @@ public sealed partial class GenfenceCache : IAsyncDisposable, IDisposable
     /// <param name="cancellationToken">Ends the wait; a lease that comes later is given back.</param>
     /// <returns>What it found.</returns>
     public ValueTask<LookupResult> LookupNowAsync(CacheKey key, CancellationToken cancellationToken = default) =>
-        LookupAsync(new Request(Op.LookupMany) { Key = key, Tags = _tags }, cancellationToken);
+        LookupAsync(new Request(Op.LookupMany) { Key = key, Tags = _tags, Near = _near }, cancellationToken);
 
     private async ValueTask<LookupResult> LookupAsync(Request lookup, CancellationToken cancellation)
     {
@@ -370,7 +370,7 @@ public sealed partial class GenfenceCache : IAsyncDisposable, IDisposable
         TimeSpan? timeToLive = null,
         CancellationToken cancellationToken = default)
     {
-        var request = new Request(Op.Set) { Key = key, Tags = _tags }.With(value, null, timeToLive);
+        var request = new Request(Op.Set) { Key = key, Tags = _tags, Near = _near }.With(value, null, timeToLive);
         return Results.Outcome<SetOutcome>(await Connection.StatusAsync(request, cancellationToken).ConfigureAwait(false));
     }
 
@@ -427,7 +427,7 @@ public sealed partial class GenfenceCache : IAsyncDisposable, IDisposable
         TimeSpan? timeToLive = null,
         CancellationToken cancellationToken = default)
     {
-        var request = new Request(Op.Replace) { Key = key, Stamp = stamp, Tags = _tags }.With(value, null, timeToLive);
+        var request = new Request(Op.Replace) { Key = key, Stamp = stamp, Tags = _tags, Near = _near }.With(value, null, timeToLive);
         return Results.Outcome<ReplaceOutcome>(await Connection.StatusAsync(request, cancellationToken).ConfigureAwait(false));
     }
 

@@ -105,6 +105,48 @@ public sealed class NearTests(WireServer wire) : StoreTest(wire)
         Assert.True(gone);
     }
 
+    [Theory]
+    [MemberData(nameof(Stores))]
+    public async Task A_handle_has_a_near_time_of_its_own(string store)
+    {
+        var cache = await OpenAsync(store, "near_max=2s&reservation_time=30s");
+        var kept = cache.Near(TimeSpan.FromSeconds(2));
+        var first = await SharedAsync(kept);
+        for (var i = 0; i < 100; i++)
+        {
+            Assert.Same(first, await kept.GetOrFillAsync("k", Missing<User>).Within());
+        }
+        // The others read it of the store, where nobody keeps it as an object.
+        var before = cache.Stats.NearHits;
+        foreach (var none in (GenfenceCache[])[cache, kept.Near(TimeSpan.Zero)])
+        {
+            Assert.NotSame(first, await none.GetOrFillAsync("k", Missing<User>).Within());
+            Assert.True((await none.TryGetAsync<User>("k").Within()).Found);
+        }
+        Assert.Equal(before, cache.Stats.NearHits);
+        // And a writer waits for that handle's copies, whichever it comes from.
+        using (var reservation = await cache.ReserveAsync("k").Within())
+        {
+            await reservation.SettledAsync().Within();
+            Assert.False((await kept.TryGetAsync<User>("k").Within()).Found);
+            await reservation.ReleaseAsync().Within();
+        }
+        var refused = Assert.Throws<GenfenceInvalidException>(() => cache.Near(TimeSpan.FromSeconds(3)));
+        Assert.Equal("near: 3s is out of bounds, must be 10ms to 2s; the most is `near_max`", refused.Message);
+        Assert.Throws<GenfenceInvalidException>(() => cache.Near(TimeSpan.FromSeconds(-1)));
+    }
+
+    [Fact]
+    public async Task A_handle_with_a_near_time_has_tags_too()
+    {
+        var cache = await OpenAsync(Memory, "tags=true&near_max=2s");
+        var hats = cache.Near(TimeSpan.FromSeconds(1)).Tagged("hats");
+        var first = await SharedAsync(hats);
+        Assert.Same(first, await SharedAsync(hats));
+        await cache.PurgeTagAsync("hats").Within();
+        Assert.False((await hats.TryGetAsync<User>("k").Within()).Found);
+    }
+
     [Fact]
     public async Task A_cache_that_was_disposed_serves_nothing()
     {

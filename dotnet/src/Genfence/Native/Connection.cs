@@ -16,8 +16,8 @@ internal sealed unsafe class Connection
 {
     private const int BatchSize = 256;
     private const int KeyOnStack = 256;
-    private const int PeekHits = 1;
-    private const int PeekCopies = 2;
+    internal const int PeekHits = 1;
+    internal const int PeekCopies = 2;
 
     /// <summary>The values that are read on the stack: larger ones are copied once less.</summary>
     public const int ValueOnStack = 512;
@@ -174,10 +174,11 @@ internal sealed unsafe class Connection
     /// and nothing was counted.
     /// </summary>
     [SkipLocalsInit]
-    public bool TryHit(in CacheKey key, byte* room, int size, CancellationToken cancellation, out NativeResult hit)
+    public bool TryHit(
+        in CacheKey key, NearHandle? near, byte* room, int size, CancellationToken cancellation, out NativeResult hit)
     {
         Unsafe.SkipInit(out hit);
-        if (!_peeks || key.MaxBytes > KeyOnStack || cancellation.IsCancellationRequested || IsClosed)
+        if (!(near?.PeeksHits ?? _peeks) || key.MaxBytes > KeyOnStack || cancellation.IsCancellationRequested || IsClosed)
         {
             return false;
         }
@@ -187,7 +188,7 @@ internal sealed unsafe class Connection
             var slice = new NativeSlice { Data = bytes, Length = (nuint)key.Write(new Span<byte>(bytes, KeyOnStack)) };
             fixed (NativeResult* result = &hit)
             {
-                return Methods.gf_peek(_cache, slice, room, (nuint)size, result, (nuint)sizeof(NativeResult)) == Status.Hit;
+                return Methods.gf_peek(near?.Handle ?? _cache, slice, room, (nuint)size, result, (nuint)sizeof(NativeResult)) == Status.Hit;
             }
         }
         // Whoever asks in earnest hears of it.
@@ -199,7 +200,7 @@ internal sealed unsafe class Connection
 
     /// <summary>What tells whether the value of a hit may still be served; zero, where it may not be kept.</summary>
     [SkipLocalsInit]
-    public nint Copy(in CacheKey key, ulong stamp)
+    public nint Copy(in CacheKey key, NearHandle? near, ulong stamp)
     {
         if (key.MaxBytes > KeyOnStack)
         {
@@ -209,7 +210,7 @@ internal sealed unsafe class Connection
         try
         {
             var slice = new NativeSlice { Data = bytes, Length = (nuint)key.Write(new Span<byte>(bytes, KeyOnStack)) };
-            return Methods.gf_copy_new(_cache, slice, stamp);
+            return Methods.gf_copy_new(near?.Handle ?? _cache, slice, stamp);
         }
         catch (ObjectDisposedException)
         {
@@ -273,7 +274,7 @@ internal sealed unsafe class Connection
 
     /// <summary>
     /// Submits operations with one call, all of them or none: throws where they are refused. Each task is to
-    /// be awaited, and its result freed. All have the tags of the first.
+    /// be awaited, and its result freed. All are of the handle of the first, with its tags.
     /// </summary>
     public ValueTask<NativeResult>[] SubmitAll(ReadOnlySpan<Request> requests, CancellationToken cancellation)
     {
@@ -310,7 +311,7 @@ internal sealed unsafe class Connection
                         natives[i].Lease = lease.DangerousGetHandle();
                     }
                 }
-                Submit(first, (nuint)natives.Length, requests.Length > 0 ? requests[0].Tags : null);
+                Submit(first, (nuint)natives.Length, requests.Length > 0 ? requests[0] : default);
             }
         }
         catch
@@ -348,6 +349,22 @@ internal sealed unsafe class Connection
             bytes += request.Key.MaxBytes;
         }
         return bytes;
+    }
+
+    /// <summary>A handle with a near time of its own.</summary>
+    public NearHandle Near(ulong milliseconds)
+    {
+        nint handle;
+        NativeError* error = null;
+        try
+        {
+            var status = Methods.gf_near(_cache, milliseconds, &handle, &error);
+            return status == Status.Done ? new(new CacheHandle(handle, 0)) : throw GenfenceException.Take(status, ref error);
+        }
+        catch (ObjectDisposedException)
+        {
+            throw ShutDown();
+        }
     }
 
     /// <summary>Throws where they are out of bounds, or the cache has no tags.</summary>
@@ -440,7 +457,8 @@ internal sealed unsafe class Connection
         CacheHandle? tagged = null;
         try
         {
-            tagged = request.Tags?.On(_cache);
+            var cache = request.Near?.Handle ?? _cache;
+            tagged = request.Tags?.On(cache);
             if (lease is not null)
             {
                 lease.DangerousAddRef(ref leaseHeld);
@@ -451,7 +469,7 @@ internal sealed unsafe class Connection
                 reservation.DangerousAddRef(ref reservationHeld);
                 op->Reservation = reservation.DangerousGetHandle();
             }
-            var cache = tagged ?? _cache;
+            cache = tagged ?? cache;
             _ = Blocking.IsHere
                 ? Methods.gf_call(cache, op, (nuint)sizeof(NativeOp), result, (nuint)sizeof(NativeResult))
                 : Methods.gf_start(cache, _queue, op, (nuint)sizeof(NativeOp), result, (nuint)sizeof(NativeResult));
@@ -474,13 +492,14 @@ internal sealed unsafe class Connection
         }
     }
 
-    private void Submit(NativeOp* ops, nuint count, Tags? tags)
+    private void Submit(NativeOp* ops, nuint count, in Request first)
     {
         NativeError* error = null;
         try
         {
-            using var tagged = tags?.On(_cache);
-            var status = Methods.gf_submit(tagged ?? _cache, _queue, ops, count, (nuint)sizeof(NativeOp), &error);
+            var cache = first.Near?.Handle ?? _cache;
+            using var tagged = first.Tags?.On(cache);
+            var status = Methods.gf_submit(tagged ?? cache, _queue, ops, count, (nuint)sizeof(NativeOp), &error);
             if (status != Status.Done)
             {
                 throw GenfenceException.Take(status, ref error);

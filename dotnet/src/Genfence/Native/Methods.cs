@@ -52,6 +52,9 @@ internal static unsafe partial class Methods
         CacheHandle cache, NativeSlice* tags, nuint count, nint* tagged, NativeError** error);
 
     [LibraryImport(Library)]
+    public static partial int gf_near(CacheHandle cache, ulong nearMs, nint* handle, NativeError** error);
+
+    [LibraryImport(Library)]
     public static partial int gf_load_times(CacheHandle cache, ulong* soft, ulong* hard);
 
     [LibraryImport(Library)]

@@ -13,6 +13,8 @@ internal struct Request(Op op)
     public ulong Stamp;
     /// <summary>Those that what is stored by it bears, or by the lease or the reservation that it brings.</summary>
     public Tags? Tags;
+    /// <summary>The handle that it is asked of, where that has a near time of its own.</summary>
+    public NearHandle? Near;
     public LeaseHandle? Lease;
     public ReservationHandle? Reservation;
 
