@@ -95,6 +95,13 @@ impl Cache {
         let version = fresh.version.map(check_version).transpose()?;
         Ok(Some(Checked { value: fresh.value, version, ttl }))
     }
+
+    /// Whether the version and the time to live of a value are within their bounds.
+    #[cfg(feature = "capi")]
+    pub(super) fn check_fresh(&self, fresh: &Fresh) -> Result<(), Error> {
+        fresh.ttl.map(|ttl| self.0.options.check_ttl("ttl", ttl)).transpose()?;
+        fresh.version.map(check_version).transpose().map(drop)
+    }
 }
 
 pub(super) fn check_version(version: u64) -> Result<Version, Error> {
