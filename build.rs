@@ -59,15 +59,23 @@ fn operation(name: &str, number: u32, fields: &[&str], told: &[&str]) -> String 
             "version" => vec!["flags".into(), "version".into()],
             "flags" => vec![format!("flags ({flag})")],
             "held" => vec!["reservation".into()],
+            "adding" => vec!["reservation (of several keys)".into()],
             "tag" => vec!["key (a tag)".into()],
             "within" => vec!["ttl_ms (how long, at most 1 h)".into()],
-            "lease" | "reservation" => {
-                used_up = if field == "lease" {
-                    " Uses the lease up."
-                } else {
-                    " Uses the reservation up."
-                };
+            "lease" => {
+                used_up = " Uses the lease up.";
                 vec![field.into()]
+            }
+            "reservation" | "sole" | "several" => {
+                used_up = " Uses the reservation up.";
+                vec![
+                    if field == "several" {
+                        "reservation (of several keys)"
+                    } else {
+                        "reservation"
+                    }
+                    .into(),
+                ]
             }
             other => vec![other.into()],
         });
@@ -119,6 +127,7 @@ fn header() {
         "copy",
         "tagged",
         "near",
+        "several",
         "stats",
         "log",
     ] {

@@ -491,6 +491,18 @@
 #define GF_OP_PURGE_TAG 26
 
 /*
+ Reads reservation (of several keys), flags (GF_FLAG_SETTLED).
+ Reserves what gf_name named, as gf_reserve_more.
+ */
+#define GF_OP_RESERVE_MANY 27
+
+/*
+ Reads reservation (of several keys). Uses the reservation up.
+ See gf_commit_many.
+ */
+#define GF_OP_COMMIT_MANY 28
+
+/*
  An open cache, or one of gf_tagged. All calls may be made from many threads at once, but for gf_free.
  */
 typedef struct gf_cache gf_cache;
@@ -518,9 +530,9 @@ typedef struct gf_owner gf_owner;
 typedef struct gf_queue gf_queue;
 
 /*
- A writer's claim on one key. Used up by a commit, a release or an abort; freeing it unused leaves it
+ A writer's claim on one key, or on several (gf_reserve_many). Used up by a commit, a release or an abort; freeing it unused leaves it
  to expire, as nobody but the caller knows what became of the source. One thread at a time, but for
- gf_remaining_ms and gf_reservation_is_unused.
+ gf_remaining_ms and what says so.
  */
 typedef struct gf_reservation gf_reservation;
 
@@ -1062,7 +1074,7 @@ int32_t gf_reservation_is_unused(const struct gf_reservation *reservation);
  How many milliseconds are left to change the source under this reservation: the transaction must
  be over by then, so bound it. On a cluster it is no more than what is left of the lease on it
  (cluster_guard_time), which goes on being prolonged: ask again just before COMMIT is sent. 0 if it is too
- late, and for NULL. Any thread.
+ late, and for NULL. Of several keys it is the least of all, and UINT64_MAX where none is reserved yet. Any thread.
 
  SAFETY:
  `reservation` is NULL or was given by this library and not freed yet.
@@ -1074,7 +1086,8 @@ uint64_t gf_remaining_ms(const struct gf_reservation *reservation);
  GF_REGION_LEFT_OUT or GF_REGION_OUT. The own region, or the home that the key is read at, has index 0. GF_REGION_NONE where there is no region of
  that index, and for NULL; so ask from 0 on.
  `region` is set to its name, which is UTF-8, does not end in a zero byte, and lives as long as the reservation; or to
- nothing. It may be NULL. Any thread, also after the reservation was used up.
+ nothing. It may be NULL. Any thread, also after the reservation was used up. Of several keys there is each region that any of them is to be
+ held in, and it is as bad there as the worst.
 
  SAFETY:
  `reservation` is NULL or was given by this library and not freed yet; `region` is NULL or may be written.
@@ -1811,6 +1824,115 @@ int32_t gf_near(const struct gf_cache *cache,
                 uint64_t near_ms,
                 struct gf_cache **handle,
                 struct gf_error **error);
+
+/*
+ A reservation of several keys, the keys of one transaction, of which there is none yet: for who learns of them on the way. Keys are
+ named by gf_name, and reserved by gf_reserve_more, or GF_OP_RESERVE_MANY, before COMMIT is sent. Any thread; it waits for nothing.
+
+ It is a gf_reservation, so what is there for one key counts for all of them: gf_remaining_ms is the least of all, gf_renew renews all,
+ gf_settled waits for all; gf_release, gf_abort and gf_commit_many tell all and use it up; and freed unused it leaves all to expire.
+
+ Returns GF_DONE and sets `reservation`, which the caller frees by gf_reservation_free; or an error, and then `error`, if it is not
+ NULL, is set to a gf_error that the caller frees.
+
+ SAFETY:
+ `cache` is NULL or alive; `reservation` may be written; `error` is NULL or may be written.
+ */
+int32_t gf_reservation_new(const struct gf_cache *cache,
+                           struct gf_reservation **reservation,
+                           struct gf_error **error);
+
+/*
+ Names keys, copied, that the next gf_reserve_more or GF_OP_RESERVE_MANY of this reservation is to reserve; one that is reserved or named
+ already is so once. All of them are named or none. They are of the cache that the reservation was made of, and at most 10,000 with those
+ that there are. Sends nothing.
+
+ Returns GF_DONE; or an error, and then `error`, if it is not NULL, is set to a gf_error that the caller frees.
+
+ SAFETY:
+ `reservation` is NULL or alive, and of several keys; `keys` is an array of `count` readable slices; `error` is NULL or may be written.
+ */
+int32_t gf_name(struct gf_reservation *reservation,
+                const struct gf_slice *keys,
+                size_t count,
+                struct gf_error **error);
+
+/*
+ Reserves all keys of one transaction, before their source is changed: GF_RESERVED, and gf_result.reservation is of all of them (see
+ gf_reservation_new); gf_result.detail as of gf_reserve. Each key once, 1 to 10,000. They are sent together. If one cannot be reserved those that
+ were are aborted, the error names the key, and the source must not be changed. `flags`: GF_FLAG_SETTLED, see gf_reserve_settled; or 0.
+
+ Who commits a value reserves before it *reads* anything that the value is made of and that its locks do not hold.
+
+ SAFETY:
+ `cache` is NULL or alive; `keys` is an array of `count` readable slices; `result` may be written.
+ */
+int32_t gf_reserve_many(const struct gf_cache *cache,
+                        const struct gf_slice *keys,
+                        size_t count,
+                        uint32_t flags,
+                        struct gf_result *result);
+
+/*
+ Reserves these keys too, and those of gf_name, before COMMIT is sent: GF_DONE, and gf_result.remaining_ms is the least of all;
+ gf_result.detail as of gf_reserve, where one of all is not held. They are of the cache that the reservation was made of. If one cannot be reserved
+ none of these is, and the others are still. A value that was made of what was read before must not be committed under a key that came later.
+
+ SAFETY:
+ `cache`, `reservation` are NULL or alive; `keys` is an array of `count` readable slices; `result` may be written.
+ */
+int32_t gf_reserve_more(const struct gf_cache *cache,
+                        struct gf_reservation *reservation,
+                        const struct gf_slice *keys,
+                        size_t count,
+                        uint32_t flags,
+                        struct gf_result *result);
+
+/*
+ Says which value a reserved key has once the source is committed, for gf_commit_many; the last word counts. The value is copied. Sends nothing.
+
+ Returns GF_DONE; or an error, of the key or of what is out of bounds, and then `error`, if it is not NULL, is set to a gf_error that the
+ caller frees.
+
+ SAFETY:
+ `reservation` is NULL or alive, and of several keys; `key` and `entry` are readable; `error` is NULL or may be written.
+ */
+int32_t gf_value_of(struct gf_reservation *reservation,
+                    struct gf_slice key,
+                    struct gf_entry entry,
+                    struct gf_error **error);
+
+/*
+ The source was changed and committed: keys with a value of gf_value_of are committed, the others released. GF_DONE, and gf_told says
+ what became of each. They are sent together, and every key is told, whatever is wrong with another. Uses the reservation up; it must still be freed.
+
+ SAFETY:
+ `cache`, `reservation` are NULL or alive; `result` may be written.
+ */
+int32_t gf_commit_many(const struct gf_cache *cache,
+                       struct gf_reservation *reservation,
+                       struct gf_result *result);
+
+/*
+ How many keys a reservation of several is of, those that are only named not counted. 0 for another, and for NULL. Any thread.
+
+ SAFETY:
+ `reservation` is NULL or was given by this library and not freed yet.
+ */
+size_t gf_reservation_count(const struct gf_reservation *reservation);
+
+/*
+ What became of the key in this place of a reservation of several, in the order in which they were reserved: after gf_commit_many as of
+ gf_commit or gf_release, after gf_release and gf_abort as of those; an error's status, where a value was refused. GF_RESERVED until then, and where it
+ was not told; GF_MISS where there is no such place, and for NULL. `key` is set to the key, which lives as long as the reservation, or to nothing. It may
+ be NULL. Any thread.
+
+ SAFETY:
+ `reservation` is NULL or was given by this library and not freed yet; `key` is NULL or may be written.
+ */
+int32_t gf_told(const struct gf_reservation *reservation,
+                size_t index,
+                struct gf_slice *key);
 
 /*
  Counts. Any thread. Returns GF_DONE, GF_E_INVALID for NULL, GF_E_ABI where `struct_size` is not one

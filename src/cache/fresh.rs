@@ -99,8 +99,7 @@ impl Cache {
     /// What is out of bounds of its time to live and its version.
     pub(super) fn check_fresh(&self, fresh: &Fresh) -> Result<(), Error> {
         fresh.ttl.map(|ttl| self.0.options.check_ttl("ttl", ttl)).transpose()?;
-        fresh.version.map(check_version).transpose()?;
-        Ok(())
+        fresh.version.map(check_version).transpose().map(drop)
     }
 }
 

@@ -95,6 +95,8 @@ pub use refresh::Refresh;
 #[cfg(feature = "capi")]
 pub(crate) use reservation::Held;
 pub use reservation::{CommitOutcome, RegionOutcome, ReleaseOutcome, Reservation};
+#[cfg(feature = "capi")]
+pub(crate) use reservations::{Keys, no_keys, renew_all};
 pub use reservations::{Reservations, SourceResults};
 pub use serving::{RegionGrant, RegionStatus};
 pub use stale::Answer;

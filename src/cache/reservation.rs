@@ -94,7 +94,7 @@ pub enum ReleaseOutcome {
 /// ```
 #[must_use = "a reservation that is dropped bypasses its key until it expires"]
 pub struct Reservation {
-    held: Arc<Held>,
+    pub(super) held: Arc<Held>,
     finished: bool,
     /// What few have.
     beside: Option<Box<Beside>>,

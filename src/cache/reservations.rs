@@ -1,19 +1,21 @@
 //! **reserve_many**, **update_many**: the keys of one transaction.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+#[cfg(feature = "capi")]
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use foldhash::fast::RandomState;
 use futures_util::future::join_all;
 
-use super::reservation::{CommitOutcome, ReleaseOutcome, Reservation};
+use super::reservation::{CommitOutcome, Held, ReleaseOutcome, Reservation};
 use super::together::together;
 use super::update::{SourceResult, UpdateOutcome};
 use super::{Cache, CallError, Error, Fresh};
 
 /// The most keys of one transaction.
-pub(super) const KEYS: usize = 10_000;
+const KEYS: usize = 10_000;
 /// The most bytes of a key that an error tells.
 const TOLD: usize = 64;
 
@@ -49,10 +51,13 @@ const TOLD: usize = 64;
 pub struct Reservations {
     cache: Cache,
     all: Vec<(Bytes, Reservation)>,
-    keys: HashSet<Bytes, RandomState>,
+    keys: Keys,
     /// Whether each is reserved once no copies of its value are served any more.
     are_settled: bool,
 }
+
+/// Keys, of which it is asked whether they are among them.
+pub(crate) type Keys = HashSet<Bytes, RandomState>;
 
 /// What became of the source, as the closure of [`Cache::update_many`] reports it.
 ///
@@ -119,7 +124,7 @@ impl Cache {
     }
 
     pub(super) fn no_reservations(&self, are_settled: bool) -> Reservations {
-        Reservations { cache: self.clone(), all: Vec::new(), keys: HashSet::default(), are_settled }
+        Reservations { cache: self.clone(), all: Vec::new(), keys: Keys::default(), are_settled }
     }
 
     /// Changes the source of several keys under reservations of all: as [`update`](Cache::update) for one key. Where there are copies (the option
@@ -179,7 +184,7 @@ impl Cache {
         let mut reservations = self.no_reservations(are_settled);
         reservations.add_many(keys).await?;
         if reservations.all.is_empty() {
-            return Err(Error::invalid("keys", format!("0 keys, must be 1 to {KEYS}")));
+            return Err(no_keys());
         }
         Ok(reservations)
     }
@@ -211,19 +216,16 @@ impl Reservations {
         &mut self,
         keys: impl IntoIterator<Item = K>,
     ) -> Result<(), Error> {
-        let mut named = HashSet::with_hasher(RandomState::default());
-        let mut added = Vec::new();
-        for key in keys {
-            let key = Bytes::copy_from_slice(key.as_ref());
-            if !self.keys.contains(&key) && named.insert(key.clone()) {
-                self.cache.check_key(&key).map_err(|error| of_key(&key, error))?;
-                added.push(key);
-            }
-            if self.all.len() + added.len() > KEYS {
-                return Err(too_many_keys());
-            }
-        }
-        let taken = if self.are_settled {
+        self.add_all(keys, self.are_settled).await
+    }
+
+    pub(crate) async fn add_all<K: AsRef<[u8]>>(
+        &mut self,
+        keys: impl IntoIterator<Item = K>,
+        is_settled: bool,
+    ) -> Result<(), Error> {
+        let added = self.newly(&Keys::default(), keys)?;
+        let taken = if is_settled {
             self.cache.take_settled(&added).await
         } else {
             together(added.iter().map(|key| self.cache.reserve(key))).await
@@ -236,9 +238,34 @@ impl Reservations {
             together(taken.into_iter().flatten().map(Reservation::abort)).await;
             return Err(of_key(key, error));
         }
+        self.keys.extend(added.iter().cloned());
         self.all.extend(added.into_iter().zip(taken.into_iter().flatten()));
-        self.keys.extend(named);
         Ok(())
+    }
+
+    /// Those of these that are neither reserved nor `named`, each once.
+    ///
+    /// # Errors
+    /// One of them is out of bounds, or there are too many.
+    pub(crate) fn newly<K: AsRef<[u8]>>(
+        &self,
+        named: &Keys,
+        keys: impl IntoIterator<Item = K>,
+    ) -> Result<Vec<Bytes>, Error> {
+        let (mut seen, mut added) = (Keys::default(), Vec::new());
+        for key in keys {
+            let key = Bytes::copy_from_slice(key.as_ref());
+            let is_known = self.keys.contains(&key) || named.contains(&key);
+            if !is_known && seen.insert(key.clone()) {
+                self.cache.check_key(&key).map_err(|error| of_key(&key, error))?;
+                added.push(key);
+            }
+            if self.keys.len() + named.len() + added.len() > KEYS {
+                let problem = format!("more than {KEYS} keys, must be 1 to {KEYS}");
+                return Err(Error::invalid("keys", problem));
+            }
+        }
+        Ok(added)
     }
 
     /// How long the source's transaction may still take: the least of all.
@@ -269,10 +296,7 @@ impl Reservations {
     /// # Errors
     /// As [`Reservation::renew`], of the first key that it is an error of.
     pub async fn renew(&self) -> Result<bool, Error> {
-        let renewed = together(self.all.iter().map(async |(key, reservation)| {
-            reservation.renew().await.map_err(|error| of_key(key, error))
-        }));
-        renewed.await.into_iter().try_fold(true, |all, renewed| Ok(all && renewed?))
+        renew_all(self.all.iter().map(|(key, reservation)| (key, &*reservation.held))).await
     }
 
     /// Says that the source was changed, and committed, and that these keys have these values now; the others are released.
@@ -306,6 +330,10 @@ impl Reservations {
         together(self.all.into_iter().map(|(_, reservation)| reservation.abort())).await;
     }
 
+    pub(super) fn holds(&self, key: &[u8]) -> bool {
+        self.keys.contains(key)
+    }
+
     fn each(&self) -> impl Iterator<Item = &Reservation> {
         self.all.iter().map(|(_, reservation)| reservation)
     }
@@ -315,27 +343,81 @@ impl Reservations {
         self,
         results: Vec<(Bytes, SourceResult)>,
     ) -> Result<Vec<(Bytes, UpdateOutcome)>, Error> {
-        let mut known = std::collections::HashMap::with_hasher(RandomState::default());
-        let mut wrong = None;
-        for (key, result) in results {
-            if !self.keys.contains(&key) {
-                let unknown = Error::invalid("key", "is not among the reserved ones");
-                wrong = wrong.or(Some(of_key(&key, unknown)));
-            }
-            known.insert(key, result);
-        }
+        let unknown = results.iter().find(|(key, _)| !self.keys.contains(key));
+        let unknown = unknown.map(|(key, _)| not_reserved(key));
+        let told = self.tell(results).await.into_iter();
+        let told =
+            told.map(|(key, outcome)| Ok((key, outcome?))).collect::<Result<Vec<_>, Error>>()?;
+        unknown.map_or(Ok(told), Err)
+    }
+
+    /// Every key is told, whatever is wrong with another.
+    pub(crate) async fn tell(
+        self,
+        results: Vec<(Bytes, SourceResult)>,
+    ) -> Vec<(Bytes, Result<UpdateOutcome, Error>)> {
+        let mut known: HashMap<Bytes, SourceResult, RandomState> = results.into_iter().collect();
         let told = self.all.into_iter().map(|(key, reservation)| {
             let result = known.remove(&key).unwrap_or(SourceResult::Changed(None));
-            async move { (key, reservation.told(result).await) }
+            async move {
+                let told = reservation.told(result).await.map_err(|error| of_key(&key, error));
+                (key, told)
+            }
         });
-        let told = together(told).await;
-        let told = told.into_iter().map(|(key, outcome)| match outcome {
-            Ok(outcome) => Ok((key, outcome)),
-            Err(error) => Err(of_key(&key, error)),
-        });
-        let told = told.collect::<Result<Vec<_>, Error>>()?;
-        wrong.map_or(Ok(told), Err)
+        together(told).await
     }
+}
+
+/// What those who hold the reservations for a program in another language ask.
+#[cfg(feature = "capi")]
+impl Reservations {
+    /// Of the same cache, with none of these keys: what is added to it can be [joined](Reservations::join).
+    pub(crate) fn beside(&self) -> Reservations {
+        Reservations {
+            cache: self.cache.clone(),
+            all: Vec::new(),
+            keys: self.keys.clone(),
+            are_settled: self.are_settled,
+        }
+    }
+
+    pub(crate) fn join(&mut self, beside: Reservations) {
+        self.all.extend(beside.all);
+        self.keys.extend(beside.keys);
+    }
+
+    /// What goes on to be asked while they are used up, from a place on.
+    pub(crate) fn held(&self, from: usize) -> impl Iterator<Item = (Bytes, Arc<Held>)> {
+        self.all[from..].iter().map(|(key, reservation)| (key.clone(), reservation.held()))
+    }
+
+    /// # Errors
+    /// The key is not one of these, or the value out of bounds.
+    pub(crate) fn check(&self, key: &[u8], fresh: &Fresh) -> Result<(), Error> {
+        if !self.keys.contains(key) {
+            return Err(not_reserved(key));
+        }
+        self.cache.check_fresh(fresh).map_err(|error| of_key(key, error))
+    }
+}
+
+/// See [`Reservations::renew`].
+pub(crate) async fn renew_all<'h>(
+    held: impl Iterator<Item = (&'h Bytes, &'h Held)>,
+) -> Result<bool, Error> {
+    let renewed =
+        together(held.map(|(key, held)| async move {
+            held.renew().await.map_err(|error| of_key(key, error))
+        }));
+    renewed.await.into_iter().try_fold(true, |all, renewed| Ok(all && renewed?))
+}
+
+pub(crate) fn no_keys() -> Error {
+    Error::invalid("keys", format!("0 keys, must be 1 to {KEYS}"))
+}
+
+fn not_reserved(key: &[u8]) -> Error {
+    of_key(key, Error::invalid("key", "is not among the reserved ones"))
 }
 
 impl Reservation {
@@ -358,10 +440,6 @@ impl Reservation {
             }
         })
     }
-}
-
-pub(super) fn too_many_keys() -> Error {
-    Error::invalid("keys", format!("more than {KEYS} keys, must be 1 to {KEYS}"))
 }
 
 /// The same error, and which key it is of.

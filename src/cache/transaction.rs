@@ -1,13 +1,11 @@
 //! **transaction**: a transaction whose keys are reserved in the last moment before COMMIT.
 
-use std::collections::HashSet;
 use std::time::Duration;
 
 use bytes::Bytes;
-use foldhash::fast::RandomState;
 use tokio::time::timeout;
 
-use super::reservations::{KEYS, Reservations, of_key, too_many_keys};
+use super::reservations::{Keys, Reservations, of_key};
 use super::update::{SourceResult, UpdateOutcome};
 use super::{Cache, CallError, Error, Fresh};
 
@@ -22,8 +20,9 @@ use super::{Cache, CallError, Error, Fresh};
 pub struct TransactionFence {
     cache: Cache,
     reservations: Reservations,
-    named: HashSet<Bytes, RandomState>,
+    /// What is to be reserved, in its order, and the same to look it up.
     later: Vec<Bytes>,
+    named: Keys,
     known: Vec<(Bytes, SourceResult)>,
     granted: Duration,
 }
@@ -90,8 +89,8 @@ impl Cache {
         TransactionFence {
             cache: self.clone(),
             reservations: self.no_reservations(true),
-            named: HashSet::default(),
             later: Vec::new(),
+            named: Keys::default(),
             known: Vec::new(),
             granted: Duration::ZERO,
         }
@@ -104,28 +103,21 @@ impl TransactionFence {
     /// # Errors
     /// [`Error::Invalid`] for a key out of bounds, or one more than 10,000.
     pub fn add(&mut self, key: impl AsRef<[u8]>) -> Result<(), Error> {
-        let key = Bytes::copy_from_slice(key.as_ref());
-        if self.named.contains(&key) {
-            return Ok(());
-        }
-        if self.named.len() == KEYS {
-            return Err(too_many_keys());
-        }
-        self.cache.check_key(&key).map_err(|error| of_key(&key, error))?;
-        self.later.push(key.clone());
-        self.named.insert(key);
-        Ok(())
+        self.add_many([key])
     }
 
     /// The same of several.
     ///
     /// # Errors
-    /// As [`add`](TransactionFence::add); those before it were named.
+    /// As [`add`](TransactionFence::add): none of them was named then.
     pub fn add_many<K: AsRef<[u8]>>(
         &mut self,
         keys: impl IntoIterator<Item = K>,
     ) -> Result<(), Error> {
-        keys.into_iter().try_for_each(|key| self.add(key))
+        let added = self.reservations.newly(&self.named, keys)?;
+        self.named.extend(added.iter().cloned());
+        self.later.extend(added);
+        Ok(())
     }
 
     /// Reserves now what was named so far, once no copies of the values are served any more (the option `near`), and gives what was reserved before
@@ -144,6 +136,7 @@ impl TransactionFence {
         }
         self.reservations.add_many(&self.later).await?;
         self.later.clear();
+        self.named.clear();
         if is_first {
             self.granted = self.remaining();
         }
@@ -163,7 +156,7 @@ impl TransactionFence {
     /// [`Error::Invalid`] for a key that is not reserved yet, or for a version or a time to live out of bounds.
     pub fn set(&mut self, key: impl AsRef<[u8]>, fresh: impl Into<Fresh>) -> Result<(), Error> {
         let key = key.as_ref();
-        if !self.named.contains(key) || self.later.iter().any(|later| later == key) {
+        if !self.reservations.holds(key) {
             let problem = "is not reserved yet, so the value may be made of what was read too early: `add` it and `reserve` before it is read";
             return Err(of_key(key, Error::invalid("key", problem)));
         }

@@ -83,7 +83,7 @@ pub(super) fn only(op: u32) -> gf_op {
 }
 
 /// The operation with a value of the host's. Its reserved place is checked here, as gf_op has none.
-fn with_entry(op: gf_op, entry: gf_entry) -> gf_op {
+pub(super) fn with_entry(op: gf_op, entry: gf_entry) -> gf_op {
     let gf_entry { value, version, ttl_ms, flags, reserved } = entry;
     gf_op { value, version, ttl_ms, flags, reserved: [reserved.into(), 0], ..op }
 }

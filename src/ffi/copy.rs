@@ -104,7 +104,7 @@ pub unsafe extern "C" fn gf_unsettled_ms(reservation: *const gf_reservation) -> 
     let reservation = unsafe { reservation.as_ref() };
     // Rounded up: what is left is not over.
     reservation.map_or(0, |reservation| {
-        let left = reservation.held.unsettled();
+        let left = reservation.held().unsettled();
         millis(left) + u64::from(left.subsec_nanos() % 1_000_000 > 0)
     })
 }

@@ -1,14 +1,14 @@
 //! What an operation reads out of a gf_op, field by field: how it is checked, and what it is once it was taken.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::abi::*;
 use super::error::Failure;
-use super::handles::{gf_lease, gf_reservation};
-use crate::cache::{Held, Load};
+use super::handles::{Claimed, gf_lease, gf_reservation};
+use super::several::{Adding, HeldKeys, Taken};
+use crate::cache::Load;
 use crate::protocol::Token;
 use crate::{Cache, Fresh, Reservation};
 
@@ -140,18 +140,47 @@ fields! {
     take(op) { given::<gf_lease>("lease", op.lease)?.take() }
 
     /// A reservation, which is used up.
-    reservation: Reservation;
-    check(op, _cache) { given::<gf_reservation>("reservation", op.reservation)?.is_unused() }
+    reservation: Claimed;
+    check(op, _cache) {
+        let reservation = given::<gf_reservation>("reservation", op.reservation)?;
+        if op.flags & GF_FLAG_VERSION != 0 && reservation.several().is_ok() {
+            return Err(Failure::invalid("version", "is of one key, and the reservation of several"));
+        }
+        reservation.is_unused()
+    }
     take(op) { given::<gf_reservation>("reservation", op.reservation)?.take() }
 
+    /// The same of one key.
+    sole: Reservation;
+    check(op, _cache) {
+        let reservation = given::<gf_reservation>("reservation", op.reservation)?;
+        reservation.one()?;
+        reservation.is_unused()
+    }
+    take(op) { given::<gf_reservation>("reservation", op.reservation)?.take_one() }
+
+    /// The same of several keys.
+    several: Taken;
+    check(op, _cache) {
+        given::<gf_reservation>("reservation", op.reservation)?.several()?.is_unused()
+    }
+    take(op) { given::<gf_reservation>("reservation", op.reservation)?.several()?.take() }
+
+    /// A reservation of several keys, to which those are added that were named.
+    adding: Adding;
+    check(op, _cache) {
+        given::<gf_reservation>("reservation", op.reservation)?.several()?.has_keys()
+    }
+    take(op) { given::<gf_reservation>("reservation", op.reservation)?.several()?.add() }
+
     /// A reservation, which is not used up.
-    held: Arc<Held>;
+    held: HeldKeys;
     check(op, _cache) { given::<gf_reservation>("reservation", op.reservation)?.is_unused() }
     take(op) {
         let reservation = given::<gf_reservation>("reservation", op.reservation)?;
         // Another operation of the same batch may have used it up since.
         reservation.is_unused()?;
-        Ok(Arc::clone(&reservation.held))
+        Ok(reservation.held())
     }
 }
 

@@ -14,8 +14,11 @@ use tokio_util::task::TaskTracker;
 
 use super::abi::{GF_REGION_FENCED, GF_REGION_LEFT_OUT, GF_REGION_NONE, GF_REGION_OUT, gf_slice};
 use super::error::Failure;
+use super::fields::bytes_of;
 use super::live::{self, Kind};
+use super::op::released;
 use super::runtime::Runtime;
+use super::several::{HeldKeys, Several, Taken};
 use crate::cache::{Held, Load};
 use crate::{Cache, RegionOutcome, Reservation};
 
@@ -99,28 +102,99 @@ impl Drop for gf_lease {
     }
 }
 
-/// A writer's claim on one key. Used up by a commit, a release or an abort; freeing it unused leaves it
+/// A writer's claim on one key, or on several (gf_reserve_many). Used up by a commit, a release or an abort; freeing it unused leaves it
 /// to expire, as nobody but the caller knows what became of the source. One thread at a time, but for
-/// gf_remaining_ms and gf_reservation_is_unused.
-pub struct gf_reservation {
-    unused: Mutex<Option<Reservation>>,
-    pub(super) held: Arc<Held>,
+/// gf_remaining_ms and what says so.
+pub struct gf_reservation(Of);
+
+enum Of {
+    One { unused: Mutex<Option<Reservation>>, held: Arc<Held> },
+    Several(Arc<Several>),
+}
+
+/// What was taken out of a reservation, to be told what became of it.
+pub(super) enum Claimed {
+    One(Reservation),
+    Several(Taken),
+}
+
+impl Claimed {
+    /// A version is of one key.
+    pub async fn release(self, version: Option<u64>) -> Result<i32, Failure> {
+        match self {
+            Claimed::One(one) => Ok(released(one.release(version).await?)),
+            Claimed::Several(several) => Ok(several.release().await),
+        }
+    }
+
+    pub async fn abort(self) {
+        match self {
+            Claimed::One(one) => one.abort().await,
+            Claimed::Several(several) => several.abort().await,
+        }
+    }
 }
 
 impl gf_reservation {
     pub(super) fn new(reservation: Reservation) -> *mut gf_reservation {
-        live::add(Kind::Reservation, 1);
         let held = reservation.held();
-        Box::into_raw(Box::new(gf_reservation { unused: Mutex::new(Some(reservation)), held }))
+        gf_reservation(Of::One { unused: Mutex::new(Some(reservation)), held }).into_raw()
+    }
+
+    pub(super) fn of_several(several: Several) -> *mut gf_reservation {
+        gf_reservation(Of::Several(Arc::new(several))).into_raw()
+    }
+
+    fn into_raw(self) -> *mut gf_reservation {
+        live::add(Kind::Reservation, 1);
+        Box::into_raw(Box::new(self))
     }
 
     pub(super) fn is_unused(&self) -> Result<(), Failure> {
-        if self.unused.lock().is_some() { Ok(()) } else { Err(used("reservation")) }
+        match &self.0 {
+            Of::One { unused, .. } if unused.lock().is_some() => Ok(()),
+            Of::One { .. } => Err(used("reservation")),
+            Of::Several(several) => several.is_unused(),
+        }
     }
 
     /// From now on it is used by whoever called this, and by nobody else.
-    pub(super) fn take(&self) -> Result<Reservation, Failure> {
-        self.unused.lock().take().ok_or_else(|| used("reservation"))
+    pub(super) fn take(&self) -> Result<Claimed, Failure> {
+        match &self.0 {
+            Of::One { .. } => self.take_one().map(Claimed::One),
+            Of::Several(several) => several.take().map(Claimed::Several),
+        }
+    }
+
+    /// The same of one key.
+    pub(super) fn take_one(&self) -> Result<Reservation, Failure> {
+        let taken = self.one()?.lock().take();
+        taken.ok_or_else(|| used("reservation"))
+    }
+
+    pub(super) fn one(&self) -> Result<&Mutex<Option<Reservation>>, Failure> {
+        match &self.0 {
+            Of::One { unused, .. } => Ok(unused),
+            Of::Several(_) => {
+                Err(Failure::invalid("reservation", "is of several keys: see gf_commit_many"))
+            }
+        }
+    }
+
+    pub(super) fn several(&self) -> Result<&Arc<Several>, Failure> {
+        match &self.0 {
+            Of::One { .. } => {
+                Err(Failure::invalid("reservation", "is of one key, must be of several"))
+            }
+            Of::Several(several) => Ok(several),
+        }
+    }
+
+    pub(super) fn held(&self) -> HeldKeys {
+        match &self.0 {
+            Of::One { held, .. } => HeldKeys::One(Arc::clone(held)),
+            Of::Several(several) => HeldKeys::Several(several.held()),
+        }
     }
 }
 
@@ -130,7 +204,7 @@ impl Drop for gf_reservation {
     }
 }
 
-fn used(what: &'static str) -> Failure {
+pub(super) fn used(what: &'static str) -> Failure {
     Failure::invalid(what, "was used up already; a new one comes from the cache")
 }
 
@@ -199,21 +273,22 @@ pub unsafe extern "C" fn gf_reservation_is_unused(reservation: *const gf_reserva
 /// How many milliseconds are left to change the source under this reservation: the transaction must
 /// be over by then, so bound it. On a cluster it is no more than what is left of the lease on it
 /// (cluster_guard_time), which goes on being prolonged: ask again just before COMMIT is sent. 0 if it is too
-/// late, and for NULL. Any thread.
+/// late, and for NULL. Of several keys it is the least of all, and UINT64_MAX where none is reserved yet. Any thread.
 ///
 /// # Safety
 /// `reservation` is NULL or was given by this library and not freed yet.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn gf_remaining_ms(reservation: *const gf_reservation) -> u64 {
     // SAFETY: by the function's own contract.
-    unsafe { reservation.as_ref() }.map_or(0, |reservation| millis(reservation.held.remaining()))
+    unsafe { reservation.as_ref() }.map_or(0, |reservation| millis(reservation.held().remaining()))
 }
 
 /// How a reservation stands in one of several regions, where the option `fence` is `all` or `home`: GF_REGION_FENCED,
 /// GF_REGION_LEFT_OUT or GF_REGION_OUT. The own region, or the home that the key is read at, has index 0. GF_REGION_NONE where there is no region of
 /// that index, and for NULL; so ask from 0 on.
 /// `region` is set to its name, which is UTF-8, does not end in a zero byte, and lives as long as the reservation; or to
-/// nothing. It may be NULL. Any thread, also after the reservation was used up.
+/// nothing. It may be NULL. Any thread, also after the reservation was used up. Of several keys there is each region that any of them is to be
+/// held in, and it is as bad there as the worst.
 ///
 /// # Safety
 /// `reservation` is NULL or was given by this library and not freed yet; `region` is NULL or may be written.
@@ -225,19 +300,26 @@ pub unsafe extern "C" fn gf_reservation_region(
 ) -> i32 {
     // SAFETY: by the function's own contract.
     let reservation = unsafe { reservation.as_ref() };
-    let found = reservation.and_then(|reservation| reservation.held.regions().nth(index));
-    let (name, status) = match found {
-        None => (gf_slice::EMPTY, GF_REGION_NONE),
-        Some((name, outcome)) => {
-            let name = gf_slice { data: name.as_ptr(), len: name.len() };
+    let found = reservation.and_then(|reservation| {
+        let (held, mut all) = (reservation.held(), Vec::<(gf_slice, i32)>::new());
+        for (name, outcome) in held.each().flat_map(|held| held.regions()) {
             let status = match outcome {
                 RegionOutcome::Fenced => GF_REGION_FENCED,
                 RegionOutcome::LeftOut => GF_REGION_LEFT_OUT,
                 RegionOutcome::Out => GF_REGION_OUT,
             };
-            (name, status)
+            // SAFETY: the names of regions live as long as what is held.
+            let is_it = |(known, _): &&mut (gf_slice, i32)| {
+                unsafe { bytes_of("region", *known) }.is_ok_and(|known| known == name.as_bytes())
+            };
+            match all.iter_mut().find(is_it) {
+                Some((_, worst)) => *worst = status.max(*worst),
+                None => all.push((gf_slice { data: name.as_ptr(), len: name.len() }, status)),
+            }
         }
-    };
+        all.get(index).copied()
+    });
+    let (name, status) = found.unwrap_or((gf_slice::EMPTY, GF_REGION_NONE));
     if !region.is_null() {
         // SAFETY: by the function's own contract.
         unsafe { region.write(name) };

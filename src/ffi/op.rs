@@ -14,12 +14,13 @@ use super::handles::{gf_lease, gf_reservation, millis};
 use super::inspection;
 use super::operations::operations;
 use super::queue::Completion;
-use crate::cache::{Held, Load, ToLoad};
+use super::several::HeldKeys;
+use crate::cache::{Load, ToLoad};
 use crate::protocol::Refusal;
 use crate::store::Hit;
 use crate::{
     Answer, Bypass, Cache, CommitOutcome, FillOutcome, Fresh, Lookup, Refresh, ReleaseOutcome,
-    ReplaceOutcome, Reservation, SetOutcome, TouchOutcome,
+    ReplaceOutcome, Reservation, SetOutcome, TouchOutcome, UpdateOutcome,
 };
 
 macro_rules! define_operations {
@@ -42,9 +43,7 @@ macro_rules! define_operations {
             /// # Safety
             /// Slices are readable and handles alive.
             pub(super) unsafe fn check(&self, cache: &Cache) -> Result<(), Failure> {
-                if self.reserved != [0; 2] {
-                    return Err(Failure::invalid("reserved", "must be 0"));
-                }
+                self.is_zero()?;
                 match self.op {
                     $($number_name => {
                         self.check_flags(0 $(| fields::$field::FLAGS $(| $flag)?)*)?;
@@ -75,7 +74,16 @@ macro_rules! define_operations {
 operations!(define_operations);
 
 impl gf_op {
-    fn check_flags(&self, known: u32) -> Result<(), Failure> {
+    /// Whether the reserved places are.
+    pub(super) fn is_zero(&self) -> Result<(), Failure> {
+        if self.reserved == [0; 2] {
+            Ok(())
+        } else {
+            Err(Failure::invalid("reserved", "must be 0"))
+        }
+    }
+
+    pub(super) fn check_flags(&self, known: u32) -> Result<(), Failure> {
         if self.flags & !known == 0 {
             return Ok(());
         }
@@ -161,16 +169,15 @@ impl Op {
                 cache.purge_tag(&tag).await?;
                 GF_DONE
             }
-            Op::Commit { entry, reservation } => match reservation.commit(entry).await? {
+            Op::ReserveMany { adding, flags } => return Ok(added(&adding.reserve(flags).await?)),
+            Op::CommitMany { several } => several.commit().await?,
+            Op::Commit { entry, sole } => match sole.commit(entry).await? {
                 CommitOutcome::Stored => GF_STORED,
                 CommitOutcome::Purged => GF_PURGED,
                 CommitOutcome::TooLarge => GF_TOO_LARGE,
                 CommitOutcome::InDoubt => GF_IN_DOUBT,
             },
-            Op::Release { version, reservation } => match reservation.release(version).await? {
-                ReleaseOutcome::Purged => GF_PURGED,
-                ReleaseOutcome::InDoubt => GF_IN_DOUBT,
-            },
+            Op::Release { version, reservation } => reservation.release(version).await?,
             Op::Beat {} => {
                 return Ok(beaten(cache.beat().await?));
             }
@@ -232,6 +239,17 @@ impl Op {
     }
 }
 
+/// What became of one of several keys.
+pub(super) fn update_status(outcome: UpdateOutcome) -> i32 {
+    match outcome {
+        UpdateOutcome::Stored => GF_STORED,
+        UpdateOutcome::Purged => GF_PURGED,
+        UpdateOutcome::TooLarge => GF_TOO_LARGE,
+        UpdateOutcome::InDoubt => GF_IN_DOUBT,
+        UpdateOutcome::RolledBack => GF_DONE,
+    }
+}
+
 async fn loaded(cache: &Cache, load: Load, fresh: Fresh, flags: u32) -> Result<(), crate::Error> {
     if flags & GF_FLAG_UNSTORED == 0 {
         return cache.end_load(load, fresh).await;
@@ -289,8 +307,21 @@ fn reserved(reservation: Reservation) -> gf_result {
     }
 }
 
+/// What is left of several keys, now that there are more.
+fn added(held: &HeldKeys) -> gf_result {
+    let detail = if held.are_held() { 0 } else { GF_BYPASS_UNREACHABLE };
+    gf_result { detail, ..left_of(held, GF_DONE) }
+}
+
+pub(super) fn released(outcome: ReleaseOutcome) -> i32 {
+    match outcome {
+        ReleaseOutcome::Purged => GF_PURGED,
+        ReleaseOutcome::InDoubt => GF_IN_DOUBT,
+    }
+}
+
 /// What became of a reservation that goes on, and what is left of it.
-fn left_of(held: &Held, status: i32) -> gf_result {
+fn left_of(held: &HeldKeys, status: i32) -> gf_result {
     gf_result { remaining_ms: millis(held.remaining()), ..gf_result::new(status) }
 }
 

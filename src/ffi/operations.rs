@@ -6,7 +6,8 @@
 //!
 //! A row: what is told of it, if anything; `NUMBER_NAME Name = number { fields }`, in the order in which they are
 //! checked and taken, so that what is used up comes last. Fields are those of gf_op, and `entry` (value, flags,
-//! version, ttl_ms), `held` (a reservation that is not used up), `within` (ttl_ms, as a time to wait for), `beat`
+//! version, ttl_ms), `held` (a reservation that is not used up), `sole` (one of one key), `several` (one
+//! of several), `adding` (one of several, which is added to), `within` (ttl_ms, as a time to wait for), `beat`
 //! (stamp, as a time of the cluster's), `tag` (key). In parentheses stand flags that count.
 
 macro_rules! operations {
@@ -16,7 +17,7 @@ macro_rules! operations {
             GF_OP_LOOKUP Lookup = 2 { key }
             GF_OP_FILL Fill = 3 { entry, lease }
             GF_OP_RESERVE Reserve = 4 { key, flags(GF_FLAG_SETTLED) }
-            GF_OP_COMMIT Commit = 5 { entry, reservation }
+            GF_OP_COMMIT Commit = 5 { entry, sole }
             GF_OP_RELEASE Release = 6 { version, reservation }
             GF_OP_ABORT Abort = 7 { reservation }
             GF_OP_RENEW Renew = 8 { held }
@@ -51,6 +52,10 @@ macro_rules! operations {
             GF_OP_RESERVE_TAG ReserveTag = 25 { tag, flags(GF_FLAG_SETTLED) }
             /// Of one tag. See gf_purge_tags.
             GF_OP_PURGE_TAG PurgeTag = 26 { tag }
+            /// Reserves what gf_name named, as gf_reserve_more.
+            GF_OP_RESERVE_MANY ReserveMany = 27 { adding, flags(GF_FLAG_SETTLED) }
+            /// See gf_commit_many.
+            GF_OP_COMMIT_MANY CommitMany = 28 { several }
         }
     };
 }

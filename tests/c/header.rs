@@ -90,7 +90,7 @@ fn the_header_compiles_alone_in_c_and_cpp() {
     }
 }
 
-/// The first things that a reader copies: the example of the header, and that of the README.
+/// What a reader copies: the example of the header, that of the README, and that of several keys.
 #[test]
 fn the_examples_compile_as_they_stand_and_run() {
     let folder = tempfile::tempdir().unwrap();
@@ -99,12 +99,16 @@ fn the_examples_compile_as_they_stand_and_run() {
     let example = example.take_while(|line| !line.contains("OWNERSHIP"));
     let lines = example.map(|line| line.strip_prefix(" *     ").unwrap_or(""));
     let of_header = lines.collect::<Vec<_>>().join("\n");
-    let readme = include_str!("../../README.md");
-    let of_readme = readme.split_once("```c\n").and_then(|(_, rest)| rest.split_once("```"));
-    let of_readme = of_readme.expect("the README has an example in C").0;
+    let of_page = |page: &'static str| {
+        let example = page.split_once("```c\n").and_then(|(_, rest)| rest.split_once("```"));
+        example.expect("the page has an example in C").0
+    };
+    let of_readme = of_page(include_str!("../../README.md"));
+    let of_transactions = of_page(include_str!("../../docs/transactions.md"));
     let (source, program) = (folder.path().join("example"), folder.path().join("program"));
-    for text in [&*of_header, of_readme] {
-        assert!(text.contains("int main(void) {") && text.contains("gf_loaded"), "{text}");
+    let examples = [(&*of_header, "gf_loaded"), (of_readme, "gf_loaded")];
+    for (text, calls) in examples.into_iter().chain([(of_transactions, "gf_commit_many")]) {
+        assert!(text.contains("int main(void) {") && text.contains(calls), "{text}");
         std::fs::write(&source, text).unwrap();
         for (compiler, language) in LANGUAGES {
             let mut command = Command::new(compiler);

@@ -31,6 +31,8 @@ static inline int32_t called(const gf_cache *cache, const gf_op *op, gf_result *
     case GF_OP_PURGE_TAG: return gf_purge_tags(cache, &op->key, 1, result);
     case GF_OP_RESERVE:
       return op->flags == GF_FLAG_SETTLED ? gf_reserve_settled(cache, op->key, result) : gf_reserve(cache, op->key, result);
+    case GF_OP_RESERVE_MANY: return gf_reserve_more(cache, op->reservation, NULL, 0, op->flags, result);
+    case GF_OP_COMMIT_MANY: return gf_commit_many(cache, op->reservation, result);
     case GF_OP_COMMIT: return gf_commit(cache, op->reservation, fresh, result);
     case GF_OP_RELEASE: return gf_release(cache, op->reservation, op->version, op->flags, result);
     case GF_OP_ABORT: return gf_abort(cache, op->reservation, result);

@@ -16,6 +16,8 @@ public partial class BoundaryTests
         "gf_replace", "gf_invalidate", "gf_touch", "gf_diagnose", "gf_lookup_many", "gf_load", "gf_loaded",
         "gf_load_failed", "gf_ready", "gf_inspect", "gf_settled", "gf_refresh", "gf_last_known", "gf_reserve_settled",
         "gf_reserve_tag", "gf_reserve_tag_settled", "gf_purge_tags", "gf_purge_all",
+        // Each key of a transaction has a reservation of its own.
+        "gf_reservation_new", "gf_name", "gf_reserve_many", "gf_reserve_more", "gf_value_of", "gf_commit_many", "gf_reservation_count", "gf_told",
         // Results are freed one by one, as they are handed over.
         "gf_results_free",
         // For event loops.

@@ -80,6 +80,8 @@ internal enum Op : uint
     LastKnown = 24,
     ReserveTag = 25,
     PurgeTag = 26,
+    ReserveMany = 27,
+    CommitMany = 28,
 }
 
 internal unsafe struct NativeSlice
