@@ -61,10 +61,15 @@ internal sealed class AmbientTransaction : IEnlistmentNotification
         {
             await Fence.CommittingAsync().ConfigureAwait(false);
         }
-        catch (Exception problem) when (problem is GenfenceException or ObjectDisposedException)
+#pragma warning disable CA1031 // Whatever it is, the transaction must not wait for an answer.
+        catch (Exception problem)
+#pragma warning restore CA1031
         {
             s_open.TryRemove(_name, out _);
-            await Fence.RolledBackAsync().ConfigureAwait(false);
+            if (!Fence.IsOver)
+            {
+                await Fence.RolledBackAsync().ConfigureAwait(false);
+            }
             enlistment.ForceRollback(problem);
             return;
         }
