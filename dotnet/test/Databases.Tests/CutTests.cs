@@ -1,0 +1,181 @@
+using System.Data.Common;
+using System.Transactions;
+using Dapper;
+using Microsoft.EntityFrameworkCore;
+using Npgsql;
+
+namespace Genfence.Tests.Databases;
+
+/// <summary>The connection is cut around what commits, in each way of changing a row; somebody reads all the while.</summary>
+public sealed class CutTests(PostgresServer server) : DatabaseTest, IClassFixture<PostgresServer>
+{
+    // A BEGIN says READ COMMITTED.
+    private const string Commit = "COMMIT\0", Update = "UPDATE \"";
+
+    private readonly Postgres _database = new(server);
+
+    protected override IDatabase Database => _database;
+
+    protected override string Url => "memory://?wait=0s&reservation_time=900ms&reservation_margin=50ms";
+
+    public override async ValueTask InitializeAsync()
+    {
+        await _database.CreateAsync();
+        await base.InitializeAsync();
+        await using var db = new Shop(new DbContextOptionsBuilder<Shop>().UseNpgsql(_database.ConnectionString).Options);
+        await db.Database.EnsureCreatedAsync();
+    }
+
+    public sealed record Way(string Name, string Sent, Func<Row, Task> Change)
+    {
+        public override string ToString() => Name;
+    }
+
+    /// <summary>Changes a price from 1 to 2, over a connection that is cut.</summary>
+    public sealed record Row(int Id, Func<bool, Shop> Open, Func<DbConnection> Connect, GenfenceCache Cache, bool Retries)
+    {
+        public string Key => $"price:{Id}";
+
+        public async Task SaveAsync(Shop db, bool two = false)
+        {
+            foreach (var price in await db.Prices.Where(row => row.Id == Id || (two && row.Id == Id + 1)).ToListAsync())
+            {
+                price.Cents = 2;
+            }
+            await db.SaveChangesAsync();
+        }
+    }
+
+    private static readonly Way[] s_ways =
+    [
+        new("SaveChanges of two rows", Commit, async row =>
+        {
+            await using var db = row.Open(row.Retries);
+            await row.SaveAsync(db, two: true);
+        }),
+        new("a transaction", Commit, async row =>
+        {
+            await using var db = row.Open(row.Retries);
+            await db.Database.CreateExecutionStrategy().ExecuteAsync(async () =>
+            {
+                db.ChangeTracker.Clear();
+                await using var transaction = await db.Database.BeginTransactionAsync();
+                await row.SaveAsync(db);
+                await transaction.CommitAsync();
+            });
+        }),
+        new("SaveChanges of one row", Update, async row =>
+        {
+            await using var db = row.Open(row.Retries);
+            await row.SaveAsync(db);
+        }),
+        new("ExecuteUpdate", Update, async row =>
+        {
+            await using var db = row.Open(row.Retries);
+            await db.Fence(row.Key).Prices.Where(price => price.Id == row.Id).ExecuteUpdateAsync(set => set.SetProperty(price => price.Cents, 2));
+        }),
+        new("TransactionScope", Commit, async row =>
+        {
+            await using var db = row.Open(false);
+            using var scope = new TransactionScope(TransactionScopeAsyncFlowOption.Enabled);
+            await row.SaveAsync(db);
+            scope.Complete();
+        }),
+        new("TransactionAsync", Commit, async row =>
+        {
+            await using var connection = row.Connect();
+            await row.Cache.TransactionAsync(connection, [row.Key], async (transaction, fence, cancellation) =>
+            {
+                await transaction.Connection!.ExecuteAsync("UPDATE \"Prices\" SET \"Cents\" = 2 WHERE \"Id\" = @Id", new { row.Id }, transaction);
+                fence.SetOfChangedRows(row.Key, "2");
+            });
+        }),
+    ];
+
+    [Theory]
+    [InlineData(Cut.Before)]
+    [InlineData(Cut.At)]
+    [InlineData(Cut.After)]
+    public Task Nobody_is_served_what_was_there_before_and_nothing_is_stuck(Cut cut) => AllAsync(s_ways, async (way, row, proxy, witness) =>
+    {
+        proxy.CutAt(way.Sent, cut);
+        await Assert.ThrowsAnyAsync<Exception>(() => way.Change(row));
+        Assert.Equal(1, proxy.Seen);
+        // What is lost on the way is known to nobody: then what was reserved is left.
+        await witness.FreeAsync();
+        Assert.Equal(cut == Cut.Before ? 1 : 2, await witness.TruthAsync());
+        await AssertServedAsync(witness);
+    });
+
+    [Theory]
+    [InlineData(Cut.Before)]
+    [InlineData(Cut.At)]
+    [InlineData(Cut.After)]
+    public Task A_strategy_that_tries_it_again_does_so_under_reservations_of_its_own(Cut cut) => AllAsync(s_ways[..4], async (way, row, proxy, witness) =>
+    {
+        proxy.CutAt(way.Sent, cut);
+        await way.Change(row);
+        Assert.Equal(2, proxy.Seen);
+        Assert.Equal(2, await witness.TruthAsync());
+        // Of the first nobody knows to the end.
+        await witness.FreeAsync();
+        await AssertServedAsync(witness);
+    }, retries: true);
+
+    [Fact]
+    public Task A_COMMIT_that_comes_too_late_is_refused_by_the_server() => AllAsync([s_ways[0], s_ways[1], s_ways[5]], async (way, row, proxy, witness) =>
+    {
+        // It is held until the reservation is over, and somebody has filled again what was there.
+        proxy.Hold(way.Sent, async () =>
+        {
+            await witness.FreeAsync();
+            await AssertServedAsync(witness);
+        });
+        await Assert.ThrowsAnyAsync<Exception>(() => way.Change(row));
+        Assert.Equal(1, proxy.Seen);
+        Assert.Equal(1, await witness.TruthAsync());
+        await witness.FreeAsync();
+        await AssertServedAsync(witness);
+    });
+
+    private static async Task AssertServedAsync(Witness witness) => Assert.Equal(await witness.TruthAsync(), await witness.ServedAsync());
+
+    private async Task AllAsync(Way[] ways, Func<Way, Row, PostgresProxy, Witness, Task> test, bool retries = false)
+    {
+        await using (var connection = Database.Connect())
+        {
+            await connection.ExecuteAsync("INSERT INTO \"Prices\" SELECT \"Id\", 1 FROM generate_series(1, 99) AS \"Id\"");
+        }
+        await Task.WhenAll(ways.Select(async (way, index) =>
+        {
+            try
+            {
+                await OneAsync(way, 10 * (index + 1)).WaitAsync(Patience);
+            }
+            catch (Exception problem)
+            {
+                throw new InvalidOperationException($"{way.Name}: {problem.Message}", problem);
+            }
+        }));
+
+        async Task OneAsync(Way way, int id)
+        {
+            var direct = new NpgsqlConnectionStringBuilder(_database.ConnectionString);
+            await using var proxy = new PostgresProxy(direct.Port);
+            var cut = new NpgsqlConnectionStringBuilder(_database.ConnectionString) { Port = proxy.Port }.ConnectionString;
+            var row = new Row(id, retrying => Open(cut, retrying), () => new NpgsqlConnection(cut), Cache, retries);
+            var witness = new Witness(_database.ConnectionString, Cache, row.Key, $"SELECT \"Cents\" FROM \"Prices\" WHERE \"Id\" = {id}");
+            await using (witness)
+            {
+                await test(way, row, proxy, witness);
+            }
+            Assert.Equal(0, witness.Stale);
+            Assert.NotEqual(0, witness.Reads);
+        }
+    }
+
+    private Shop Open(string connection, bool retries) => new(new DbContextOptionsBuilder<Shop>()
+        .UseNpgsql(connection, options => _ = retries ? options.EnableRetryOnFailure(3, TimeSpan.FromMilliseconds(50), []) : options)
+        .UseGenfence(Cache, Shop.Map)
+        .Options);
+}
