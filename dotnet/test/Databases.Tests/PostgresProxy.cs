@@ -10,7 +10,7 @@ public enum Cut
     /// <summary>What is waited for does not reach the server.</summary>
     Before,
 
-    /// <summary>It reaches the server, and the client is gone at once.</summary>
+    /// <summary>The client is cut off, and the server hears of it a moment later.</summary>
     At,
 
     /// <summary>The server has answered, and the answer is held back until the client is cut off.</summary>
@@ -55,15 +55,20 @@ public sealed class PostgresProxy : IAsyncDisposable
         if (cut != Cut.Before)
         {
             passing.IsMute = true;
-            await passing.ForwardAsync();
-            if (cut == Cut.After)
+            if (cut == Cut.At)
             {
+                // Time enough to believe that nothing was done, and to read.
+                passing.CutClient();
+                await Task.Delay(100);
+                await passing.ForwardAsync();
                 await passing.AnsweredAsync();
-                await Task.Delay(200);
             }
-            passing.CutClient();
-            // Where it is done the server says so; it is not cut off before.
-            await passing.AnsweredAsync();
+            else
+            {
+                await passing.ForwardAsync();
+                await passing.AnsweredAsync();
+                await Task.Delay(100);
+            }
         }
         passing.CutBoth();
     };
