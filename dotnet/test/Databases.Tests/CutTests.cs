@@ -7,7 +7,7 @@ using Npgsql;
 namespace Genfence.Tests.Databases;
 
 /// <summary>The connection is cut around what commits, in each way of changing a row; somebody reads all the while.</summary>
-public sealed class CutTests(PostgresServer server) : DatabaseTest, IClassFixture<PostgresServer>
+public sealed class CutTests(PostgresServer server) : DatabaseTest
 {
     // A BEGIN says READ COMMITTED.
     private const string Commit = "COMMIT\0", Update = "UPDATE \"";

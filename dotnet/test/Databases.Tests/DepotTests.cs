@@ -377,7 +377,7 @@ public sealed class SqliteDepotTests : DepotTests
         options.UseSqlite(other.Database.GetDbConnection());
 }
 
-public sealed class PostgresDepotTests(PostgresServer server) : DepotTests, IClassFixture<PostgresServer>
+public sealed class PostgresDepotTests(PostgresServer server) : DepotTests
 {
     private readonly Postgres _database = new(server);
 

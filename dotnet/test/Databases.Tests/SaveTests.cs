@@ -505,7 +505,7 @@ public sealed class SqliteSaveTests : SaveTests
         options.UseSqlite(other.Database.GetDbConnection());
 }
 
-public sealed class PostgresSaveTests(PostgresServer server) : SaveTests, IClassFixture<PostgresServer>
+public sealed class PostgresSaveTests(PostgresServer server) : SaveTests
 {
     private readonly Postgres _database = new(server);
 

@@ -31,3 +31,17 @@ public abstract class ShopTest : DatabaseTest
         await db.SaveChangesAsync();
     }
 }
+
+/// <summary>One on PostgreSQL.</summary>
+public abstract class PostgresShopTest(PostgresServer server) : ShopTest
+{
+    protected Postgres Postgres { get; } = new(server);
+
+    protected override IDatabase Database => Postgres;
+
+    public override async ValueTask InitializeAsync()
+    {
+        await Postgres.CreateAsync();
+        await base.InitializeAsync();
+    }
+}
