@@ -128,7 +128,10 @@ internal sealed partial class ContextFence
         _again = null;
         _statement?.Dispose();
         _statement = null;
-        _save?.Statements?.Dispose();
+        if (_save is { } save)
+        {
+            Now(() => NotDoneAsync(save, null));
+        }
         _save = null;
         // A transaction that somebody else began may go on without this context; its own is rolled back with it.
         if (_transaction is { } transaction && _open is { IsSent: false } open && open.Owner == this)

@@ -42,7 +42,7 @@ internal sealed partial class ContextFence : IResettableService, IDisposable
         if (outer is not null)
         {
             Restore(context, outer);
-            outer.Statements?.Dispose();
+            await NotDoneAsync(outer, null).ConfigureAwait(false);
             outer.Outer = null;
         }
         var save = _save = new Save(context, _fences!) { Outer = outer };
