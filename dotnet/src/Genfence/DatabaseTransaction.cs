@@ -30,7 +30,7 @@ internal static class DatabaseTransaction
             {
                 await BoundAsync(transaction, fence.Remaining, bound.Token).ConfigureAwait(false);
                 result = await change(transaction, fence, bound.Token).ConfigureAwait(false);
-                if (transaction.Connection is null)
+                if (IsEnded(transaction))
                 {
                     throw new InvalidOperationException(
                         "change: the closure has ended the transaction: it must return, and the transaction is committed, or throw, and it is rolled back");
@@ -41,7 +41,7 @@ internal static class DatabaseTransaction
             }
             catch
             {
-                if (transaction.Connection is null)
+                if (IsEnded(transaction))
                 {
                     // The closure has perhaps committed it, without the reservations: what the cache has is not to be served any more.
                     await fence.ChangedAsync().ConfigureAwait(false);
@@ -114,6 +114,20 @@ internal static class DatabaseTransaction
                 + "WHERE name IN ('statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout') "
                 + $"AND (setting = '0' OR setting::bigint > {Milliseconds(time)})",
                 cancellation).ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>What there is in all providers to see it by: some have no connection any more, others throw.</summary>
+    private static bool IsEnded(DbTransaction transaction)
+    {
+        try
+        {
+            _ = transaction.IsolationLevel;
+            return transaction.Connection is null;
+        }
+        catch (InvalidOperationException)
+        {
+            return true;
         }
     }
 
