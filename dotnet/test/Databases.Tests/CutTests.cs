@@ -1,5 +1,3 @@
-using System.Data.Common;
-using System.Transactions;
 using Dapper;
 using Microsoft.EntityFrameworkCore;
 using Npgsql;
@@ -9,9 +7,6 @@ namespace Genfence.Tests.Databases;
 /// <summary>The connection is cut around what commits, in each way of changing a row; somebody reads all the while.</summary>
 public sealed class CutTests(PostgresServer server) : DatabaseTest
 {
-    // A BEGIN says READ COMMITTED.
-    private const string Commit = "COMMIT\0", Update = "UPDATE \"";
-
     private readonly Postgres _database = new(server);
 
     protected override IDatabase Database => _database;
@@ -26,77 +21,11 @@ public sealed class CutTests(PostgresServer server) : DatabaseTest
         await db.Database.EnsureCreatedAsync();
     }
 
-    public sealed record Way(string Name, string Sent, Func<Row, Task> Change)
-    {
-        public override string ToString() => Name;
-    }
-
-    /// <summary>Changes a price from 1 to 2, over a connection that is cut.</summary>
-    public sealed record Row(int Id, Func<bool, Shop> Open, Func<DbConnection> Connect, GenfenceCache Cache, bool Retries)
-    {
-        public string Key => $"price:{Id}";
-
-        public async Task SaveAsync(Shop db, bool two = false)
-        {
-            foreach (var price in await db.Prices.Where(row => row.Id == Id || (two && row.Id == Id + 1)).ToListAsync())
-            {
-                price.Cents = 2;
-            }
-            await db.SaveChangesAsync();
-        }
-    }
-
-    private static readonly Way[] s_ways =
-    [
-        new("SaveChanges of two rows", Commit, async row =>
-        {
-            await using var db = row.Open(row.Retries);
-            await row.SaveAsync(db, two: true);
-        }),
-        new("a transaction", Commit, async row =>
-        {
-            await using var db = row.Open(row.Retries);
-            await db.Database.CreateExecutionStrategy().ExecuteAsync(async () =>
-            {
-                db.ChangeTracker.Clear();
-                await using var transaction = await db.Database.BeginTransactionAsync();
-                await row.SaveAsync(db);
-                await transaction.CommitAsync();
-            });
-        }),
-        new("SaveChanges of one row", Update, async row =>
-        {
-            await using var db = row.Open(row.Retries);
-            await row.SaveAsync(db);
-        }),
-        new("ExecuteUpdate", Update, async row =>
-        {
-            await using var db = row.Open(row.Retries);
-            await db.Fence(row.Key).Prices.Where(price => price.Id == row.Id).ExecuteUpdateAsync(set => set.SetProperty(price => price.Cents, 2));
-        }),
-        new("TransactionScope", Commit, async row =>
-        {
-            await using var db = row.Open(false);
-            using var scope = new TransactionScope(TransactionScopeAsyncFlowOption.Enabled);
-            await row.SaveAsync(db);
-            scope.Complete();
-        }),
-        new("TransactionAsync", Commit, async row =>
-        {
-            await using var connection = row.Connect();
-            await row.Cache.TransactionAsync(connection, [row.Key], async (transaction, fence, cancellation) =>
-            {
-                await transaction.Connection!.ExecuteAsync("UPDATE \"Prices\" SET \"Cents\" = 2 WHERE \"Id\" = @Id", new { row.Id }, transaction);
-                fence.SetOfChangedRows(row.Key, "2");
-            });
-        }),
-    ];
-
     [Theory]
     [InlineData(Cut.Before)]
     [InlineData(Cut.At)]
     [InlineData(Cut.After)]
-    public Task Nobody_is_served_what_was_there_before_and_nothing_is_stuck(Cut cut) => AllAsync(s_ways, async (way, row, proxy, witness) =>
+    public Task Nobody_is_served_what_was_there_before_and_nothing_is_stuck(Cut cut) => AllAsync(Way.All, async (way, row, proxy, witness) =>
     {
         proxy.CutAt(way.Sent, cut);
         await Assert.ThrowsAnyAsync<Exception>(() => way.Change(row));
@@ -111,7 +40,7 @@ public sealed class CutTests(PostgresServer server) : DatabaseTest
     [InlineData(Cut.Before)]
     [InlineData(Cut.At)]
     [InlineData(Cut.After)]
-    public Task A_strategy_that_tries_it_again_does_so_under_reservations_of_its_own(Cut cut) => AllAsync(s_ways[..4], async (way, row, proxy, witness) =>
+    public Task A_strategy_that_tries_it_again_does_so_under_reservations_of_its_own(Cut cut) => AllAsync(Way.All[..4], async (way, row, proxy, witness) =>
     {
         proxy.CutAt(way.Sent, cut);
         await way.Change(row);
@@ -123,7 +52,7 @@ public sealed class CutTests(PostgresServer server) : DatabaseTest
     }, retries: true);
 
     [Fact]
-    public Task A_COMMIT_that_comes_too_late_is_refused_by_the_server() => AllAsync([s_ways[0], s_ways[1], s_ways[5]], async (way, row, proxy, witness) =>
+    public Task A_COMMIT_that_comes_too_late_is_refused_by_the_server() => AllAsync([Way.All[0], Way.All[1], Way.All[5]], async (way, row, proxy, witness) =>
     {
         // It is held until the reservation is over, and somebody has filled again what was there.
         proxy.Hold(way.Sent, async () =>
@@ -163,7 +92,7 @@ public sealed class CutTests(PostgresServer server) : DatabaseTest
             var direct = new NpgsqlConnectionStringBuilder(_database.ConnectionString);
             await using var proxy = new PostgresProxy(direct.Port);
             var cut = new NpgsqlConnectionStringBuilder(_database.ConnectionString) { Port = proxy.Port }.ConnectionString;
-            var row = new Row(id, retrying => Open(cut, retrying), () => new NpgsqlConnection(cut), Cache, retries);
+            var row = new Row(id, retrying => Open(cut, retrying), () => new NpgsqlConnection(cut), Cache, retries, CancellationToken.None);
             var witness = new Witness(_database.ConnectionString, Cache, row.Key, $"SELECT \"Cents\" FROM \"Prices\" WHERE \"Id\" = {id}");
             await using (witness)
             {
