@@ -67,13 +67,73 @@ public sealed class CutTests(PostgresServer server) : DatabaseTest
         await AssertServedAsync(witness);
     });
 
+    [Fact]
+    public async Task Many_statements_without_a_transaction_may_be_done_though_only_some_were_answered()
+    {
+        await using (var connection = Database.Connect())
+        {
+            // They are committed together, a while after the first of them were answered.
+            await connection.ExecuteAsync("""
+                CREATE FUNCTION wait() RETURNS trigger AS 'BEGIN PERFORM pg_sleep(0.2); RETURN NEW; END' LANGUAGE plpgsql;
+                CREATE CONSTRAINT TRIGGER wait AFTER UPDATE ON "Prices" DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (NEW."Id" = 10) EXECUTE FUNCTION wait()
+                """);
+        }
+        var way = new Way("many rows", "UPDATE \"", async row =>
+        {
+            await using var db = row.Open(false);
+            db.Database.AutoTransactionBehavior = AutoTransactionBehavior.Never;
+            await foreach (var price in db.Prices.Where(price => price.Id < 500).AsAsyncEnumerable())
+            {
+                price.Cents = 2;
+            }
+            await db.SaveChangesAsync();
+        });
+        await AllAsync([way], async (way, row, proxy, witness) =>
+        {
+            proxy.CutAt(way.Sent, Cut.Within);
+            await Assert.ThrowsAnyAsync<Exception>(() => way.Change(row));
+            await witness.FreeAsync();
+            Assert.Equal(2, await witness.TruthAsync());
+            await AssertServedAsync(witness);
+        });
+    }
+
+    [Fact]
+    public async Task A_row_that_is_inserted_again_has_the_value_of_its_own_key()
+    {
+        await using (var connection = Database.Connect())
+        {
+            await connection.ExecuteAsync("CREATE DATABASE depot");
+        }
+        var direct = new NpgsqlConnectionStringBuilder(_database.ConnectionString) { Database = "depot" };
+        await using var proxy = new PostgresProxy(direct.Port);
+        var cut = new NpgsqlConnectionStringBuilder(direct.ConnectionString) { Port = proxy.Port }.ConnectionString;
+        await using var db = new Depot(new DbContextOptionsBuilder<Depot>()
+            .UseNpgsql(cut, options => options.EnableRetryOnFailure(3, TimeSpan.FromMilliseconds(50), []))
+            .UseGenfence(Cache, Depot.Map)
+            .Options);
+        await db.Database.EnsureCreatedAsync();
+        proxy.CutAt("COMMIT\0", Cut.Before);
+        var parcel = new Parcel { Content = "tea" };
+        db.Add(parcel);
+        await db.SaveChangesAsync();
+        Assert.Equal(2, parcel.Id);
+        await AssertHeldAsync("tea", "parcel:2");
+        // That was an id which nobody has any more.
+        await AssertReservedAsync("parcel:1");
+        await using (var connection = Database.Connect())
+        {
+            await connection.ExecuteAsync("DROP DATABASE depot WITH (FORCE)");
+        }
+    }
+
     private static async Task AssertServedAsync(Witness witness) => Assert.Equal(await witness.TruthAsync(), await witness.ServedAsync());
 
     private async Task AllAsync(Way[] ways, Func<Way, Row, PostgresProxy, Witness, Task> test, bool retries = false)
     {
         await using (var connection = Database.Connect())
         {
-            await connection.ExecuteAsync("INSERT INTO \"Prices\" SELECT \"Id\", 1 FROM generate_series(1, 99) AS \"Id\"");
+            await connection.ExecuteAsync("INSERT INTO \"Prices\" SELECT \"Id\", 1 FROM generate_series(1, 999) AS \"Id\"");
         }
         await Task.WhenAll(ways.Select(async (way, index) =>
         {

@@ -13,6 +13,9 @@ public enum Cut
     /// <summary>The client is cut off, and the server hears of it a moment later.</summary>
     At,
 
+    /// <summary>A part of the answer is there, and the client is gone before the rest is.</summary>
+    Within,
+
     /// <summary>The server has answered, and the answer is held back until the client is cut off.</summary>
     After,
 }
@@ -52,6 +55,12 @@ public sealed class PostgresProxy : IAsyncDisposable
             await passing.ForwardAsync();
             return;
         }
+        if (cut == Cut.Within)
+        {
+            passing.IsCutByAnswer = true;
+            await passing.ForwardAsync();
+            return;
+        }
         if (cut != Cut.Before)
         {
             passing.IsMute = true;
@@ -71,6 +80,19 @@ public sealed class PostgresProxy : IAsyncDisposable
             }
         }
         passing.CutBoth();
+    };
+
+    /// <summary>What is to be done once the server has answered this text, and before the client hears of it.</summary>
+    public void Answered(string text, Action then) => _looking = async (sent, passing) =>
+    {
+        passing.IsMute = sent.Contains(text, StringComparison.Ordinal);
+        await passing.ForwardAsync();
+        if (passing.IsMute)
+        {
+            await passing.AnsweredAsync();
+            Seen++;
+            then();
+        }
     };
 
     /// <summary>Holds this text back, once, until the task is over.</summary>
@@ -133,6 +155,10 @@ public sealed class PostgresProxy : IAsyncDisposable
         {
             // One of them is gone.
         }
+        if (passing.IsCutByAnswer)
+        {
+            await passing.AnsweredAsync();
+        }
         passing.CutBoth();
     }
 
@@ -145,6 +171,9 @@ public sealed class PostgresProxy : IAsyncDisposable
 
         /// <summary>Whether the client does not hear the server any more.</summary>
         public bool IsMute { get; set; }
+
+        /// <summary>Whether the next part of an answer is the last that it hears.</summary>
+        public bool IsCutByAnswer { get; set; }
 
         public async Task<string?> ReadAsync()
         {
@@ -178,7 +207,17 @@ public sealed class PostgresProxy : IAsyncDisposable
                     }
                     else
                     {
+                        if (IsCutByAnswer)
+                        {
+                            // All that there is to be sent is sent.
+                            await Task.Delay(50);
+                            IsMute = true;
+                        }
                         await client.SendAsync(answer.AsMemory(0, length));
+                        if (IsMute)
+                        {
+                            CutClient();
+                        }
                     }
                 }
             }
