@@ -98,35 +98,6 @@ public sealed class CutTests(PostgresServer server) : DatabaseTest
         });
     }
 
-    [Fact]
-    public async Task A_row_that_is_inserted_again_has_the_value_of_its_own_key()
-    {
-        await using (var connection = Database.Connect())
-        {
-            await connection.ExecuteAsync("CREATE DATABASE depot");
-        }
-        var direct = new NpgsqlConnectionStringBuilder(_database.ConnectionString) { Database = "depot" };
-        await using var proxy = new PostgresProxy(direct.Port);
-        var cut = new NpgsqlConnectionStringBuilder(direct.ConnectionString) { Port = proxy.Port }.ConnectionString;
-        await using var db = new Depot(new DbContextOptionsBuilder<Depot>()
-            .UseNpgsql(cut, options => options.EnableRetryOnFailure(3, TimeSpan.FromMilliseconds(50), []))
-            .UseGenfence(Cache, Depot.Map)
-            .Options);
-        await db.Database.EnsureCreatedAsync();
-        proxy.CutAt("COMMIT\0", Cut.Before);
-        var parcel = new Parcel { Content = "tea" };
-        db.Add(parcel);
-        await db.SaveChangesAsync();
-        Assert.Equal(2, parcel.Id);
-        await AssertHeldAsync("tea", "parcel:2");
-        // That was an id which nobody has any more.
-        await AssertReservedAsync("parcel:1");
-        await using (var connection = Database.Connect())
-        {
-            await connection.ExecuteAsync("DROP DATABASE depot WITH (FORCE)");
-        }
-    }
-
     private static async Task AssertServedAsync(Witness witness) => Assert.Equal(await witness.TruthAsync(), await witness.ServedAsync());
 
     private async Task AllAsync(Way[] ways, Func<Way, Row, PostgresProxy, Witness, Task> test, bool retries = false)
