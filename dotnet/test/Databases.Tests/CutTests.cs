@@ -68,6 +68,21 @@ public sealed class CutTests(PostgresServer server) : DatabaseTest
     });
 
     [Fact]
+    public Task A_statement_that_waits_for_a_lock_is_given_up_before_its_reservation_is_over() => AllAsync(Way.All[2..4], async (way, row, proxy, witness) =>
+    {
+        await using (var connection = Database.Connect())
+        {
+            await connection.OpenAsync();
+            await using var transaction = await connection.BeginTransactionAsync();
+            await connection.ExecuteAsync($"SELECT FROM \"Prices\" WHERE \"Id\" = {row.Id} FOR UPDATE", transaction: transaction);
+            await Assert.ThrowsAnyAsync<Exception>(() => way.Change(row));
+        }
+        await witness.FreeAsync();
+        Assert.Equal(1, await witness.TruthAsync());
+        await AssertServedAsync(witness);
+    });
+
+    [Fact]
     public async Task Many_statements_without_a_transaction_may_be_done_though_only_some_were_answered()
     {
         await using (var connection = Database.Connect())

@@ -317,6 +317,35 @@ public sealed class InterceptorTests : ShopTest
     }
 
     [Fact]
+    public async Task A_COMMIT_that_failed_can_be_tried_again()
+    {
+        await FillAsync("product:1", "product:2");
+        await using var reader = Database.Connect();
+        await reader.OpenAsync();
+        await using var hasty = Database.Connect("Default Timeout=1");
+        await using var db = Open(more: options => options.UseSqlite(hasty));
+        await db.Database.ExecuteSqlAsync($"PRAGMA journal_mode = DELETE");
+        await using var transaction = await db.Database.BeginTransactionAsync();
+        await RenameAsync(db, 1);
+        await db.SaveChangesAsync();
+        await using (var reading = await reader.BeginTransactionAsync(System.Data.IsolationLevel.ReadUncommitted))
+        {
+            await using var query = reader.CreateCommand();
+            query.CommandText = "SELECT * FROM Products";
+            await using var rows = await query.ExecuteReaderAsync();
+            await rows.ReadAsync();
+            await Assert.ThrowsAsync<SqliteException>(() => transaction.CommitAsync());
+        }
+        // The transaction goes on, and there is more in it.
+        await RenameAsync(db, 2);
+        await db.SaveChangesAsync();
+        Watch.Committing = () => AssertReservedAsync("product:1", "product:2");
+        await transaction.CommitAsync();
+        await AssertEmptyAsync("product:2");
+        Assert.Equal("Cup!", (await Open().Products.FirstAsync(row => row.Id == 2)).Name);
+    }
+
+    [Fact]
     public async Task Calls_that_are_not_async_need_no_other_thread()
     {
         await FillAsync("product:1", "category:3");
