@@ -35,7 +35,6 @@ public sealed class WireCacheTests(PostgresServer server, WireServer wire) : Pos
             await writer.WaitForExitAsync().WaitAsync(Patience);
             Assert.Equal((137, 1), (writer.ExitCode, proxy.Seen));
             Assert.Equal(2, await witness.TruthAsync());
-            await AssertReservedAsync($"price:{id}");
             await witness.FreeAsync().WaitAsync(Patience);
             Assert.Equal(2, await witness.ServedAsync());
             Assert.Equal(0, witness.Stale);
