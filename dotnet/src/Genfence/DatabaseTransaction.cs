@@ -112,7 +112,8 @@ internal static class DatabaseTransaction
                 transaction,
                 $"SELECT set_config(name, '{Milliseconds(time)}', true) FROM pg_settings "
                 + "WHERE name IN ('statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout') "
-                + $"AND (setting = '0' OR setting::bigint > {Milliseconds(time)})",
+                // In whatever order it looks at these: not all settings are numbers.
+                + $"AND CASE vartype WHEN 'integer' THEN setting::bigint NOT BETWEEN 1 AND {Milliseconds(time)} ELSE false END",
                 cancellation).ConfigureAwait(false);
         }
     }
