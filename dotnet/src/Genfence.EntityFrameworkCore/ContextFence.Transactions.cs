@@ -24,8 +24,11 @@ internal sealed partial class ContextFence
                 (early, save.Statements) = (statements, null);
             }
         }
-        (_transaction, _open) = (transaction, OpenTransaction.Begun(transaction, Cache, this, early));
+        (_context, _transaction, _open) = (context, transaction, OpenTransaction.Begun(transaction, Cache, this, early));
     }
+
+    /// <summary>Whether the context is still in this transaction, which it has begun.</summary>
+    public bool IsIn(OpenTransaction open) => _open == open && _transaction == TransactionOf(_context!);
 
     public async ValueTask CommittingAsync(DbTransaction transaction, CancellationToken cancellation)
     {
@@ -134,9 +137,9 @@ internal sealed partial class ContextFence
         }
         _save = null;
         // A transaction that somebody else began may go on without this context; its own is rolled back with it.
-        if (_transaction is { } transaction && _open is { IsSent: false } open && open.Owner == this)
+        if (_transaction is { } transaction && _open is { IsSent: false } open)
         {
-            Now(() => RolledBackAsync(transaction));
+            Now(() => ForgetAsync(transaction, open));
         }
         (_transaction, _open) = (null, null);
     }
@@ -165,9 +168,13 @@ internal sealed partial class ContextFence
     private async ValueTask ForgetAsync(DbTransaction transaction, OpenTransaction open)
     {
         (_transaction, _open) = (null, null);
-        if (open.Owner == this)
+        if (open.Owner != this)
         {
-            await RolledBackAsync(transaction).ConfigureAwait(false);
+            return;
+        }
+        foreach (var fence in OpenTransaction.Ended(transaction, open).Select(one => one.Fence).Where(fence => !fence.IsOver))
+        {
+            await fence.RolledBackAsync().ConfigureAwait(false);
         }
     }
 }

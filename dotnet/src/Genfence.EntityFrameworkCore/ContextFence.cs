@@ -19,6 +19,7 @@ internal sealed partial class ContextFence : IResettableService, IDisposable
     private Save? _save;
     private OpenTransaction? _open;
     private DbTransaction? _transaction;
+    private DbContext? _context;
 
     // A statement outside of a save and of a transaction, and its text: a strategy sends it again.
     private TransactionFence? _statement;
@@ -186,9 +187,9 @@ internal sealed partial class ContextFence : IResettableService, IDisposable
         }
         else if (save.Own is { } own)
         {
-            if (OpenTransaction.Of(own).All(open => !open.IsSent))
+            if (_transaction == own && _open is { IsSent: false } open)
             {
-                await RolledBackAsync(own).ConfigureAwait(false);
+                await ForgetAsync(own, open).ConfigureAwait(false);
             }
         }
         else

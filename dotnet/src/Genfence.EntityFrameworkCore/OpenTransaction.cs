@@ -29,18 +29,39 @@ internal sealed class OpenTransaction(GenfenceCache cache, TransactionFence fenc
     public bool IsLate => Owner is null || IsSent;
 
     /// <summary>All of a transaction, whatever their caches are.</summary>
-    public static IReadOnlyList<OpenTransaction> Of(DbTransaction transaction) => s_open.TryGetValue(transaction, out var open) ? open : [];
+    public static OpenTransaction[] Of(DbTransaction transaction) => [.. All(transaction).Where(open => !open.HasEnded)];
 
     public static OpenTransaction? Of(DbTransaction transaction, GenfenceCache cache) => Of(transaction).FirstOrDefault(open => open._cache == cache);
 
     public static OpenTransaction Begun(DbTransaction transaction, GenfenceCache cache, ContextFence? owner, TransactionFence? fence = null)
     {
+        if (owner is not null || All(transaction).Exists(before => before.HasEnded))
+        {
+            s_open.Remove(transaction);
+        }
         var open = new OpenTransaction(cache, fence ?? cache.NewTransactionFence(), owner);
         s_open.GetOrCreateValue(transaction).Add(open);
         return open;
     }
 
     public static void Ended(DbTransaction transaction) => s_open.Remove(transaction);
+
+    /// <summary>It ended without a word: all that were in it. A provider may use its object again, and the transaction that it is now has no part in this.</summary>
+    public static IReadOnlyList<OpenTransaction> Ended(DbTransaction transaction, OpenTransaction open)
+    {
+        var all = All(transaction);
+        if (!all.Contains(open))
+        {
+            return [open];
+        }
+        s_open.Remove(transaction);
+        return all;
+    }
+
+    private static List<OpenTransaction> All(DbTransaction transaction) => s_open.TryGetValue(transaction, out var open) ? open : [];
+
+    // Where its context has begun it and is not in it any more.
+    private bool HasEnded => Owner is { } owner && !owner.IsIn(this);
 
     /// <summary>A COMMIT failed, and is tried again: under reservations of its own, as what became of the first is not known.</summary>
     public void BeginAgain()

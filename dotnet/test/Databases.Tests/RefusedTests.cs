@@ -131,6 +131,39 @@ public sealed class RefusedTests(PostgresServer server) : PostgresShopTest(serve
     }
 
     [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task A_transaction_that_ended_without_a_word_is_no_part_of_the_one_that_comes_after_it(bool isForeign)
+    {
+        // Npgsql uses the object of a transaction again for the next one of a connection, which comes from a pool.
+        void Pool(DbContextOptionsBuilder<Shop> options) => options.UseNpgsql($"{Postgres.ConnectionString};Pooling=true;Maximum Pool Size=1");
+        await FillAsync("product:1", "product:2");
+        var first = Open(more: Pool);
+        (await first.Products.FirstAsync(row => row.Id == 1)).Name = "Kettle";
+        await using (await first.Database.BeginTransactionAsync())
+        {
+            await first.SaveChangesAsync();
+        }
+        await using var second = Open(more: Pool);
+        await second.Database.OpenConnectionAsync();
+        await using (var transaction = isForeign ? await second.Database.GetDbConnection().BeginTransactionAsync() : null)
+        {
+            var own = isForeign ? await second.Database.UseTransactionAsync(transaction) : await second.Database.BeginTransactionAsync();
+            (await second.Products.FirstAsync(row => row.Id == 2)).Name = "Mug";
+            await second.SaveChangesAsync();
+            if (isForeign)
+            {
+                await AssertReservedAsync("product:2");
+            }
+            await first.DisposeAsync();
+            Watch.Committing = () => AssertReservedAsync("product:2");
+            await own!.CommitAsync();
+        }
+        await AssertEmptyAsync("product:2");
+        await AssertHeldAsync("old", "product:1");
+    }
+
+    [Theory]
     [InlineData("a transaction")]
     [InlineData("TransactionAsync")]
     [InlineData("TransactionScope")]
