@@ -45,7 +45,12 @@ internal sealed class AmbientTransaction : IEnlistmentNotification
     /// <summary>It is about to be committed: nobody has been told to yet.</summary>
     public void Prepare(PreparingEnlistment preparingEnlistment) => _ = PrepareAsync(preparingEnlistment);
 
-    public void Commit(Enlistment enlistment) => End(enlistment, async fence => await fence.CommittedAsync().ConfigureAwait(false));
+    public void Commit(Enlistment enlistment) => End(enlistment, async fence =>
+    {
+        // PostgreSQL rolls back a COMMIT after a statement that failed, and that counts as done: what would have been there is not stored.
+        fence.ForgetAll();
+        await fence.CommittedAsync().ConfigureAwait(false);
+    });
 
     public void Rollback(Enlistment enlistment) => End(enlistment, async fence => await fence.RolledBackAsync().ConfigureAwait(false));
 
@@ -61,10 +66,15 @@ internal sealed class AmbientTransaction : IEnlistmentNotification
         {
             await Fence.CommittingAsync().ConfigureAwait(false);
         }
-        catch (Exception problem) when (problem is GenfenceException or ObjectDisposedException)
+#pragma warning disable CA1031 // Whatever it is, the transaction must not wait for an answer.
+        catch (Exception problem)
+#pragma warning restore CA1031
         {
             s_open.TryRemove(_name, out _);
-            await Fence.RolledBackAsync().ConfigureAwait(false);
+            if (!Fence.IsOver)
+            {
+                await Fence.RolledBackAsync().ConfigureAwait(false);
+            }
             enlistment.ForceRollback(problem);
             return;
         }

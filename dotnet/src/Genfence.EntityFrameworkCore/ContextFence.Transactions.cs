@@ -1,4 +1,5 @@
 using System.Data.Common;
+using Genfence.Native;
 using Microsoft.EntityFrameworkCore;
 
 namespace Genfence.EntityFrameworkCore;
@@ -23,51 +24,57 @@ internal sealed partial class ContextFence
                 (early, save.Statements) = (statements, null);
             }
         }
-        (_transaction, _open) = (transaction, OpenTransaction.Begun(transaction, Cache, this, early));
+        (_context, _transaction, _open) = (context, transaction, OpenTransaction.Begun(transaction, Cache, this, early));
     }
+
+    /// <summary>Whether the context is still in this transaction, which it has begun.</summary>
+    public bool IsIn(OpenTransaction open) => _open == open && _transaction == TransactionOf(_context!);
 
     public async ValueTask CommittingAsync(DbTransaction transaction, CancellationToken cancellation)
     {
-        if (OpenTransaction.Of(transaction) is not { } open)
+        var all = OpenTransaction.Of(transaction);
+        foreach (var open in all)
         {
-            return;
-        }
-        if (open.Fence.IsOver)
-        {
-            open.BeginAgain();
-        }
-        if (_save is { } save && save.Own == transaction)
-        {
-            save.CollectLate();
-            open.Fence.Add(save.Keys);
-        }
-        if (open.Fence.Count > 0)
-        {
+            if (open.Fence.IsOver)
+            {
+                open.BeginAgain();
+            }
+            if (open == _open && _save is { } save && save.Own == transaction)
+            {
+                save.CollectLate();
+                open.Fence.Add(save.Keys);
+            }
             await open.Fence.CommittingAsync(cancellation).ConfigureAwait(false);
         }
-        open.IsSent = true;
+        foreach (var open in all)
+        {
+            await DatabaseTransaction.BoundCommitAsync(transaction, open.Fence, cancellation).ConfigureAwait(false);
+        }
+        foreach (var open in all)
+        {
+            open.IsSent = true;
+        }
     }
 
     public async ValueTask CommittedAsync(DbTransaction transaction)
     {
-        if (Ended(transaction) is not { IsOver: false } fence)
+        foreach (var fence in Ended(transaction))
         {
-            return;
-        }
-        if (_save is { } save && save.Own == transaction && save.Fence == fence)
-        {
-            // The values are known when the entities are as the database has them.
-            save.IsCommitted = true;
-        }
-        else
-        {
-            await fence.CommittedAsync().ConfigureAwait(false);
+            if (_save is { } save && save.Own == transaction && save.Fence == fence)
+            {
+                // The values are known when the entities are as the database has them.
+                save.IsCommitted = true;
+            }
+            else
+            {
+                await fence.CommittedAsync().ConfigureAwait(false);
+            }
         }
     }
 
     public async ValueTask RolledBackAsync(DbTransaction transaction)
     {
-        if (Ended(transaction) is { IsOver: false } fence)
+        foreach (var fence in Ended(transaction))
         {
             await fence.RolledBackAsync().ConfigureAwait(false);
         }
@@ -76,26 +83,36 @@ internal sealed partial class ContextFence
     /// <summary>A COMMIT failed, and may have been done. The transaction is still open for EF Core, which may try it again.</summary>
     public static async ValueTask CommitFailedAsync(DbTransaction transaction, Exception problem)
     {
-        if (OpenTransaction.Of(transaction) is not { Fence: { IsOver: false } fence } open)
+        foreach (var open in OpenTransaction.Of(transaction).Where(open => !open.Fence.IsOver))
         {
-            return;
-        }
-        if (open.IsSent)
-        {
-            await fence.FailedAsync(problem).ConfigureAwait(false);
-        }
-        else
-        {
-            await fence.RolledBackAsync().ConfigureAwait(false);
+            if (open.IsSent)
+            {
+                await open.Fence.FailedAsync(problem).ConfigureAwait(false);
+            }
+            else
+            {
+                await open.Fence.RolledBackAsync().ConfigureAwait(false);
+            }
         }
     }
 
     /// <summary>What was changed since the savepoint is not, so values that were told of may not be; the keys stay reserved.</summary>
     public static void RolledBackToSavepoint(DbTransaction transaction)
     {
-        if (OpenTransaction.Of(transaction) is { Fence.IsOver: false } open)
+        foreach (var open in OpenTransaction.Of(transaction))
         {
             open.Fence.ForgetAll();
+        }
+    }
+
+    /// <summary>On this thread, which goes on when it is done: it may be the last one that there is.</summary>
+    public static void Now(Func<ValueTask> call)
+    {
+        using var blocking = Blocking.Begin();
+        var task = call();
+        if (!task.IsCompletedSuccessfully)
+        {
+            task.AsTask().GetAwaiter().GetResult();
         }
     }
 
@@ -114,17 +131,21 @@ internal sealed partial class ContextFence
         _again = null;
         _statement?.Dispose();
         _statement = null;
-        _save?.Statements?.Dispose();
-        _save = null;
-        // A transaction that somebody else began may go on without this context.
-        if (_open is { Fence.IsOver: false } open && open.Owner == this)
+        if (_save is { } save)
         {
-            open.Fence.Dispose();
+            Now(() => NotDoneAsync(save, null));
+        }
+        _save = null;
+        // A transaction that somebody else began may go on without this context; its own is rolled back with it.
+        if (_transaction is { } transaction && _open is { IsSent: false } open)
+        {
+            Now(() => ForgetAsync(transaction, open));
         }
         (_transaction, _open) = (null, null);
     }
 
-    private TransactionFence? Ended(DbTransaction transaction)
+    /// <summary>It is open no more; its fences that nobody has told yet.</summary>
+    private TransactionFence[] Ended(DbTransaction transaction)
     {
         var open = OpenTransaction.Of(transaction);
         OpenTransaction.Ended(transaction);
@@ -132,7 +153,7 @@ internal sealed partial class ContextFence
         {
             (_transaction, _open) = (null, null);
         }
-        return open?.Fence;
+        return [.. open.Select(one => one.Fence).Where(fence => !fence.IsOver)];
     }
 
     private async ValueTask ForgetEndedAsync(DbContext context)
@@ -147,10 +168,13 @@ internal sealed partial class ContextFence
     private async ValueTask ForgetAsync(DbTransaction transaction, OpenTransaction open)
     {
         (_transaction, _open) = (null, null);
-        if (open.Owner == this && !open.Fence.IsOver)
+        if (open.Owner != this)
         {
-            OpenTransaction.Ended(transaction);
-            await open.Fence.RolledBackAsync().ConfigureAwait(false);
+            return;
+        }
+        foreach (var fence in OpenTransaction.Ended(transaction, open).Select(one => one.Fence).Where(fence => !fence.IsOver))
+        {
+            await fence.RolledBackAsync().ConfigureAwait(false);
         }
     }
 }

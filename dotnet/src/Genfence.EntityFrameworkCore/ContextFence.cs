@@ -19,10 +19,11 @@ internal sealed partial class ContextFence : IResettableService, IDisposable
     private Save? _save;
     private OpenTransaction? _open;
     private DbTransaction? _transaction;
+    private DbContext? _context;
 
     // A statement outside of a save and of a transaction, and its text: a strategy sends it again.
     private TransactionFence? _statement;
-    private (string Text, CacheKey[] Keys)? _again;
+    private (Sent Statement, CacheKey[] Keys)? _again;
 
     private GenfenceExtension? _extension;
     private ModelFences? _fences;
@@ -37,9 +38,15 @@ internal sealed partial class ContextFence : IResettableService, IDisposable
     {
         Find(context);
         await ForgetEndedAsync(context).ConfigureAwait(false);
-        // One that ended without a word, as somebody else refused it.
-        Taken(context)?.Statements?.Dispose();
-        var save = _save = new Save(context, _fences!);
+        // One that ended without a word, as somebody else refused it; or that waits until somebody else has saved in the middle of it.
+        var outer = _save;
+        if (outer is not null)
+        {
+            Restore(context, outer);
+            await NotDoneAsync(outer, null).ConfigureAwait(false);
+            outer.Outer = null;
+        }
+        var save = _save = new Save(context, _fences!) { Outer = outer };
         if (TransactionOf(context) is null && AmbientOf(context) is null
             && context.Database.AutoTransactionBehavior == AutoTransactionBehavior.WhenNeeded
             && _fences!.HasLateKeys && Save.HasLateKeys(context, _fences))
@@ -63,7 +70,7 @@ internal sealed partial class ContextFence : IResettableService, IDisposable
     }
 
     /// <summary>A statement of a save is about to be sent, when all that looks at what is saved has had its turn.</summary>
-    public async ValueTask SendingOfSaveAsync(DbContext context, CancellationToken cancellation)
+    public async ValueTask SendingOfSaveAsync(DbContext context, DbCommand command, CancellationToken cancellation)
     {
         if (_save is not { } save)
         {
@@ -74,16 +81,23 @@ internal sealed partial class ContextFence : IResettableService, IDisposable
             save.IsSending = true;
             Collect(save);
         }
-        if (Fenced(context, save) is not { } fence)
+        var fence = Fenced(context, save);
+        if (save.Late is { } late && (fence is null || fence == save.Statements))
+        {
+            throw new InvalidOperationException(
+                $"the key of a {late} is known only once its row is there, and must be reserved before that is committed, so a transaction is needed: "
+                + "await db.Database.BeginTransactionAsync(), or AutoTransactionBehavior.Always");
+        }
+        if (fence is null)
         {
             return;
         }
         if (fence == save.Statements)
         {
-            await SendingAloneAsync(fence, save.Sent > 0, cancellation).ConfigureAwait(false);
+            await SendingAloneAsync(command, fence, save.Sent > 0, cancellation).ConfigureAwait(false);
             save.Sent++;
         }
-        else if (_open is { IsForeign: true } || fence.Remaining != TimeSpan.MaxValue)
+        else if (_open is { IsLate: true } || fence.Remaining != TimeSpan.MaxValue)
         {
             // What is reserved is extended while the transaction goes on.
             await fence.ReserveAsync(cancellation).ConfigureAwait(false);
@@ -96,22 +110,9 @@ internal sealed partial class ContextFence : IResettableService, IDisposable
     /// </summary>
     public async ValueTask NotSentOfSaveAsync(Exception? problem)
     {
-        if (_save is not { Statements: { IsOver: false } statements } save || save.Fence != statements)
+        if (_save is { } save)
         {
-            return;
-        }
-        if (!IsRefused(problem))
-        {
-            statements.Dispose();
-        }
-        else if (save.Sent == 1)
-        {
-            await statements.RolledBackAsync().ConfigureAwait(false);
-        }
-        else
-        {
-            // Those before it were done.
-            await statements.CommittedAsync().ConfigureAwait(false);
+            await NotDoneAsync(save, problem).ConfigureAwait(false);
         }
     }
 
@@ -123,17 +124,26 @@ internal sealed partial class ContextFence : IResettableService, IDisposable
         }
         if (save.IsCommitted || fence == save.Statements)
         {
-            save.SetValues(fence);
+            save.SetValues(fence, Cache.Logger);
             await fence.CommittedAsync().ConfigureAwait(false);
             return;
         }
-        save.CollectLate();
-        fence.Add(save.Keys);
-        save.SetValues(fence);
-        if (_open is { IsForeign: true })
+        try
         {
-            await fence.ReserveAsync().ConfigureAwait(false);
+            save.CollectLate();
+            fence.Add(save.Keys);
+            if (_open is { IsLate: true })
+            {
+                await fence.ReserveAsync().ConfigureAwait(false);
+            }
         }
+        catch (Exception problem)
+        {
+            // The rows are written, and the transaction is still open.
+            fence.Refused = problem;
+            throw;
+        }
+        save.SetValues(fence, Cache.Logger);
     }
 
     /// <summary>
@@ -146,30 +156,68 @@ internal sealed partial class ContextFence : IResettableService, IDisposable
             return;
         }
         Restore(context, save);
-        if (save.Statements is { IsOver: false } statements && save.Fence == statements)
+        if (save.Statements is not { IsOver: false } statements || save.Fence != statements)
         {
-            // It was answered, and those before it were done.
+            return;
+        }
+        if (context.Database.AutoTransactionBehavior == AutoTransactionBehavior.Never)
+        {
+            // Other statements may have been sent with it, and are perhaps still to be committed.
+            statements.Dispose();
+        }
+        else
+        {
             await statements.CommittedAsync().ConfigureAwait(false);
         }
     }
 
-    public async ValueTask NotSavedAsync(DbContext context)
+    public async ValueTask NotSavedAsync(DbContext context, Exception? problem)
     {
         if (Taken(context) is not { } save)
         {
             return;
         }
-        if (save.IsCommitted || (save.Statements is not null && save.Sent > 0))
+        if (save.IsCommitted)
         {
-            // What failed came after the COMMIT; or each statement was answered, such as that it found no row.
+            // What failed came after the COMMIT.
             if (save.Fence is { IsOver: false } fence)
             {
                 await fence.CommittedAsync().ConfigureAwait(false);
             }
         }
-        else if (save.Statements is { IsOver: false } statements)
+        else if (save.Own is { } own)
+        {
+            if (_transaction == own && _open is { IsSent: false } open)
+            {
+                await ForgetAsync(own, open).ConfigureAwait(false);
+            }
+        }
+        else
+        {
+            await NotDoneAsync(save, problem).ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>
+    /// A statement without a transaction failed, or what it answered could not be read; of what was cancelled there is no problem. Those before it were done.
+    /// </summary>
+    private static async ValueTask NotDoneAsync(Save save, Exception? problem)
+    {
+        if (save.Statements is not { IsOver: false } statements)
+        {
+            return;
+        }
+        if (save.Sent == 0)
         {
             await statements.RolledBackAsync().ConfigureAwait(false);
+        }
+        else if (IsRefused(problem))
+        {
+            await statements.CommittedAsync().ConfigureAwait(false);
+        }
+        else
+        {
+            statements.Dispose();
         }
     }
 
@@ -182,7 +230,8 @@ internal sealed partial class ContextFence : IResettableService, IDisposable
             return;
         }
         await ForgetEndedAsync(context).ConfigureAwait(false);
-        if (!_isNamed && _again is var (text, keys) && text == command.CommandText)
+        var sent = Sent.Of(command);
+        if (!_isNamed && _again is var (before, keys) && before == sent)
         {
             Name(keys);
         }
@@ -211,15 +260,15 @@ internal sealed partial class ContextFence : IResettableService, IDisposable
             }
             _statement?.Dispose();
             fence = _statement = Cache.NewTransactionFence();
-            _again = (command.CommandText, named);
+            _again = (sent, named);
         }
         fence.Add(named);
         fence.Forget(named);
         if (fence == _statement)
         {
-            await SendingAloneAsync(fence, isChanged: false, cancellation).ConfigureAwait(false);
+            await SendingAloneAsync(command, fence, isChanged: false, cancellation).ConfigureAwait(false);
         }
-        else if (_open?.IsForeign ?? false)
+        else if (_open is { IsLate: true })
         {
             await fence.ReserveAsync(cancellation).ConfigureAwait(false);
         }
@@ -251,8 +300,11 @@ internal sealed partial class ContextFence : IResettableService, IDisposable
         }
     }
 
-    /// <summary>The last moment before a statement that commits by itself. One that may not be sent ends the fence.</summary>
-    private static async ValueTask SendingAloneAsync(TransactionFence fence, bool isChanged, CancellationToken cancellation)
+    /// <summary>
+    /// The last moment before a statement that commits by itself. It has to end before its reservations do: its client gives it up, which is no more than a bound of the
+    /// client's, in whole seconds. One that may not be sent ends the fence.
+    /// </summary>
+    private static async ValueTask SendingAloneAsync(DbCommand command, TransactionFence fence, bool isChanged, CancellationToken cancellation)
     {
         var isAllowed = false;
         try
@@ -271,6 +323,11 @@ internal sealed partial class ContextFence : IResettableService, IDisposable
                 await fence.RolledBackAsync().ConfigureAwait(false);
             }
         }
+        var seconds = Math.Max(1, (int)fence.Remaining.TotalSeconds);
+        if (command.CommandTimeout == 0 || command.CommandTimeout > seconds)
+        {
+            command.CommandTimeout = seconds;
+        }
     }
 
     /// <summary>The fence of the transaction that the context is in; nothing where it is in none.</summary>
@@ -280,9 +337,13 @@ internal sealed partial class ContextFence : IResettableService, IDisposable
         {
             if (_transaction != transaction)
             {
-                (_transaction, _open) = (transaction, OpenTransaction.Of(transaction) ?? OpenTransaction.Begun(transaction, Cache, owner: null));
+                (_transaction, _open) = (transaction, OpenTransaction.Of(transaction, Cache) ?? OpenTransaction.Begun(transaction, Cache, owner: null));
             }
-            return _open!.Fence;
+            if (_open!.Fence.IsOver)
+            {
+                _open.BeginAgain();
+            }
+            return _open.Fence;
         }
         return AmbientOf(context) is { } ambient ? AmbientTransaction.Of(ambient, Cache).Fence : null;
     }
@@ -323,10 +384,15 @@ internal sealed partial class ContextFence : IResettableService, IDisposable
     private Save? Taken(DbContext context)
     {
         var save = _save;
-        _save = null;
         if (save is not null)
         {
+            _save = save.Outer;
             Restore(context, save);
+            if (!save.IsSending)
+            {
+                // There was nothing to send, and they were for nothing else.
+                TakeNamed();
+            }
         }
         return save;
     }
@@ -378,15 +444,29 @@ internal sealed partial class ContextFence : IResettableService, IDisposable
     [GeneratedRegex("^SQLite Error (5|6|19):")]
     private static partial Regex OfSqlite();
 
-    [GeneratedRegex(@"(?<!\w)(INSERT|UPDATE|DELETE|MERGE|REPLACE|TRUNCATE)(?!\w)", RegexOptions.IgnoreCase)]
+    [GeneratedRegex(@"(?<!\w)(?<!FOR\s+(?:NO\s+KEY\s+)?)(INSERT|UPDATE|DELETE|MERGE|REPLACE|TRUNCATE)(?!\w)", RegexOptions.IgnoreCase)]
     private static partial Regex Changes();
 
     private static DbTransaction? TransactionOf(DbContext context) => context.Database.CurrentTransaction?.GetDbTransaction();
 
     private static System.Transactions.Transaction? AmbientOf(DbContext context) =>
         context.GetService<IRelationalConnection>() is ITransactionEnlistmentManager manager
-            ? manager.EnlistedTransaction ?? manager.CurrentAmbientTransaction
+        && (manager.EnlistedTransaction ?? manager.CurrentAmbientTransaction) is { } ambient
+        && TakesPart(context.Database.GetDbConnection())
+            ? ambient
             : null;
+
+    // Of one that does not, EF Core can be told to ignore it: each statement commits by itself then.
+    private static bool TakesPart(DbConnection connection) =>
+        connection.GetType().GetMethod(nameof(DbConnection.EnlistTransaction), [typeof(System.Transactions.Transaction)])?.DeclaringType != typeof(DbConnection);
+
+    /// <summary>A statement with its parameters.</summary>
+    private readonly record struct Sent(string Text, string Parameters)
+    {
+        public static Sent Of(DbCommand command) => new(
+            command.CommandText,
+            string.Join('\n', command.Parameters.Cast<DbParameter>().Select(parameter => $"{parameter.ParameterName}={parameter.Value}")));
+    }
 
     [LoggerMessage(1, LogLevel.Warning, "{Line}")]
     private static partial void IsUnnamed(ILogger logger, string line);

@@ -17,7 +17,7 @@ internal sealed partial class FenceInterceptor
     InterceptionResult<DbDataReader> IDbCommandInterceptor.ReaderExecuting(
         DbCommand command, CommandEventData eventData, InterceptionResult<DbDataReader> result)
     {
-        Now(SendingAsync(command, eventData, CancellationToken.None));
+        ContextFence.Now(() => SendingAsync(command, eventData, CancellationToken.None));
         return result;
     }
 
@@ -31,7 +31,7 @@ internal sealed partial class FenceInterceptor
     InterceptionResult<object> IDbCommandInterceptor.ScalarExecuting(
         DbCommand command, CommandEventData eventData, InterceptionResult<object> result)
     {
-        Now(SendingAsync(command, eventData, CancellationToken.None));
+        ContextFence.Now(() => SendingAsync(command, eventData, CancellationToken.None));
         return result;
     }
 
@@ -45,7 +45,7 @@ internal sealed partial class FenceInterceptor
     InterceptionResult<int> IDbCommandInterceptor.NonQueryExecuting(
         DbCommand command, CommandEventData eventData, InterceptionResult<int> result)
     {
-        Now(SendingAsync(command, eventData, CancellationToken.None));
+        ContextFence.Now(() => SendingAsync(command, eventData, CancellationToken.None));
         return result;
     }
 
@@ -58,7 +58,7 @@ internal sealed partial class FenceInterceptor
 
     int IDbCommandInterceptor.NonQueryExecuted(DbCommand command, CommandExecutedEventData eventData, int result)
     {
-        Now(SentAsync(eventData));
+        ContextFence.Now(() => SentAsync(eventData));
         return result;
     }
 
@@ -66,16 +66,16 @@ internal sealed partial class FenceInterceptor
         await NotSentAsync(eventData, eventData.Exception).ConfigureAwait(false);
 
     void IDbCommandInterceptor.CommandFailed(DbCommand command, CommandErrorEventData eventData) =>
-        Now(NotSentAsync(eventData, eventData.Exception));
+        ContextFence.Now(() => NotSentAsync(eventData, eventData.Exception));
 
     async Task IDbCommandInterceptor.CommandCanceledAsync(DbCommand command, CommandEndEventData eventData, CancellationToken cancellationToken) =>
         await NotSentAsync(eventData, null).ConfigureAwait(false);
 
-    void IDbCommandInterceptor.CommandCanceled(DbCommand command, CommandEndEventData eventData) => Now(NotSentAsync(eventData, null));
+    void IDbCommandInterceptor.CommandCanceled(DbCommand command, CommandEndEventData eventData) => ContextFence.Now(() => NotSentAsync(eventData, null));
 
     private ValueTask SendingAsync(DbCommand command, CommandEventData eventData, CancellationToken cancellation) => eventData switch
     {
-        { Context: { } context, CommandSource: CommandSource.SaveChanges } => fence.SendingOfSaveAsync(context, cancellation),
+        { Context: { } context, CommandSource: CommandSource.SaveChanges } => fence.SendingOfSaveAsync(context, command, cancellation),
         { Context: { } context } when IsUntracked(eventData) => fence.SendingAsync(context, command, eventData.CommandSource, cancellation),
         _ => default,
     };

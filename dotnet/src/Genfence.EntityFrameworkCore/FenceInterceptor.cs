@@ -21,7 +21,7 @@ internal sealed partial class FenceInterceptor(ContextFence fence) : ISaveChange
     {
         if (eventData.Context is { } context)
         {
-            Now(fence.SavingAsync(context, CancellationToken.None));
+            ContextFence.Now(() => fence.SavingAsync(context, CancellationToken.None));
         }
         return result;
     }
@@ -40,7 +40,7 @@ internal sealed partial class FenceInterceptor(ContextFence fence) : ISaveChange
     {
         if (eventData.Context is { } context)
         {
-            Now(fence.SavedAsync(context));
+            ContextFence.Now(() => fence.SavedAsync(context));
         }
         return result;
     }
@@ -59,20 +59,20 @@ internal sealed partial class FenceInterceptor(ContextFence fence) : ISaveChange
     {
         if (eventData.Context is { } context)
         {
-            Now(fence.ConflictingAsync(context));
+            ContextFence.Now(() => fence.ConflictingAsync(context));
         }
         return result;
     }
 
     async Task ISaveChangesInterceptor.SaveChangesFailedAsync(DbContextErrorEventData eventData, CancellationToken cancellationToken) =>
-        await NotSavedAsync(eventData).ConfigureAwait(false);
+        await NotSavedAsync(eventData, eventData.Exception).ConfigureAwait(false);
 
-    void ISaveChangesInterceptor.SaveChangesFailed(DbContextErrorEventData eventData) => Now(NotSavedAsync(eventData));
+    void ISaveChangesInterceptor.SaveChangesFailed(DbContextErrorEventData eventData) => ContextFence.Now(() => NotSavedAsync(eventData, eventData.Exception));
 
     async Task ISaveChangesInterceptor.SaveChangesCanceledAsync(DbContextEventData eventData, CancellationToken cancellationToken) =>
-        await NotSavedAsync(eventData).ConfigureAwait(false);
+        await NotSavedAsync(eventData, null).ConfigureAwait(false);
 
-    void ISaveChangesInterceptor.SaveChangesCanceled(DbContextEventData eventData) => Now(NotSavedAsync(eventData));
+    void ISaveChangesInterceptor.SaveChangesCanceled(DbContextEventData eventData) => ContextFence.Now(() => NotSavedAsync(eventData, null));
 
     async ValueTask<DbTransaction> IDbTransactionInterceptor.TransactionStartedAsync(
         DbConnection connection, TransactionEndEventData eventData, DbTransaction result, CancellationToken cancellationToken)
@@ -88,7 +88,7 @@ internal sealed partial class FenceInterceptor(ContextFence fence) : ISaveChange
     {
         if (eventData.Context is { } context)
         {
-            Now(fence.StartedAsync(context, result));
+            ContextFence.Now(() => fence.StartedAsync(context, result));
         }
         return result;
     }
@@ -103,7 +103,7 @@ internal sealed partial class FenceInterceptor(ContextFence fence) : ISaveChange
     InterceptionResult IDbTransactionInterceptor.TransactionCommitting(
         DbTransaction transaction, TransactionEventData eventData, InterceptionResult result)
     {
-        Now(fence.CommittingAsync(transaction, CancellationToken.None));
+        ContextFence.Now(() => fence.CommittingAsync(transaction, CancellationToken.None));
         return result;
     }
 
@@ -112,14 +112,14 @@ internal sealed partial class FenceInterceptor(ContextFence fence) : ISaveChange
         await fence.CommittedAsync(transaction).ConfigureAwait(false);
 
     void IDbTransactionInterceptor.TransactionCommitted(DbTransaction transaction, TransactionEndEventData eventData) =>
-        Now(fence.CommittedAsync(transaction));
+        ContextFence.Now(() => fence.CommittedAsync(transaction));
 
     async Task IDbTransactionInterceptor.TransactionRolledBackAsync(
         DbTransaction transaction, TransactionEndEventData eventData, CancellationToken cancellationToken) =>
         await fence.RolledBackAsync(transaction).ConfigureAwait(false);
 
     void IDbTransactionInterceptor.TransactionRolledBack(DbTransaction transaction, TransactionEndEventData eventData) =>
-        Now(fence.RolledBackAsync(transaction));
+        ContextFence.Now(() => fence.RolledBackAsync(transaction));
 
     Task IDbTransactionInterceptor.RolledBackToSavepointAsync(
         DbTransaction transaction, TransactionEventData eventData, CancellationToken cancellationToken)
@@ -136,20 +136,12 @@ internal sealed partial class FenceInterceptor(ContextFence fence) : ISaveChange
         await FailedAsync(transaction, eventData).ConfigureAwait(false);
 
     void IDbTransactionInterceptor.TransactionFailed(DbTransaction transaction, TransactionErrorEventData eventData) =>
-        Now(FailedAsync(transaction, eventData));
+        ContextFence.Now(() => FailedAsync(transaction, eventData));
 
     private static ValueTask FailedAsync(DbTransaction transaction, TransactionErrorEventData eventData) =>
         eventData.Action == "Commit" ? ContextFence.CommitFailedAsync(transaction, eventData.Exception) : default;
 
-    private ValueTask NotSavedAsync(DbContextEventData eventData) =>
-        eventData.Context is { } context ? fence.NotSavedAsync(context) : default;
-
-    // Nothing in here goes on on the thread that waits, so that it may wait.
-    private static void Now(ValueTask task)
-    {
-        if (!task.IsCompletedSuccessfully)
-        {
-            task.AsTask().GetAwaiter().GetResult();
-        }
-    }
+    private ValueTask NotSavedAsync(DbContextEventData eventData, Exception? problem) =>
+        eventData.Context is { } context ? fence.NotSavedAsync(context, problem) : default;
 }
+

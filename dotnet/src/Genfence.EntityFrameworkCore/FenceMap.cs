@@ -79,7 +79,8 @@ public sealed class EntityFences<T>
     /// <remarks>
     /// The value must be made of this row alone, as it is when the transaction has changed it. So it is stored of rows that were inserted, of rows that were
     /// deleted (that there is nothing), and of an update where the entity has a concurrency token, or that writes every column (<c>db.Update(row)</c>): else another
-    /// transaction could have changed a column that this one has read long before, and the key is released.
+    /// transaction could have changed a column that this one has read long before, and the key is released. It is not stored in a <c>TransactionScope</c>, nor where the
+    /// program names the key (<c>Fence</c>). An entity that is attached without having been read must have all that the value is made of.
     /// </remarks>
     /// <typeparam name="TValue">The value's type, as readers read it.</typeparam>
     /// <param name="value">The value of an entity as it is after the change.</param>

@@ -11,6 +11,13 @@ public static class GenfenceDbContextExtensions
     /// From now on this context fences what it changes: the keys of the entities that a <c>SaveChanges</c> writes are reserved before COMMIT is sent, and released, or
     /// given their values, when it is done. A key that cannot be reserved fails the save, before anything is committed.
     /// </summary>
+    /// <remarks>
+    /// After the reserve all is bounded by <see cref="TransactionFence.Remaining"/>. Of a transaction PostgreSQL itself refuses a COMMIT that comes too late, as this process was paused or
+    /// the network has kept it (<c>statement_timeout</c>, <c>lock_timeout</c> and <c>idle_in_transaction_session_timeout</c> are set for it, one statement more before COMMIT); but in a
+    /// <c>TransactionScope</c>, and on other databases, the time is only looked at before COMMIT is sent. A statement that commits by itself, as that of a save of one row and
+    /// <c>ExecuteUpdate</c>, is given up by its client in time (<c>CommandTimeout</c>), which is no bound of the server's: where a process may be paused for longer than
+    /// its reservations last, use a transaction, or <c>AutoTransactionBehavior.Always</c>.
+    /// </remarks>
     /// <param name="options">The context's options.</param>
     /// <param name="cache">The cache that readers read; it must outlive the context.</param>
     /// <param name="map">

@@ -109,14 +109,15 @@ internal sealed class EntityKey
     /// <summary>Whether the database, and not this process, gives it: it is known once the row is written.</summary>
     public bool IsLate(EntityEntry entry) => MayBeLate && Properties(entry).Any(property => entry.State switch
     {
-        EntityState.Added => entry.Property(property).IsTemporary
+        EntityState.Added => entry.Property(property).IsTemporary || property.GetBeforeSaveBehavior() == PropertySaveBehavior.Ignore
             || (property.ValueGenerated.HasFlag(ValueGenerated.OnAdd) && Equals(entry.Property(property).CurrentValue, property.Sentinel)),
-        EntityState.Modified => property.ValueGenerated.HasFlag(ValueGenerated.OnUpdate),
+        // Also of a row that it was moved to, and that is inserted in the same save.
+        EntityState.Modified => entry.Property(property).IsTemporary || property.ValueGenerated.HasFlag(ValueGenerated.OnUpdate),
         _ => false,
     });
 
-    /// <summary>Whether the key may have been another one before the change.</summary>
-    public bool HasMoved(EntityEntry entry) => Properties(entry).Any(
+    /// <summary>Whether the key may have been another one before the change. Of what it is made of may be part of a property, too.</summary>
+    public bool MayHaveMoved(EntityEntry entry) => _properties is null || _properties.Any(
         property => !Equals(entry.Property(property).OriginalValue, entry.Property(property).CurrentValue));
 
     public string? Of(object entity)

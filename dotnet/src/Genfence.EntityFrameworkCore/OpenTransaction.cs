@@ -14,34 +14,62 @@ namespace Genfence.EntityFrameworkCore;
 /// </param>
 internal sealed class OpenTransaction(GenfenceCache cache, TransactionFence fence, ContextFence? owner)
 {
-    private static readonly ConditionalWeakTable<DbTransaction, OpenTransaction> s_open = [];
+    private static readonly ConditionalWeakTable<DbTransaction, List<OpenTransaction>> s_open = [];
+
+    private readonly GenfenceCache _cache = cache;
 
     public TransactionFence Fence { get; private set; } = fence;
 
     public ContextFence? Owner { get; } = owner;
 
-    public bool IsForeign => Owner is null;
-
     /// <summary>Whether COMMIT was allowed to be sent.</summary>
     public bool IsSent { get; set; }
 
-    public static OpenTransaction? Of(DbTransaction transaction) => s_open.TryGetValue(transaction, out var open) ? open : null;
+    /// <summary>Whether there may be no later moment to reserve what is named.</summary>
+    public bool IsLate => Owner is null || IsSent;
+
+    /// <summary>All of a transaction, whatever their caches are.</summary>
+    public static OpenTransaction[] Of(DbTransaction transaction) => [.. All(transaction).Where(open => !open.HasEnded)];
+
+    public static OpenTransaction? Of(DbTransaction transaction, GenfenceCache cache) => Of(transaction).FirstOrDefault(open => open._cache == cache);
 
     public static OpenTransaction Begun(DbTransaction transaction, GenfenceCache cache, ContextFence? owner, TransactionFence? fence = null)
     {
+        if (owner is not null || All(transaction).Exists(before => before.HasEnded))
+        {
+            s_open.Remove(transaction);
+        }
         var open = new OpenTransaction(cache, fence ?? cache.NewTransactionFence(), owner);
-        s_open.AddOrUpdate(transaction, open);
+        s_open.GetOrCreateValue(transaction).Add(open);
         return open;
     }
 
     public static void Ended(DbTransaction transaction) => s_open.Remove(transaction);
 
+    /// <summary>It ended without a word: all that were in it. A provider may use its object again, and the transaction that it is now has no part in this.</summary>
+    public static IReadOnlyList<OpenTransaction> Ended(DbTransaction transaction, OpenTransaction open)
+    {
+        var all = All(transaction);
+        if (!all.Contains(open))
+        {
+            return [open];
+        }
+        s_open.Remove(transaction);
+        return all;
+    }
+
+    private static List<OpenTransaction> All(DbTransaction transaction) => s_open.TryGetValue(transaction, out var open) ? open : [];
+
+    // Where its context has begun it and is not in it any more.
+    private bool HasEnded => Owner is { } owner && !owner.IsIn(this);
+
     /// <summary>A COMMIT failed, and is tried again: under reservations of its own, as what became of the first is not known.</summary>
     public void BeginAgain()
     {
-        var keys = Fence.Keys.ToArray();
+        var (keys, refused) = (Fence.Keys.ToArray(), Fence.Refused);
         IsSent = false;
-        Fence = cache.NewTransactionFence();
+        Fence = _cache.NewTransactionFence();
         Fence.Add(keys);
+        Fence.Refused = refused;
     }
 }

@@ -2,19 +2,24 @@ using System.Data.Common;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.EntityFrameworkCore.ChangeTracking;
 using Microsoft.EntityFrameworkCore.Metadata;
+using Microsoft.Extensions.Logging;
 
 namespace Genfence.EntityFrameworkCore;
 
 /// <summary>One call of SaveChanges: the keys of what it changes, and the values that they get.</summary>
-internal sealed class Save(DbContext context, ModelFences fences)
+internal sealed partial class Save(DbContext context, ModelFences fences)
 {
     private readonly HashSet<string> _keys = [];
-    private readonly List<CacheKey> _named = [];
+    private readonly HashSet<CacheKey> _named = new(CacheKeyComparer.Instance);
+    private bool _isNamed;
     private readonly List<(EntityKey Key, EntityEntry Entry, bool IsStored)> _late = [];
 
     // Of a key that several rows stand in no value is known of one of them.
     private readonly Dictionary<string, (EntityKey Key, EntityEntry Entry, object? Old)?> _values = [];
     private readonly Dictionary<IKey, Dictionary<KeyValues, EntityEntry>> _tracked = [];
+
+    /// <summary>In the middle of which it is, as somebody saves when something is saved.</summary>
+    public Save? Outer { get; set; }
 
     /// <summary>Where its keys are: the fence of a transaction, or of its statements.</summary>
     public TransactionFence? Fence { get; set; }
@@ -40,6 +45,9 @@ internal sealed class Save(DbContext context, ModelFences fences)
     /// <summary>The keys that are known so far, those that the program has named included.</summary>
     public IEnumerable<CacheKey> Keys => _keys.Select(key => new CacheKey(key)).Concat(_named);
 
+    /// <summary>The type of an entity whose key is only known once its row is there.</summary>
+    public string? Late => _late.Count == 0 ? null : _late[0].Entry.Metadata.DisplayName();
+
     /// <summary>Whether any key is only known once a row was inserted, so that a transaction is needed.</summary>
     public static bool HasLateKeys(DbContext context, ModelFences fences) => context.ChangeTracker.Entries().Any(
         entry => entry.State is EntityState.Added or EntityState.Modified
@@ -51,7 +59,8 @@ internal sealed class Save(DbContext context, ModelFences fences)
     /// </summary>
     public void Collect(IReadOnlyCollection<CacheKey>? named)
     {
-        _named.AddRange(named ?? []);
+        _named.UnionWith(named ?? []);
+        _isNamed |= named is not null;
         _late.Clear();
         _tracked.Clear();
         // EF Core has looked for changes just now.
@@ -63,7 +72,7 @@ internal sealed class Save(DbContext context, ModelFences fences)
             {
                 if (entry.State is EntityState.Added or EntityState.Modified or EntityState.Deleted && fences.Of(entry) is { } fence)
                 {
-                    Collect(entry, fence, named is not null);
+                    Collect(entry, fence);
                 }
             }
         }
@@ -83,50 +92,69 @@ internal sealed class Save(DbContext context, ModelFences fences)
         }
     }
 
-    /// <summary>Once all is written: the values of those keys that have one.</summary>
-    public void SetValues(TransactionFence fence)
+    /// <summary>
+    /// Once all is written: the values of those keys that have one. What the program has named is changed by more than this save. One that cannot be made is not
+    /// stored: it is too late to refuse.
+    /// </summary>
+    public void SetValues(TransactionFence fence, ILogger logger)
     {
         fence.Forget(_values.Keys.Select(key => new CacheKey(key)));
         foreach (var (name, known) in _values)
         {
-            if (known is not var (key, entry, old))
+            if (known is not var (key, entry, old) || _named.Contains(name))
             {
                 continue;
             }
-            // Of what is not accepted the entity does not have what the database gave.
-            if (old is not null || entry.State == EntityState.Unchanged)
+            try
             {
-                key.Mapped.Store!(fence, name, old is null ? entry.Entity : null);
+                // Of what is not accepted the entity does not have what the database gave, nor is it that of a key which an attempt was given that failed.
+                if (old is not null || (entry.State == EntityState.Unchanged && key.Of(entry.Entity) == name))
+                {
+                    key.Mapped.Store!(fence, name, old is null ? entry.Entity : null);
+                }
+            }
+#pragma warning disable CA1031 // The program's own code may throw anything.
+            catch (Exception problem)
+#pragma warning restore CA1031
+            {
+                IsNotStored(logger, name, problem);
             }
         }
     }
 
-    private void Collect(EntityEntry entry, EntityFence fence, bool isNamed)
+    private void Collect(EntityEntry entry, EntityFence fence)
     {
         object? original = null;
         foreach (var key in fence.Keys)
         {
-            if (entry.State != EntityState.Added && key.HasMoved(entry))
+            var (isLate, hasMoved) = (key.IsLate(entry), false);
+            if (entry.State != EntityState.Added && (isLate || key.MayHaveMoved(entry)))
             {
                 original ??= entry.OriginalValues.ToObject();
-                Name(key.Of(original));
+                var before = key.Of(original);
+                hasMoved = isLate || before != key.Of(entry.Entity);
+                if (hasMoved)
+                {
+                    Name(before);
+                }
             }
-            if (key.IsLate(entry))
+            if (isLate)
             {
                 _late.Add((key, entry, IsStored(entry, fence)));
             }
             else
             {
-                Name(key.Of(entry.Entity), IsStored(entry, fence) ? key : null, entry);
+                // Of a row that was moved and then deleted, another one may be where it was moved to.
+                Name(key.Of(entry.Entity), IsStored(entry, fence) && !(hasMoved && entry.State == EntityState.Deleted) ? key : null, entry);
             }
         }
         foreach (var end in fence.Ends)
         {
-            CollectEnd(entry, end, isNamed);
+            CollectEnd(entry, end);
         }
     }
 
-    private void CollectEnd(EntityEntry entry, IForeignKey end, bool isNamed)
+    private void CollectEnd(EntityEntry entry, IForeignKey end)
     {
         foreach (var principal in Principals(entry, end))
         {
@@ -140,7 +168,7 @@ internal sealed class Save(DbContext context, ModelFences fences)
                         _late.Add((key, principal, false));
                         continue;
                     }
-                    if (principal.State != EntityState.Added && key.HasMoved(principal))
+                    if (principal.State != EntityState.Added && key.MayHaveMoved(principal))
                     {
                         Name(key.Of(principal.OriginalValues.ToObject()));
                     }
@@ -148,10 +176,10 @@ internal sealed class Save(DbContext context, ModelFences fences)
                 }
                 foreach (var further in fence.Ends)
                 {
-                    CollectEnd(principal, further, isNamed);
+                    CollectEnd(principal, further);
                 }
             }
-            else if (principal is null && !isNamed)
+            else if (principal is null && !_isNamed)
             {
                 throw new InvalidOperationException(
                     $"a row of {entry.Metadata.DisplayName()} changes for a {end.PrincipalEntityType.DisplayName()} that is not tracked, so its keys are not known: "
@@ -205,6 +233,9 @@ internal sealed class Save(DbContext context, ModelFences fences)
             ? (stored, entry!, entry!.State == EntityState.Deleted ? entry.Entity : null)
             : null;
     }
+
+    [LoggerMessage(2, LogLevel.Warning, "the value of the key {Key} cannot be made, so it is not stored, and the next reader loads it")]
+    private static partial void IsNotStored(ILogger logger, string key, Exception problem);
 
     /// <summary>The values of a key, compared one by one.</summary>
     private readonly record struct KeyValues(object?[] Values)

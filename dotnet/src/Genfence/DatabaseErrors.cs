@@ -21,10 +21,11 @@ internal static class DatabaseErrors
         return false;
     }
 
-    // The classes of the SQL standard: data exception, integrity constraint violation, transaction rollback; and that the statement was cancelled.
+    // The classes of the SQL standard: data exception, integrity constraint violation, transaction rollback; and that the statement was cancelled, or that it
+    // came when its transaction had been ended, as nothing had come for too long.
     // Of the third one code says that it is not known whether the statement was completed.
     private static bool IsRolledBack(string state) =>
         state != "40003"
         && (state.StartsWith("22", StringComparison.Ordinal) || state.StartsWith("23", StringComparison.Ordinal)
-            || state.StartsWith("40", StringComparison.Ordinal) || state == "57014");
+            || state.StartsWith("40", StringComparison.Ordinal) || state is "57014" or "25P03");
 }

@@ -1,6 +1,7 @@
 using System.Data;
 using System.Data.Common;
 using System.Globalization;
+using Genfence.Native;
 
 namespace Genfence;
 
@@ -29,18 +30,22 @@ internal static class DatabaseTransaction
             {
                 await BoundAsync(transaction, fence.Remaining, bound.Token).ConfigureAwait(false);
                 result = await change(transaction, fence, bound.Token).ConfigureAwait(false);
-                if (transaction.Connection is null)
+                if (IsEnded(transaction))
                 {
-                    // Whatever it did, it was without the reservations: an error of the program, and not of the moment.
-                    isSent = true;
                     throw new InvalidOperationException(
                         "change: the closure has ended the transaction: it must return, and the transaction is committed, or throw, and it is rolled back");
                 }
-                await CommittingAsync(transaction, fence, bound.Token).ConfigureAwait(false);
+                await fence.CommittingAsync(bound.Token).ConfigureAwait(false);
+                await BoundCommitAsync(transaction, fence, bound.Token).ConfigureAwait(false);
                 bound.Token.ThrowIfCancellationRequested();
             }
-            catch when (!isSent)
+            catch
             {
+                if (IsEnded(transaction))
+                {
+                    // The closure has perhaps committed it, without the reservations: what the cache has is not to be served any more.
+                    await fence.ChangedAsync().ConfigureAwait(false);
+                }
                 await RollBackAsync(transaction).ConfigureAwait(false);
                 throw;
             }
@@ -57,7 +62,10 @@ internal static class DatabaseTransaction
                 throw;
             }
             var isLate = fence.Remaining == TimeSpan.Zero;
-            await fence.RolledBackAsync().ConfigureAwait(false);
+            if (!fence.IsOver)
+            {
+                await fence.RolledBackAsync().ConfigureAwait(false);
+            }
             if (isLate && problem is OperationCanceledException && !cancellation.IsCancellationRequested)
             {
                 throw new GenfenceTransactionTimeoutException(problem);
@@ -68,20 +76,20 @@ internal static class DatabaseTransaction
         return result;
     }
 
-    private static async ValueTask CommittingAsync(DbTransaction transaction, TransactionFence fence, CancellationToken cancellation)
+    /// <summary>
+    /// COMMIT may be sent, and is done in time or not at all, where the server has such bounds: so of one that comes too late, as this process was paused or the network
+    /// has kept it. It also fails where a statement of the transaction has failed: such a COMMIT rolls back, and is no error.
+    /// </summary>
+    public static async ValueTask BoundCommitAsync(DbTransaction transaction, TransactionFence fence, CancellationToken cancellation)
     {
-        await fence.CommittingAsync(cancellation).ConfigureAwait(false);
         if (fence.Count == 0 || !IsOfNpgsql(transaction))
         {
             return;
         }
-        // From when the server has heard of it COMMIT may come within this time, and as much is left even then.
-        var time = fence.Remaining / 2;
-        await SendAsync(
-            transaction,
-            $"SET LOCAL statement_timeout = {Milliseconds(time)}; SET LOCAL idle_in_transaction_session_timeout = {Milliseconds(time)}",
-            cancellation).ConfigureAwait(false);
-        if (fence.Remaining < time)
+        // From when the server has heard of it COMMIT may come within a third of the time, and take another one.
+        var time = fence.Remaining / 3;
+        await BoundAsync(transaction, time, cancellation).ConfigureAwait(false);
+        if (fence.Remaining < time * 2)
         {
             throw new GenfenceTransactionTimeoutException();
         }
@@ -104,8 +112,23 @@ internal static class DatabaseTransaction
                 transaction,
                 $"SELECT set_config(name, '{Milliseconds(time)}', true) FROM pg_settings "
                 + "WHERE name IN ('statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout') "
-                + $"AND (setting = '0' OR setting::bigint > {Milliseconds(time)})",
+                // In whatever order it looks at these: not all settings are numbers.
+                + $"AND CASE vartype WHEN 'integer' THEN setting::bigint NOT BETWEEN 1 AND {Milliseconds(time)} ELSE false END",
                 cancellation).ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>What there is in all providers to see it by: some have no connection any more, others throw.</summary>
+    private static bool IsEnded(DbTransaction transaction)
+    {
+        try
+        {
+            _ = transaction.IsolationLevel;
+            return transaction.Connection is null;
+        }
+        catch (InvalidOperationException)
+        {
+            return true;
         }
     }
 
@@ -123,7 +146,7 @@ internal static class DatabaseTransaction
 #pragma warning disable CA2100 // All that goes into it is a number.
         command.CommandText = text;
 #pragma warning restore CA2100
-        await command.ExecuteNonQueryAsync(cancellation).ConfigureAwait(false);
+        _ = Blocking.IsHere ? command.ExecuteNonQuery() : await command.ExecuteNonQueryAsync(cancellation).ConfigureAwait(false);
     }
 
     /// <summary>As good as it can be: where its answer does not come either, the connection is closed, and the server rolls back.</summary>

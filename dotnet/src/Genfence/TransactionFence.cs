@@ -154,6 +154,9 @@ public sealed partial class TransactionFence : IDisposable
     /// <summary>Nothing is known of any value any more.</summary>
     internal void ForgetAll() => _results.Known.Clear();
 
+    /// <summary>Why it must not be committed: keys of what was changed already could not be named.</summary>
+    internal Exception? Refused { get; set; }
+
     /// <summary>Whether it was told what became of the transaction.</summary>
     internal bool IsOver => _isOver;
 
@@ -167,6 +170,10 @@ public sealed partial class TransactionFence : IDisposable
     /// <inheritdoc cref="ReserveAsync"/>
     public async ValueTask CommittingAsync(CancellationToken cancellationToken = default)
     {
+        if (Refused is { } problem)
+        {
+            throw new InvalidOperationException($"the transaction must not be committed, as not all of the keys that it changes are known: {problem.Message}", problem);
+        }
         await ReserveAsync(cancellationToken).ConfigureAwait(false);
         if (Remaining == TimeSpan.Zero)
         {
@@ -215,6 +222,24 @@ public sealed partial class TransactionFence : IDisposable
         {
             _reservations.Dispose();
         }
+    }
+
+    /// <summary>
+    /// It may have been committed without its reservations, and is over now: what the cache has of all keys is gone when this returns, as far as the cache answers.
+    /// Never fails.
+    /// </summary>
+    internal async ValueTask ChangedAsync()
+    {
+        try
+        {
+            await ReserveAsync().ConfigureAwait(false);
+        }
+        catch (Exception problem) when (problem is GenfenceException or GenfenceShutDownException)
+        {
+            NotTold(_cache.Logger, problem);
+        }
+        ForgetAll();
+        _ = await CommittedAsync().ConfigureAwait(false);
     }
 
     /// <summary>

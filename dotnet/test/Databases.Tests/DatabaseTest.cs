@@ -6,6 +6,7 @@ using Npgsql;
 
 // Those that count what is left take turns.
 [assembly: Xunit.v3.Parallelization(Mode = Xunit.Sdk.ParallelMode.None)]
+[assembly: AssemblyFixture(typeof(Genfence.Tests.Databases.PostgresServer))]
 
 namespace Genfence.Tests.Databases;
 

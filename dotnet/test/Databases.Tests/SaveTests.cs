@@ -5,33 +5,8 @@ using Microsoft.EntityFrameworkCore.Storage;
 namespace Genfence.Tests.Databases;
 
 /// <summary>What SaveChanges does to the keys of what it writes.</summary>
-public abstract class SaveTests : DatabaseTest
+public abstract class SaveTests : ShopTest
 {
-    protected Watch Watch { get; } = new();
-
-    protected Shop Open(Action<FenceMap>? map = null, Action<DbContextOptionsBuilder<Shop>>? more = null)
-    {
-        var options = new DbContextOptionsBuilder<Shop>();
-        Database.Use(options);
-        options.UseGenfence(Cache, map ?? Shop.Map).AddInterceptors(Watch);
-        more?.Invoke(options);
-        return new Shop(options.Options);
-    }
-
-    public override async ValueTask InitializeAsync()
-    {
-        await base.InitializeAsync();
-        await using var db = Open();
-        await db.Database.EnsureCreatedAsync();
-        db.Categories.Add(new Category { Name = "Tea", Products = { new Product { Name = "Pot" }, new Product { Name = "Cup" } } });
-        db.Categories.Add(new Category { Name = "Coffee" });
-        db.Tags.Add(new Tag { Name = "new" });
-        db.Stocks.Add(new Stock { Id = 1, Count = 5 });
-        db.Prices.Add(new Price { Id = 1, Cents = 100 });
-        db.Notes.Add(new Note { Text = "a" });
-        await db.SaveChangesAsync();
-    }
-
     [Fact]
     public async Task The_keys_of_a_row_are_reserved_when_its_statement_is_sent_and_released_when_it_is_done()
     {
@@ -535,7 +510,7 @@ public sealed class SqliteSaveTests : SaveTests
         options.UseSqlite(other.Database.GetDbConnection());
 }
 
-public sealed class PostgresSaveTests(PostgresServer server) : SaveTests, IClassFixture<PostgresServer>
+public sealed class PostgresSaveTests(PostgresServer server) : SaveTests
 {
     private readonly Postgres _database = new(server);
 

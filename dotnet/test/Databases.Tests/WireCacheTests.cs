@@ -1,0 +1,88 @@
+using System.Diagnostics;
+using Dapper;
+using Genfence.EntityFrameworkCore;
+using Microsoft.EntityFrameworkCore;
+using Npgsql;
+
+namespace Genfence.Tests.Databases;
+
+/// <summary>A cache that more than one process has.</summary>
+public sealed class WireCacheTests(PostgresServer server, WireServer wire) : PostgresShopTest(server), IClassFixture<WireServer>
+{
+    // Two rows, and one.
+    private static readonly int[] s_killed = [0, 2];
+
+    protected override string Url =>
+        $"aerospike://{wire.Address}/test/cache?timeout=5s&cluster_guard=off&wait=0s&reservation_time=1500ms&reservation_margin=50ms";
+
+    [Fact]
+    public Task A_process_that_is_killed_between_COMMIT_and_telling_the_cache_leaves_nothing_that_was_there_before() =>
+        Task.WhenAll(s_killed.Select(async way =>
+        {
+            var id = 10 * (way + 1);
+            await using (var connection = Database.Connect())
+            {
+                await connection.ExecuteAsync($"INSERT INTO \"Prices\" VALUES ({id}, 1), ({id + 1}, 1)");
+            }
+            var direct = new NpgsqlConnectionStringBuilder(Postgres.ConnectionString);
+            await using var proxy = new PostgresProxy(direct.Port);
+            var through = new NpgsqlConnectionStringBuilder(Postgres.ConnectionString) { Port = proxy.Port }.ConnectionString;
+            await using var witness = new Witness(Postgres.ConnectionString, Cache, $"price:{id}", $"SELECT \"Cents\" FROM \"Prices\" WHERE \"Id\" = {id}");
+            using var writer = new Process { StartInfo = new("dotnet", [Support.Metadata("Writer"), through, Url, $"{way}", $"{id}"]) };
+            // The server has committed it, and nobody else knows.
+            proxy.Answered(Way.All[way].Sent, writer.Kill);
+            writer.Start();
+            await writer.WaitForExitAsync().WaitAsync(Patience);
+            Assert.Equal((137, 1), (writer.ExitCode, proxy.Seen));
+            Assert.Equal(2, await witness.TruthAsync());
+            await witness.FreeAsync().WaitAsync(Patience);
+            Assert.Equal(2, await witness.ServedAsync());
+            Assert.Equal(0, witness.Stale);
+        }));
+
+    [Fact]
+    public async Task Where_processes_keep_copies_keys_are_reserved_before_a_statement_is_sent_and_no_copy_outlives_the_COMMIT()
+    {
+        // A set's caches all say the same.
+        var near = $"{Url.Replace("1500ms", "5s", StringComparison.Ordinal).Replace("cache?", "near?", StringComparison.Ordinal)}&near=1s";
+        await using var cache = await GenfenceCache.ConnectAsync(near);
+        await using var other = await GenfenceCache.ConnectAsync(near);
+        await Task.WhenAll(Enumerable.Range(0, 3).Select(async way =>
+        {
+            var id = 100 + (10 * way);
+            await using (var connection = Database.Connect())
+            {
+                await connection.ExecuteAsync($"INSERT INTO \"Prices\" VALUES ({id}, 1), ({id + 1}, 1)");
+            }
+            await using var witness = new Witness(Postgres.ConnectionString, other, $"price:{id}", $"SELECT \"Cents\" FROM \"Prices\" WHERE \"Id\" = {id}");
+            await UntilAsync(() => witness.Reads > 5);
+            var watch = new Watch
+            {
+                Sending = text => text.Contains("UPDATE \"", StringComparison.Ordinal) ? ReservedAsync() : Task.CompletedTask,
+            };
+            async Task ReservedAsync()
+            {
+                var looked = await cache.LookupAsync($"price:{id}");
+                looked.Lease?.Dispose();
+                Assert.Equal(BypassReason.Reserved, looked.Bypass);
+            }
+
+            var options = new DbContextOptionsBuilder<Shop>();
+            Database.Use(options);
+            options.UseGenfence(cache, Shop.Map).AddInterceptors(watch);
+            await Way.All[way].Change(new Row(id, _ => new Shop(options.Options), () => Database.Connect(), cache, false, CancellationToken.None)).WaitAsync(Patience);
+            var reads = witness.Reads;
+            await UntilAsync(() => witness.Reads > reads + 5);
+            Assert.Equal((0, 2), (witness.Stale, await witness.ServedAsync()));
+        }));
+
+        static async Task UntilAsync(Func<bool> condition)
+        {
+            for (var waited = Stopwatch.StartNew(); !condition() && waited.Elapsed < Patience;)
+            {
+                await Task.Delay(5);
+            }
+            Assert.True(condition());
+        }
+    }
+}
