@@ -11,6 +11,9 @@ internal static class DatabaseTransaction
     // The server notices a connection that was closed, and rolls back by itself.
     private static readonly TimeSpan s_rollback = TimeSpan.FromSeconds(5);
 
+    /// <summary>How long at most until it is looked at again what is left.</summary>
+    private static readonly TimeSpan s_look = TimeSpan.FromMilliseconds(500);
+
     public static async ValueTask<T> RunAsync<T>(
         DbConnection connection,
         IsolationLevel isolation,
@@ -21,14 +24,13 @@ internal static class DatabaseTransaction
         T result;
         var isSent = false;
         using var bound = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
-        Bound(bound, fence.Remaining);
+        await using var watch = Watch(fence, bound).ConfigureAwait(false);
         try
         {
             var transaction = await connection.BeginTransactionAsync(isolation, bound.Token).ConfigureAwait(false);
             await using var disposed = transaction.ConfigureAwait(false);
             try
             {
-                await BoundAsync(transaction, fence.Remaining, bound.Token).ConfigureAwait(false);
                 result = await change(transaction, fence, bound.Token).ConfigureAwait(false);
                 if (IsEnded(transaction))
                 {
@@ -50,7 +52,7 @@ internal static class DatabaseTransaction
                 throw;
             }
             using var commit = new CancellationTokenSource();
-            Bound(commit, fence.Remaining);
+            await using var watched = Watch(fence, commit).ConfigureAwait(false);
             isSent = true;
             await transaction.CommitAsync(commit.Token).ConfigureAwait(false);
         }
@@ -88,34 +90,39 @@ internal static class DatabaseTransaction
         }
         // From when the server has heard of it COMMIT may come within a third of the time, and take another one.
         var time = fence.Remaining / 3;
-        await BoundAsync(transaction, time, cancellation).ConfigureAwait(false);
+        await SendAsync(
+            transaction,
+            $"SELECT set_config(name, '{Milliseconds(time)}', true) FROM pg_settings "
+            + "WHERE name IN ('statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout') "
+            // Those that are shorter already stay. In whatever order it looks at these: not all settings are numbers.
+            + $"AND CASE vartype WHEN 'integer' THEN setting::bigint NOT BETWEEN 1 AND {Milliseconds(time)} ELSE false END",
+            cancellation).ConfigureAwait(false);
         if (fence.Remaining < time * 2)
         {
             throw new GenfenceTransactionTimeoutException();
         }
     }
 
-    private static void Bound(CancellationTokenSource source, TimeSpan remaining)
+    /// <summary>
+    /// Cancelled when nothing is left of the reservations. On a cluster what is left goes on being prolonged, and more keys may be reserved on the way, so it
+    /// is asked again.
+    /// </summary>
+    private static Timer Watch(TransactionFence fence, CancellationTokenSource source)
     {
-        if (remaining != TimeSpan.MaxValue)
+        Timer? watch = null;
+        watch = new Timer(_ =>
         {
-            source.CancelAfter(remaining);
-        }
-    }
-
-    /// <summary>Also on the server, where it has such bounds for one transaction. Those that are shorter already stay.</summary>
-    private static async ValueTask BoundAsync(DbTransaction transaction, TimeSpan time, CancellationToken cancellation)
-    {
-        if (time != TimeSpan.MaxValue && IsOfNpgsql(transaction))
-        {
-            await SendAsync(
-                transaction,
-                $"SELECT set_config(name, '{Milliseconds(time)}', true) FROM pg_settings "
-                + "WHERE name IN ('statement_timeout', 'lock_timeout', 'idle_in_transaction_session_timeout') "
-                // In whatever order it looks at these: not all settings are numbers.
-                + $"AND CASE vartype WHEN 'integer' THEN setting::bigint NOT BETWEEN 1 AND {Milliseconds(time)} ELSE false END",
-                cancellation).ConfigureAwait(false);
-        }
+            var remaining = fence.Remaining;
+            if (remaining == TimeSpan.Zero)
+            {
+                source.Cancel();
+                return;
+            }
+            // Nobody sees it before it is set, as it is not started yet.
+            watch!.Change(remaining < s_look ? remaining : s_look, Timeout.InfiniteTimeSpan);
+        });
+        watch.Change(TimeSpan.Zero, Timeout.InfiniteTimeSpan);
+        return watch;
     }
 
     /// <summary>What there is in all providers to see it by: some have no connection any more, others throw.</summary>

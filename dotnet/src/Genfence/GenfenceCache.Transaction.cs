@@ -23,9 +23,9 @@ public sealed partial class GenfenceCache
     /// (<see cref="GenfenceSettings.Near"/>), as their wait then holds no locks.
     /// </para>
     /// <para>
-    /// After the reserve all is bounded by <see cref="TransactionFence.Remaining"/>: by the token, and with Npgsql by the server, too
-    /// (<c>statement_timeout</c>, <c>lock_timeout</c>, <c>idle_in_transaction_session_timeout</c> of this transaction), so that a COMMIT that this process sends too late,
-    /// as it was paused, is not done. Elsewhere set such time-outs below <see cref="GenfenceSettings.ReservationTime"/> yourself where there are any.
+    /// From when keys are reserved all is bounded by <see cref="TransactionFence.Remaining"/>: the token is cancelled then. With Npgsql the server bounds COMMIT, too
+    /// (<c>statement_timeout</c>, <c>lock_timeout</c>, <c>idle_in_transaction_session_timeout</c> of this transaction, if they were not shorter), so that one that this process
+    /// sends too late, as it was paused, is not done. Elsewhere set such time-outs below <see cref="GenfenceSettings.ReservationTime"/> yourself where there are any.
     /// </para>
     /// </remarks>
     /// <typeparam name="T">What the closure returns.</typeparam>

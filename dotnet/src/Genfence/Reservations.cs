@@ -16,7 +16,8 @@ public sealed class Reservations : IDisposable
     internal const int Most = 10_000;
 
     private readonly GenfenceCache _cache;
-    private readonly List<KeyValuePair<CacheKey, Reservation>> _all = [];
+    // Another one for each that is added, as another thread may ask what is left.
+    private KeyValuePair<CacheKey, Reservation>[] _all = [];
     private readonly HashSet<CacheKey> _keys = new(CacheKeyComparer.Instance);
 
     // Each is reserved once no copies of its value are served any more.
@@ -32,19 +33,19 @@ public sealed class Reservations : IDisposable
     public IEnumerable<CacheKey> Keys => _all.Select(one => one.Key);
 
     /// <summary>How many keys there are.</summary>
-    public int Count => _all.Count;
+    public int Count => _all.Length;
 
     /// <summary>
     /// The time left to change the source, the least of all: see <see cref="Reservation.Remaining"/>. Where there are no keys yet it is
     /// <see cref="TimeSpan.MaxValue"/>.
     /// </summary>
-    public TimeSpan Remaining => _all.Count == 0 ? TimeSpan.MaxValue : _all.Min(one => one.Value.Remaining);
+    public TimeSpan Remaining => _all is { Length: > 0 } all ? all.Min(one => one.Value.Remaining) : TimeSpan.MaxValue;
 
     /// <summary>How long copies of any of the values may still be served: see <see cref="Reservation.Unsettled"/>.</summary>
-    public TimeSpan Unsettled => _all.Count == 0 ? TimeSpan.Zero : _all.Max(one => one.Value.Unsettled);
+    public TimeSpan Unsettled => _all is { Length: > 0 } all ? all.Max(one => one.Value.Unsettled) : TimeSpan.Zero;
 
     /// <summary>Whether all keys are held: see <see cref="Reservation.IsHeld"/>.</summary>
-    public bool IsHeld => _all.TrueForAll(one => one.Value.IsHeld);
+    public bool IsHeld => Array.TrueForAll(_all, one => one.Value.IsHeld);
 
     /// <summary>
     /// Reserves more keys, of which those that are there already are left out. To be answered before COMMIT is <em>sent</em>. A value that was made
@@ -69,17 +70,14 @@ public sealed class Reservations : IDisposable
                 // Bytes may change once this call has returned.
                 added.Add(key.Owned());
             }
-            if (_all.Count + added.Count > Most)
+            if (_all.Length + added.Count > Most)
             {
                 throw new GenfenceInvalidException("keys", $"keys: more than {Most} keys, must be 1 to {Most}");
             }
         }
         var reserved = await _cache.ReserveAllAsync([.. added], _areSettled, cancellationToken).ConfigureAwait(false);
-        for (var i = 0; i < reserved.Length; i++)
-        {
-            _all.Add(new(added[i], reserved[i]));
-            _keys.Add(added[i]);
-        }
+        _keys.UnionWith(added);
+        _all = [.. _all, .. added.Zip(reserved, KeyValuePair.Create)];
     }
     /// <inheritdoc cref="AddAsync(IEnumerable{CacheKey}, CancellationToken)"/>
     /// <param name="key">The key.</param>
@@ -172,8 +170,8 @@ public sealed class Reservations : IDisposable
     /// <summary>All are begun before one is waited for, and have ended when the first exception is thrown.</summary>
     private async Task<T[]> EachAsync<T>(Func<CacheKey, Reservation, ValueTask<T>> use)
     {
-        var begun = _all.ConvertAll(one => BegunAsync(use, one));
-        var each = new T[begun.Count];
+        var begun = Array.ConvertAll(_all, one => BegunAsync(use, one));
+        var each = new T[begun.Length];
         ExceptionDispatchInfo? problem = null;
         for (var i = 0; i < each.Length; i++)
         {

@@ -26,7 +26,7 @@ public abstract class CancelTests : ShopTest
                 rows.Add(($"{way.Name}, step {step}", id));
                 await using (var connection = Database.Connect())
                 {
-                    await connection.ExecuteAsync($"INSERT INTO \"Prices\" VALUES ({id}, 1), ({id + 1}, 1)");
+                    await connection.ExecuteAsync($"INSERT INTO \"Prices\" VALUES ({id}, 1, ''), ({id + 1}, 1, '')");
                 }
                 await AssertServedAsync(rows[^1]);
                 using var stop = new CancellationTokenSource();

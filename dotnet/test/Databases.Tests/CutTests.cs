@@ -119,7 +119,7 @@ public sealed class CutTests(PostgresServer server) : DatabaseTest
     {
         await using (var connection = Database.Connect())
         {
-            await connection.ExecuteAsync("INSERT INTO \"Prices\" SELECT \"Id\", 1 FROM generate_series(1, 999) AS \"Id\"");
+            await connection.ExecuteAsync("INSERT INTO \"Prices\" SELECT \"Id\", 1, '' FROM generate_series(1, 999) AS \"Id\"");
         }
         await Task.WhenAll(ways.Select(async (way, index) =>
         {

@@ -216,7 +216,7 @@ public sealed class PostgresTransactionTests(PostgresServer server) : Transactio
                 ["product:1"],
                 async (transaction, fence, cancellation) =>
                 {
-                    Assert.Equal((shortest, isReservedEarly) switch { (0, false) => "0", (0, true) => "8999ms", _ => "1234ms" }, Rounded(await TimeoutAsync(connection)));
+                    Assert.Equal(shortest == 0 ? "0" : "1234ms", await TimeoutAsync(connection));
                     await connection.ExecuteAsync("UPDATE products SET name = 'kettle' WHERE id = 1", transaction: transaction);
                 },
                 isReservedEarly: isReservedEarly);
@@ -227,7 +227,7 @@ public sealed class PostgresTransactionTests(PostgresServer server) : Transactio
         }
 
         // Some of it has passed already, if only little.
-        static string Rounded(string time) => time.Length == 6 && time[0] is '8' or '2' ? $"{time[0]}999ms" : time;
+        static string Rounded(string time) => time.Length == 6 && time[0] == '2' ? $"{time[0]}999ms" : time;
 
         static async Task<string> TimeoutAsync(DbConnection connection) => (await connection.ExecuteScalarAsync<string>("SHOW statement_timeout"))!;
     }

@@ -22,7 +22,7 @@ public sealed class WireCacheTests(PostgresServer server, WireServer wire) : Pos
             var id = 10 * (way + 1);
             await using (var connection = Database.Connect())
             {
-                await connection.ExecuteAsync($"INSERT INTO \"Prices\" VALUES ({id}, 1), ({id + 1}, 1)");
+                await connection.ExecuteAsync($"INSERT INTO \"Prices\" VALUES ({id}, 1, ''), ({id + 1}, 1, '')");
             }
             var direct = new NpgsqlConnectionStringBuilder(Postgres.ConnectionString);
             await using var proxy = new PostgresProxy(direct.Port);
@@ -52,7 +52,7 @@ public sealed class WireCacheTests(PostgresServer server, WireServer wire) : Pos
             var id = 100 + (10 * way);
             await using (var connection = Database.Connect())
             {
-                await connection.ExecuteAsync($"INSERT INTO \"Prices\" VALUES ({id}, 1), ({id + 1}, 1)");
+                await connection.ExecuteAsync($"INSERT INTO \"Prices\" VALUES ({id}, 1, ''), ({id + 1}, 1, '')");
             }
             await using var witness = new Witness(Postgres.ConnectionString, other, $"price:{id}", $"SELECT \"Cents\" FROM \"Prices\" WHERE \"Id\" = {id}");
             await UntilAsync(() => witness.Reads > 5);
