@@ -41,6 +41,25 @@ public sealed class WireCacheTests(PostgresServer server, WireServer wire) : Pos
         }));
 
     [Fact]
+    public async Task On_a_cluster_a_transaction_may_take_as_long_as_its_reservations_though_the_lease_on_the_cluster_is_shorter()
+    {
+        await using var cache = await GenfenceCache.ConnectAsync(
+            $"aerospike://{wire.Address}/test/guarded?timeout=5s&cluster_guard_time=500ms&reservation_time=20s");
+        await using var connection = Database.Connect();
+        await cache.TransactionAsync(
+            connection,
+            ["price:1"],
+            async (transaction, fence, cancellation) =>
+            {
+                Assert.InRange(fence.Remaining, TimeSpan.FromTicks(1), TimeSpan.FromMilliseconds(500));
+                await Task.Delay(800, cancellation);
+                await connection.ExecuteAsync("UPDATE \"Prices\" SET \"Cents\" = 7 WHERE \"Id\" = 1", transaction: transaction);
+            },
+            isReservedEarly: true);
+        Assert.Equal(0, cache.Stats.ReservationsLeft);
+    }
+
+    [Fact]
     public async Task Where_processes_keep_copies_keys_are_reserved_before_a_statement_is_sent_and_no_copy_outlives_the_COMMIT()
     {
         // A set's caches all say the same.
