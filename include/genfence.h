@@ -1903,7 +1903,35 @@ int32_t gf_value_of(struct gf_reservation *reservation,
                     struct gf_error **error);
 
 /*
- The source was changed and committed: keys with a value of gf_value_of are committed, the others released. GF_DONE, and gf_told says
+ Says that a reserved key is released, with the version that the source gave its change, for gf_commit_many; the last word counts. A key of which
+ nothing is said is released without one. Sends nothing.
+
+ Returns as gf_value_of.
+
+ SAFETY:
+ `reservation` is NULL or alive, and of several keys; `key` is readable; `error` is NULL or may be written.
+ */
+int32_t gf_version_of(struct gf_reservation *reservation,
+                      struct gf_slice key,
+                      uint64_t version,
+                      struct gf_error **error);
+
+/*
+ Says that the source of a reserved key was certainly not changed, though that of others was: gf_commit_many aborts it. The last word counts.
+ Sends nothing.
+
+ Returns as gf_value_of.
+
+ SAFETY:
+ `reservation` is NULL or alive, and of several keys; `key` is readable; `error` is NULL or may be written.
+ */
+int32_t gf_unchanged_of(struct gf_reservation *reservation,
+                        struct gf_slice key,
+                        struct gf_error **error);
+
+/*
+ The source was changed and committed: keys with a value of gf_value_of are committed, those of
+ gf_unchanged_of aborted, the others released. GF_DONE, and gf_told says
  what became of each. They are sent together, and every key is told, whatever is wrong with another. Uses the reservation up; it must still be freed.
 
  SAFETY:

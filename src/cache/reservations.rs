@@ -9,6 +9,8 @@ use bytes::Bytes;
 use foldhash::fast::RandomState;
 use futures_util::future::join_all;
 
+#[cfg(feature = "capi")]
+use super::fresh::check_version;
 use super::reservation::{CommitOutcome, Held, ReleaseOutcome, Reservation};
 use super::together::together;
 use super::update::{SourceResult, UpdateOutcome};
@@ -392,12 +394,17 @@ impl Reservations {
     }
 
     /// # Errors
-    /// The key is not one of these, or the value out of bounds.
-    pub(crate) fn check(&self, key: &[u8], fresh: &Fresh) -> Result<(), Error> {
+    /// The key is not one of these, or the value or the version out of bounds.
+    pub(crate) fn check(&self, key: &[u8], result: &SourceResult) -> Result<(), Error> {
         if !self.keys.contains(key) {
             return Err(not_reserved(key));
         }
-        self.cache.check_fresh(fresh).map_err(|error| of_key(key, error))
+        let checked = match result {
+            SourceResult::Committed(fresh) => self.cache.check_fresh(fresh),
+            SourceResult::Changed(version) => version.map(check_version).transpose().map(drop),
+            SourceResult::RolledBack => Ok(()),
+        };
+        checked.map_err(|error| of_key(key, error))
     }
 }
 

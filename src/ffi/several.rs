@@ -18,7 +18,7 @@ use super::handles::{gf_cache, gf_reservation, used};
 use super::op::{GF_OP_COMMIT_MANY, GF_OP_RESERVE_MANY, released, update_status};
 use super::{guard, results};
 use crate::cache::{Held, Keys, no_keys, renew_all};
-use crate::{Error, Fresh, Reservations, SourceResult};
+use crate::{Error, Reservations, SourceResult};
 
 /// What a reservation of several keys is.
 pub(super) struct Several(Mutex<State>);
@@ -30,8 +30,8 @@ struct State {
     /// What is to be reserved next.
     named: Vec<Bytes>,
     all_named: Keys,
-    /// What is to be committed.
-    values: HashMap<Bytes, Fresh, RandomState>,
+    /// What is known of them once the source is committed.
+    known: HashMap<Bytes, SourceResult, RandomState>,
     /// What became of each, once it is known.
     told: Vec<i32>,
 }
@@ -47,7 +47,7 @@ pub(super) struct Adding {
 pub(super) struct Taken {
     of: Arc<Several>,
     reservations: Reservations,
-    values: HashMap<Bytes, Fresh, RandomState>,
+    known: HashMap<Bytes, SourceResult, RandomState>,
 }
 
 impl Several {
@@ -57,7 +57,7 @@ impl Several {
             held: Vec::new(),
             named: Vec::new(),
             all_named: Keys::default(),
-            values: HashMap::default(),
+            known: HashMap::default(),
             told: Vec::new(),
         }))
     }
@@ -75,10 +75,10 @@ impl Several {
         Ok(())
     }
 
-    fn value(&self, key: &[u8], fresh: Fresh) -> Result<(), Failure> {
+    fn know(&self, key: &[u8], result: SourceResult) -> Result<(), Failure> {
         let mut state = self.0.lock();
-        state.unused()?.check(key, &fresh)?;
-        state.values.insert(Bytes::copy_from_slice(key), fresh);
+        state.unused()?.check(key, &result)?;
+        state.known.insert(Bytes::copy_from_slice(key), result);
         Ok(())
     }
 
@@ -101,7 +101,7 @@ impl Several {
     pub fn take(self: &Arc<Self>) -> Result<Taken, Failure> {
         let mut state = self.0.lock();
         let reservations = state.unused.take().ok_or_else(|| used("reservation"))?;
-        Ok(Taken { of: Arc::clone(self), reservations, values: std::mem::take(&mut state.values) })
+        Ok(Taken { of: Arc::clone(self), reservations, known: std::mem::take(&mut state.known) })
     }
 
     pub fn held(&self) -> Vec<(Bytes, Arc<Held>)> {
@@ -147,8 +147,7 @@ impl Adding {
 impl Taken {
     /// The status of all.
     pub async fn commit(self) -> Result<i32, Failure> {
-        let values = self.values.into_iter();
-        let results = values.map(|(key, fresh)| (key, SourceResult::Committed(fresh))).collect();
+        let results = self.known.into_iter().collect();
         let (mut first, mut all) = (None, Vec::new());
         for (_, outcome) in self.reservations.tell(results).await {
             all.push(match outcome {
@@ -373,13 +372,66 @@ pub unsafe extern "C" fn gf_value_of(
         op.is_zero()?;
         op.check_flags(entry::FLAGS)?;
         // SAFETY: by the function's own contract.
-        reservation.value(key, unsafe { entry::take(&op) }?)
+        reservation.know(key, SourceResult::Committed(unsafe { entry::take(&op) }?))
     });
     // SAFETY: by the function's own contract.
     unsafe { guard::tell(said, error) }.0
 }
 
-/// The source was changed and committed: keys with a value of gf_value_of are committed, the others released. GF_DONE, and gf_told says
+/// Says that a reserved key is released, with the version that the source gave its change, for gf_commit_many; the last word counts. A key of which
+/// nothing is said is released without one. Sends nothing.
+///
+/// Returns as gf_value_of.
+///
+/// # Safety
+/// `reservation` is NULL or alive, and of several keys; `key` is readable; `error` is NULL or may be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn gf_version_of(
+    reservation: *mut gf_reservation,
+    key: gf_slice,
+    version: u64,
+    error: *mut *mut gf_error,
+) -> i32 {
+    // SAFETY: by the function's own contract.
+    unsafe { know(reservation, key, SourceResult::Changed(Some(version)), error) }
+}
+
+/// Says that the source of a reserved key was certainly not changed, though that of others was: gf_commit_many aborts it. The last word counts.
+/// Sends nothing.
+///
+/// Returns as gf_value_of.
+///
+/// # Safety
+/// `reservation` is NULL or alive, and of several keys; `key` is readable; `error` is NULL or may be written.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn gf_unchanged_of(
+    reservation: *mut gf_reservation,
+    key: gf_slice,
+    error: *mut *mut gf_error,
+) -> i32 {
+    // SAFETY: by the function's own contract.
+    unsafe { know(reservation, key, SourceResult::RolledBack, error) }
+}
+
+/// # Safety
+/// As of gf_unchanged_of.
+unsafe fn know(
+    reservation: *mut gf_reservation,
+    key: gf_slice,
+    result: SourceResult,
+    error: *mut *mut gf_error,
+) -> i32 {
+    let said = guard::guarded(|| {
+        // SAFETY: by the function's own contract.
+        let (reservation, key) = unsafe { (several(reservation)?, bytes_of("key", key)?) };
+        reservation.know(key, result)
+    });
+    // SAFETY: by the function's own contract.
+    unsafe { guard::tell(said, error) }.0
+}
+
+/// The source was changed and committed: keys with a value of gf_value_of are committed, those of
+/// gf_unchanged_of aborted, the others released. GF_DONE, and gf_told says
 /// what became of each. They are sent together, and every key is told, whatever is wrong with another. Uses the reservation up; it must still be freed.
 ///
 /// # Safety

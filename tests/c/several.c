@@ -76,10 +76,10 @@ static void holds_now(const char *key, const char *bytes) {
 
 static void all_are_held_until_the_source_was_changed_and_each_is_told_of(void) {
   opened_anew();
-  gf_slice keys[] = {text("b"), text("a"), text("b"), text("c")};
+  gf_slice keys[] = {text("b"), text("a"), text("b"), text("c"), text("same"), text("newer")};
   SAME(status_of(cache, with(keyed(GF_OP_SET, "a"), "old")), GF_STORED);
   gf_reservation *all = reserve_all(keys, COUNT(keys), 0);
-  SAME(gf_reservation_count(all), 3);
+  SAME(gf_reservation_count(all), 5);
   CHECK(is_reserved("a") && is_reserved("b") && is_reserved("c"));
   uint64_t least = gf_remaining_ms(all);
   CHECK(least > 0 && least <= 600000);
@@ -92,13 +92,22 @@ static void all_are_held_until_the_source_was_changed_and_each_is_told_of(void) 
   value(all, "a", "not the last word");
   value(all, "a", "new");
   value(all, "c", "crossed");
+  value(all, "same", "is taken back");
+  SAME(gf_unchanged_of(all, text("same"), NULL), GF_DONE);
+  SAME(gf_version_of(all, text("newer"), 7, NULL), GF_DONE);
+  SAME(gf_version_of(all, text("newer"), UINT64_MAX, NULL), GF_E_INVALID);
+  SAME(gf_unchanged_of(all, text("no such"), NULL), GF_E_INVALID);
+  SAME(gf_unchanged_of(NULL, text("same"), NULL), GF_E_INVALID);
   SAME(gf_reservation_is_unused(all), 1);
   SAME(status_of(cache, reserved(GF_OP_COMMIT_MANY, all)), GF_DONE);
   SAME(gf_reservation_is_unused(all), 0);
   told(all, 0, "b", GF_PURGED);
   told(all, 1, "a", GF_STORED);
   told(all, 2, "c", GF_PURGED);
-  told(all, 3, "", GF_MISS);
+  told(all, 3, "same", GF_DONE);
+  told(all, 4, "newer", GF_PURGED);
+  told(all, 5, "", GF_MISS);
+  CHECK(!is_reserved("same") && !is_reserved("newer"));
   SAME(status_of(cache, reserved(GF_OP_ABORT, other)), GF_DONE);
   gf_reservation_free(other);
   holds_now("a", "new");

@@ -69,15 +69,6 @@ public sealed class GenfenceStoreException : GenfenceException
         MayRetry = error.MayRetry != 0;
     }
 
-    private GenfenceStoreException(GenfenceStoreException cause, string message)
-        : base(message, cause)
-    {
-        (ServerCode, InDoubt, MayRetry) = (cause.ServerCode, cause.InDoubt, cause.MayRetry);
-    }
-
-    /// <summary>The same, and which key it is of.</summary>
-    internal GenfenceStoreException Of(CacheKey key) => new(this, $"{key.Told()}: {Message}");
-
     /// <summary>What the Aerospike server answered; 0 if it did not, or was not asked.</summary>
     public int ServerCode { get; }
 

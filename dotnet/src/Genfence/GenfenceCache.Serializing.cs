@@ -20,7 +20,7 @@ public sealed partial class GenfenceCache
             : (IGenfenceSerializer<T>)_serializers.GetOrAdd(
                 typeof(T), GenfenceSerializer.Default<T>(_options.Json));
 
-    private static ReadOnlyMemory<byte>? Serialize<T>(T value, IGenfenceSerializer<T> serializer)
+    internal static ReadOnlyMemory<byte>? Serialize<T>(T value, IGenfenceSerializer<T> serializer)
     {
         if (value is null)
         {
@@ -32,13 +32,11 @@ public sealed partial class GenfenceCache
     }
 
     /// <summary>What a key is to have, in bytes, and checked: what is wrong is said now, and not when the source was changed.</summary>
-    internal static SourceResult<byte[]> Written<T>(T value, long? version, TimeSpan? timeToLive, IGenfenceSerializer<T> serializer)
+    internal static Known Written<T>(T value, long? version, TimeSpan? timeToLive, IGenfenceSerializer<T> serializer)
     {
         var bytes = Serialize(value, serializer);
-        _ = new Request(Op.Commit).With(bytes, version, timeToLive);
-        return bytes is { } written
-            ? SourceResult.Committed(written.ToArray(), version, timeToLive)
-            : SourceResult.Committed<byte[]>(null!, version, timeToLive);
+        _ = new Request(Op.CommitMany).With(bytes, version, timeToLive);
+        return new(SourceState.Committed, bytes, version, timeToLive);
     }
 
     /// <summary>Whether a loaded value could be written. If not, its caller has it all the same, and nothing is stored.</summary>

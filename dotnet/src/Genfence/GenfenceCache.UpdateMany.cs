@@ -1,4 +1,3 @@
-using System.Runtime.ExceptionServices;
 using Genfence.Native;
 
 namespace Genfence;
@@ -31,6 +30,8 @@ public sealed partial class GenfenceCache
     /// </summary>
     /// <returns>No reservations.</returns>
     public Reservations NoReservations() => new(this, areSettled: false);
+
+    internal ReservationHandle NewReservation() => Connection.NewReservation(new Request(Op.ReserveMany) { Tags = _tags, Near = _near });
 
     /// <summary>
     /// Changes the source of several keys under reservations of all, as <c>UpdateAsync</c> does of one key. Before the closure runs no copy of any of the
@@ -73,60 +74,18 @@ public sealed partial class GenfenceCache
         IEnumerable<CacheKey> keys, bool areSettled, CancellationToken cancellation)
     {
         var reservations = new Reservations(this, areSettled);
-        await reservations.AddAsync(keys, cancellation).ConfigureAwait(false);
+        try
+        {
+            await reservations.AddAsync(keys, cancellation).ConfigureAwait(false);
+        }
+        catch
+        {
+            // Also what is reserved later, as nobody waited for it.
+            reservations.GiveBack();
+            throw;
+        }
         return reservations.Count > 0
             ? reservations
             : throw new GenfenceInvalidException("keys", $"keys: 0 keys, must be 1 to {Reservations.Most}");
-    }
-
-    /// <summary>All, or none, and the first that could not be had is thrown.</summary>
-    internal async ValueTask<Reservation[]> ReserveAllAsync(CacheKey[] keys, bool isSettled, CancellationToken cancellation)
-    {
-        cancellation.ThrowIfCancellationRequested();
-        if (keys.Length == 0)
-        {
-            return [];
-        }
-        var flags = isSettled ? Flags.Settled : 0;
-        var requests = Array.ConvertAll(keys, key => new Request(Op.Reserve) { Key = key, Tags = _tags, Near = _near, Flags = flags });
-        var submitted = Connection.SubmitAll(requests, cancellation);
-        var reserved = new List<Reservation>(keys.Length);
-        ExceptionDispatchInfo? problem = null;
-        for (var i = 0; i < keys.Length; i++)
-        {
-            try
-            {
-                reserved.Add(Reserved(await submitted[i].ConfigureAwait(false)));
-            }
-            catch (GenfenceStoreException refused)
-            {
-                problem ??= ExceptionDispatchInfo.Capture(refused.Of(keys[i]));
-            }
-            catch (Exception ended) when (ended is OperationCanceledException or GenfenceException or GenfenceShutDownException)
-            {
-                problem ??= ExceptionDispatchInfo.Capture(ended);
-            }
-        }
-        if (problem is not null)
-        {
-            await Task.WhenAll(reserved.Select(GiveBackAsync)).ConfigureAwait(false);
-            problem.Throw();
-        }
-        return [.. reserved];
-    }
-
-    private static async Task GiveBackAsync(Reservation reservation)
-    {
-        using (reservation)
-        {
-            try
-            {
-                await reservation.AbortAsync().ConfigureAwait(false);
-            }
-            catch (Exception problem) when (problem is GenfenceException or GenfenceShutDownException)
-            {
-                // It expires.
-            }
-        }
     }
 }

@@ -1,4 +1,6 @@
 using System.Runtime.ExceptionServices;
+using Genfence.Native;
+using Microsoft.Extensions.Logging;
 
 namespace Genfence;
 
@@ -10,18 +12,20 @@ namespace Genfence;
 /// Disposing of them unused leaves all to expire, as only the caller knows what became of the source, and it became of all keys
 /// alike. One caller at a time, but for <see cref="Remaining"/>.
 /// </remarks>
-public sealed class Reservations : IDisposable
+public sealed partial class Reservations : IDisposable
 {
     /// <summary>The most keys of one transaction.</summary>
     internal const int Most = 10_000;
 
     private readonly GenfenceCache _cache;
-    // Another one for each that is added, as another thread may ask what is left.
-    private KeyValuePair<CacheKey, Reservation>[] _all = [];
     private readonly HashSet<CacheKey> _keys = new(CacheKeyComparer.Instance);
+    private readonly List<CacheKey> _all = [];
 
     // Each is reserved once no copies of its value are served any more.
     private readonly bool _areSettled;
+
+    // None as long as there are no keys.
+    private ReservationHandle? _handle;
 
     internal Reservations(GenfenceCache cache, bool areSettled)
     {
@@ -30,22 +34,34 @@ public sealed class Reservations : IDisposable
     }
 
     /// <summary>The keys, in the order of their reservations.</summary>
-    public IEnumerable<CacheKey> Keys => _all.Select(one => one.Key);
+    public IEnumerable<CacheKey> Keys => _all;
 
     /// <summary>How many keys there are.</summary>
-    public int Count => _all.Length;
+    public int Count => _all.Count;
 
     /// <summary>
     /// The time left to change the source, the least of all: see <see cref="Reservation.Remaining"/>. Where there are no keys yet it is
     /// <see cref="TimeSpan.MaxValue"/>.
     /// </summary>
-    public TimeSpan Remaining => _all is { Length: > 0 } all ? all.Min(one => one.Value.Remaining) : TimeSpan.MaxValue;
+    public TimeSpan Remaining
+    {
+        get
+        {
+            if (_handle is not { } handle)
+            {
+                return TimeSpan.MaxValue;
+            }
+            var milliseconds = Asked(handle, Methods.gf_remaining_ms);
+            // While the first are being reserved.
+            return milliseconds > (ulong)TimeSpan.MaxValue.TotalMilliseconds ? TimeSpan.MaxValue : TimeSpan.FromMilliseconds(milliseconds);
+        }
+    }
 
     /// <summary>How long copies of any of the values may still be served: see <see cref="Reservation.Unsettled"/>.</summary>
-    public TimeSpan Unsettled => _all is { Length: > 0 } all ? all.Max(one => one.Value.Unsettled) : TimeSpan.Zero;
+    public TimeSpan Unsettled => _handle is { } handle ? TimeSpan.FromMilliseconds(Asked(handle, Methods.gf_unsettled_ms)) : TimeSpan.Zero;
 
     /// <summary>Whether all keys are held: see <see cref="Reservation.IsHeld"/>.</summary>
-    public bool IsHeld => Array.TrueForAll(_all, one => one.Value.IsHeld);
+    public bool IsHeld { get; private set; } = true;
 
     /// <summary>
     /// Reserves more keys, of which those that are there already are left out. To be answered before COMMIT is <em>sent</em>. A value that was made
@@ -54,7 +70,7 @@ public sealed class Reservations : IDisposable
     /// sent before.
     /// </summary>
     /// <param name="keys">The keys; with those that are there at most 10,000.</param>
-    /// <param name="cancellationToken">Ends the wait; what is reserved later is aborted.</param>
+    /// <param name="cancellationToken">Ends the wait; what is reserved later is told of with the others.</param>
     /// <returns>When all are held. After an exception none of them is, and the others still are.</returns>
     /// <exception cref="GenfenceInvalidException">A key, or their number, is out of bounds: nothing was sent.</exception>
     /// <exception cref="GenfenceStoreException">One could not be reserved, which is named.</exception>
@@ -70,18 +86,36 @@ public sealed class Reservations : IDisposable
                 // Bytes may change once this call has returned.
                 added.Add(key.Owned());
             }
-            if (_all.Length + added.Count > Most)
+            if (_all.Count + added.Count > Most)
             {
                 throw new GenfenceInvalidException("keys", $"keys: more than {Most} keys, must be 1 to {Most}");
             }
         }
-        var reserved = await _cache.ReserveAllAsync([.. added], _areSettled, cancellationToken).ConfigureAwait(false);
+        if (added.Count == 0)
+        {
+            return;
+        }
+        cancellationToken.ThrowIfCancellationRequested();
+        var handle = _handle ??= _cache.NewReservation();
+        Several.Name(handle, added);
+        var reserve = new Request(Op.ReserveMany) { Reservation = handle, Flags = _areSettled ? Flags.Settled : 0 };
+        var reserved = await _cache.Connection.Submit(reserve, cancellationToken).ConfigureAwait(false);
+        try
+        {
+            reserved.ThrowIfFailed();
+            IsHeld &= reserved.Detail == 0;
+        }
+        finally
+        {
+            reserved.Free();
+        }
         _keys.UnionWith(added);
-        _all = [.. _all, .. added.Zip(reserved, KeyValuePair.Create)];
+        _all.AddRange(added);
     }
+
     /// <inheritdoc cref="AddAsync(IEnumerable{CacheKey}, CancellationToken)"/>
     /// <param name="key">The key.</param>
-    /// <param name="cancellationToken">Ends the wait; what is reserved later is aborted.</param>
+    /// <param name="cancellationToken">Ends the wait; what is reserved later is told of with the others.</param>
     public ValueTask AddAsync(CacheKey key, CancellationToken cancellationToken = default) => AddAsync([key], cancellationToken);
 
     /// <summary>Waits until no copy of any of the values is served any more: see <see cref="Reservation.SettledAsync"/>.</summary>
@@ -89,10 +123,10 @@ public sealed class Reservations : IDisposable
     /// <returns>When it is over.</returns>
     public async ValueTask SettledAsync(CancellationToken cancellationToken = default)
     {
-        // The longest is the wait of all.
-        foreach (var (_, reservation) in _all)
+        // Most often nothing is to be waited for.
+        if (Unsettled > TimeSpan.Zero)
         {
-            await reservation.SettledAsync(cancellationToken).ConfigureAwait(false);
+            (await UseAsync(Op.Settled, cancellationToken).ConfigureAwait(false)).MustBe(Status.Done);
         }
     }
 
@@ -100,11 +134,13 @@ public sealed class Reservations : IDisposable
     /// <param name="cancellationToken">Ends the wait, not the renewals.</param>
     /// <returns>Whether there is for each; if not, it came too late: the source must not be changed any more.</returns>
     /// <exception cref="GenfenceStoreException">The store did not answer for one of them; its old time counts.</exception>
-    public async ValueTask<bool> RenewAsync(CancellationToken cancellationToken = default)
-    {
-        var renewed = await EachAsync(reservation => reservation.RenewAsync(cancellationToken)).ConfigureAwait(false);
-        return Array.TrueForAll(renewed, one => one);
-    }
+    public async ValueTask<bool> RenewAsync(CancellationToken cancellationToken = default) =>
+        _handle is null || await UseAsync(Op.Renew, cancellationToken).ConfigureAwait(false) switch
+        {
+            Status.Done => true,
+            Status.Lost => false,
+            var other => throw Results.Unknown(other),
+        };
 
     /// <summary>
     /// The source was changed, and committed; what is known of each key. Those that are not named in the results are released. Every key is told,
@@ -123,20 +159,47 @@ public sealed class Reservations : IDisposable
         {
             await AbortAsync().ConfigureAwait(false);
             results.Cause?.Throw();
-            return [.. _all.Select(one => KeyValuePair.Create(one.Key, UpdateOutcome.RolledBack))];
+            return [.. _all.Select(key => KeyValuePair.Create(key, UpdateOutcome.RolledBack))];
         }
-        var outcomes = await EachAsync(
-            (key, reservation) => results.Known.TryGetValue(key, out var told)
-                ? told(_cache, reservation)
-                : GenfenceCache.ToldAsync(reservation, SourceResult.Changed(), GenfenceSerializer.Bytes)).ConfigureAwait(false);
-        foreach (var key in results.Known.Keys)
+        // Of what is wrong the others are told all the same.
+        ExceptionDispatchInfo? problem = null;
+        foreach (var (key, known) in results.Known)
         {
-            if (!_keys.Contains(key))
+            try
             {
-                throw new GenfenceInvalidException("key", $"key: {key.Told()} is not among the reserved ones");
+                Know(key, known(_cache), ref problem);
+            }
+#pragma warning disable CA1031 // It is thrown when all are told: a serializer may throw anything.
+            catch (Exception thrown)
+#pragma warning restore CA1031
+            {
+                problem ??= ExceptionDispatchInfo.Capture(thrown);
             }
         }
-        return [.. outcomes.Select((outcome, place) => KeyValuePair.Create(_all[place].Key, outcome))];
+        if (_handle is not { } handle)
+        {
+            problem?.Throw();
+            return [];
+        }
+        (await UseAsync(Op.CommitMany, CancellationToken.None).ConfigureAwait(false)).MustBe(Status.Done);
+        problem?.Throw();
+        // There may be more of them, which nobody waited for.
+        var told = Several.Told(handle, isNamed: Methods.gf_reservation_count(handle) != (nuint)_all.Count);
+        return [.. told.Where(one => one.Key.MaxBytes == 0 || _keys.Contains(one.Key))
+            .Select((one, place) => KeyValuePair.Create(_all[place], Results.Outcome<UpdateOutcome>(one.Status)))];
+    }
+
+    private void Know(CacheKey key, in Known known, ref ExceptionDispatchInfo? problem)
+    {
+        if (_handle is not { } handle || !_keys.Contains(key))
+        {
+            throw new GenfenceInvalidException("key", $"key: {key.Told()} is not among the reserved ones");
+        }
+        Several.Know(handle, key, known);
+        if (known.Cause is { } cause)
+        {
+            problem ??= ExceptionDispatchInfo.Capture(cause);
+        }
     }
 
     /// <summary>The source was changed, and committed, and nothing is stored: the next readers fill. Uses them up.</summary>
@@ -149,48 +212,64 @@ public sealed class Reservations : IDisposable
     /// </summary>
     /// <param name="cancellationToken">Ends the wait, not the aborts.</param>
     /// <returns>When it is done.</returns>
-    public async ValueTask AbortAsync(CancellationToken cancellationToken = default) =>
-        _ = await EachAsync(async reservation =>
+    public async ValueTask AbortAsync(CancellationToken cancellationToken = default)
+    {
+        if (_handle is not null)
         {
-            await reservation.AbortAsync(cancellationToken).ConfigureAwait(false);
-            return true;
-        }).ConfigureAwait(false);
+            (await UseAsync(Op.Abort, cancellationToken).ConfigureAwait(false)).MustBe(Status.Done);
+        }
+    }
+
+    /// <summary>Aborts them, also those that are being reserved, without anybody's waiting for it.</summary>
+    internal async void GiveBack()
+    {
+        using (this)
+        {
+            try
+            {
+                await AbortAsync().ConfigureAwait(false);
+            }
+            catch (Exception problem) when (problem is GenfenceException or GenfenceShutDownException)
+            {
+                // They expire.
+            }
+        }
+    }
 
     /// <summary>Leaves those to expire that were not used; that is logged.</summary>
     public void Dispose()
     {
-        foreach (var (_, reservation) in _all)
+        if (_handle is not { IsClosed: false } handle)
         {
-            reservation.Dispose();
+            return;
+        }
+        var areLeft = IsHeld && _all.Count > 0 && Asked(handle, unused => (ulong)Methods.gf_reservation_is_unused(unused)) != 0;
+        handle.Dispose();
+        if (areLeft)
+        {
+            LeftToExpire(_cache.Logger);
         }
     }
 
-    private Task<T[]> EachAsync<T>(Func<Reservation, ValueTask<T>> use) => EachAsync((_, reservation) => use(reservation));
-
-    /// <summary>All are begun before one is waited for, and have ended when the first exception is thrown.</summary>
-    private async Task<T[]> EachAsync<T>(Func<CacheKey, Reservation, ValueTask<T>> use)
+    private async ValueTask<int> UseAsync(Op op, CancellationToken cancellation)
     {
-        var begun = Array.ConvertAll(_all, one => BegunAsync(use, one));
-        var each = new T[begun.Length];
-        ExceptionDispatchInfo? problem = null;
-        for (var i = 0; i < each.Length; i++)
-        {
-            try
-            {
-                each[i] = await begun[i].ConfigureAwait(false);
-            }
-#pragma warning disable CA1031 // It is thrown when the others have ended: a serializer may throw anything.
-            catch (Exception thrown)
-#pragma warning restore CA1031
-            {
-                problem ??= ExceptionDispatchInfo.Capture(thrown);
-            }
-        }
-        problem?.Throw();
-        return each;
+        ObjectDisposedException.ThrowIf(_handle is { IsClosed: true }, this);
+        return await _cache.Connection.StatusAsync(new Request(op) { Reservation = _handle }, cancellation).ConfigureAwait(false);
     }
 
-    private static async Task<T> BegunAsync<T>(
-        Func<CacheKey, Reservation, ValueTask<T>> use, KeyValuePair<CacheKey, Reservation> one) =>
-        await use(one.Key, one.Value).ConfigureAwait(false);
+    /// <summary>Of those that were disposed of nothing is left.</summary>
+    private static ulong Asked(ReservationHandle handle, Func<ReservationHandle, ulong> ask)
+    {
+        try
+        {
+            return handle.IsClosed ? 0 : ask(handle);
+        }
+        catch (ObjectDisposedException)
+        {
+            return 0;
+        }
+    }
+
+    [LoggerMessage(26, LogLevel.Warning, "reservations were left to expire; commit, release or abort them to free their keys")]
+    private static partial void LeftToExpire(ILogger logger);
 }

@@ -18,7 +18,7 @@ public sealed class SourceResults
 
     internal ExceptionDispatchInfo? Cause { get; }
 
-    internal Dictionary<CacheKey, Func<GenfenceCache, Reservation, ValueTask<UpdateOutcome>>> Known { get; } =
+    internal Dictionary<CacheKey, Func<GenfenceCache, Known>> Known { get; } =
         new(CacheKeyComparer.Instance);
 
     /// <summary>It was certainly not changed, and will not be.</summary>
@@ -59,16 +59,16 @@ public sealed class SourceResults
     /// <param name="serializer">Else bytes and text as they are, and JSON.</param>
     /// <returns>These results.</returns>
     public SourceResults With<T>(CacheKey key, SourceResult<T> result, IGenfenceSerializer<T>? serializer = null) =>
-        Say(key, (cache, reservation) => GenfenceCache.ToldAsync(reservation, result, serializer ?? cache.Serializer<T>()));
+        Say(key, cache => Genfence.Known.Of(result, serializer ?? cache.Serializer<T>()));
 
     /// <summary>The same, and this is what is known of this key: its version, or that it has nothing now, or that it was certainly not changed.</summary>
     /// <param name="key">The key.</param>
     /// <param name="result">What is known.</param>
     /// <returns>These results.</returns>
     public SourceResults With(CacheKey key, SourceResult result) =>
-        Say(key, (_, reservation) => GenfenceCache.ToldAsync(reservation, result, GenfenceSerializer.Bytes));
+        Say(key, _ => Genfence.Known.Of<byte[]>(result, GenfenceSerializer.Bytes));
 
-    private SourceResults Say(CacheKey key, Func<GenfenceCache, Reservation, ValueTask<UpdateOutcome>> told)
+    internal SourceResults Say(CacheKey key, Func<GenfenceCache, Known> told)
     {
         if (IsRolledBack)
         {

@@ -139,7 +139,8 @@ public sealed partial class TransactionFence : IDisposable
     private void Know<T>(CacheKey key, T value, long? version, TimeSpan? timeToLive, IGenfenceSerializer<T>? serializer)
     {
         ThrowIfOver();
-        _results.With(key, GenfenceCache.Written(value, version, timeToLive, serializer ?? _cache.Serializer<T>()), GenfenceSerializer.Bytes);
+        var written = GenfenceCache.Written(value, version, timeToLive, serializer ?? _cache.Serializer<T>());
+        _results.Say(key, _ => written);
     }
 
     /// <summary>Nothing is known of the values of these keys any more: they are released.</summary>

@@ -17,7 +17,7 @@ public partial class BoundaryTests
         "gf_load_failed", "gf_ready", "gf_inspect", "gf_settled", "gf_refresh", "gf_last_known", "gf_reserve_settled",
         "gf_reserve_tag", "gf_reserve_tag_settled", "gf_purge_tags", "gf_purge_all",
         // Each key of a transaction has a reservation of its own.
-        "gf_reservation_new", "gf_name", "gf_reserve_many", "gf_reserve_more", "gf_value_of", "gf_commit_many", "gf_reservation_count", "gf_told",
+        "gf_reserve_many", "gf_reserve_more", "gf_commit_many",
         // Results are freed one by one, as they are handed over.
         "gf_results_free",
         // For event loops.
@@ -162,7 +162,7 @@ public partial class BoundaryTests
                 _ when type == typeof(long) => "int64_t",
                 _ when type == typeof(ulong) => "uint64_t",
                 _ when type == typeof(nuint) => "size_t",
-                _ when type == typeof(NativeSlice) => "struct",
+                _ when type == typeof(NativeSlice) || type == typeof(NativeEntry) => "struct",
                 _ => type.Name,
             };
 

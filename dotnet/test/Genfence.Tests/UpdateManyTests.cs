@@ -84,7 +84,7 @@ public sealed class UpdateManyTests(WireServer wire) : StoreTest(wire)
         var refused = await Assert.ThrowsAsync<GenfenceStoreException>(
             () => reservations.AddAsync(["a", "b", "c"]).Within());
         await Server.OrderAsync("clear");
-        Assert.Matches("^key \"[abc]\": ", refused.Message);
+        Assert.Matches("did not answer: key \"[abc]\": ", refused.Message);
         Assert.True(refused.MayRetry);
         Assert.Equal(1, reservations.Count);
         await AssertReservedAsync(cache, "kept");
@@ -104,7 +104,7 @@ public sealed class UpdateManyTests(WireServer wire) : StoreTest(wire)
         {
             ([], "keys: 0 keys, must be 1 to 10000"),
             (Enumerable.Range(0, 10_001).Select(key => (CacheKey)$"{key}"), "keys: more than 10000 keys, must be 1 to 10000"),
-            (["a", ""], "ops[1]: key: 0 bytes, must be 1 to"),
+            (["a", ""], "key: key \"\": 0 bytes, must be 1 to"),
         })
         {
             var refused = await Assert.ThrowsAsync<GenfenceInvalidException>(() => cache.ReserveManyAsync(keys).Within());
@@ -128,6 +128,32 @@ public sealed class UpdateManyTests(WireServer wire) : StoreTest(wire)
             () => cache.UpdateManyAsync(["a"], (_, _) => ValueTask.FromResult(unknown)).Within());
         Assert.Equal("key: key \"z\" is not among the reserved ones", refused.Message);
         await AssertFreeAsync(cache, "a");
+    }
+
+    [Fact]
+    public async Task What_is_reserved_when_nobody_waits_for_it_any_more_is_given_back_or_told_of_with_the_others()
+    {
+        var cache = await OpenAsync(Wire, "attempts=1&merge=false");
+        using var reservations = await cache.ReserveManyAsync(["kept"]).Within();
+        Server.Signal(WireServer.Stop);
+        using (var cancelled = new CancellationTokenSource(50))
+        {
+            await Assert.ThrowsAnyAsync<OperationCanceledException>(() => cache.ReserveManyAsync(["a", "b"], cancelled.Token).Within());
+        }
+        using (var cancelled = new CancellationTokenSource(50))
+        {
+            await Assert.ThrowsAnyAsync<OperationCanceledException>(() => reservations.AddAsync(["c"], cancelled.Token).Within());
+        }
+        Server.Signal(WireServer.Continue);
+        foreach (var key in (string[])["a", "b"])
+        {
+            await Support.UntilAsync(() => cache.LookupAsync(key).AsTask().Result is { Lease: { } lease } && Gone(lease));
+        }
+        Assert.Equal(1, reservations.Count);
+        var outcomes = await reservations.CommitAsync(SourceResults.Changed().With("kept", "new")).Within();
+        Assert.Equal([("kept", UpdateOutcome.Stored)], outcomes.Select(one => (one.Key.Text, one.Value)));
+        await Support.UntilAsync(() => cache.LookupAsync("c").AsTask().Result is { Lease: { } lease } && Gone(lease));
+        await AssertFreeAsync(cache, "a", "b", "c");
     }
 
     private static async Task AssertReservedAsync(GenfenceCache cache, params string[] keys)

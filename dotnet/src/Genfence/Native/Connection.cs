@@ -351,6 +351,25 @@ internal sealed unsafe class Connection
         return bytes;
     }
 
+    /// <summary>A reservation of several keys, of which there is none yet.</summary>
+    public ReservationHandle NewReservation(in Request request)
+    {
+        nint reservation;
+        NativeError* error = null;
+        ThrowIfClosed();
+        try
+        {
+            var cache = request.Near?.Handle ?? _cache;
+            using var tagged = request.Tags?.On(cache);
+            var status = Methods.gf_reservation_new(tagged ?? cache, &reservation, &error);
+            return status == Status.Done ? new ReservationHandle(reservation) : throw GenfenceException.Take(status, ref error);
+        }
+        catch (ObjectDisposedException)
+        {
+            throw ShutDown();
+        }
+    }
+
     /// <summary>A handle with a near time of its own.</summary>
     public NearHandle Near(ulong milliseconds)
     {

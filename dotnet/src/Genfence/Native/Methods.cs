@@ -52,6 +52,27 @@ internal static unsafe partial class Methods
         CacheHandle cache, NativeSlice* tags, nuint count, nint* tagged, NativeError** error);
 
     [LibraryImport(Library)]
+    public static partial int gf_reservation_new(CacheHandle cache, nint* reservation, NativeError** error);
+
+    [LibraryImport(Library)]
+    public static partial int gf_name(ReservationHandle reservation, NativeSlice* keys, nuint count, NativeError** error);
+
+    [LibraryImport(Library)]
+    public static partial int gf_value_of(ReservationHandle reservation, NativeSlice key, NativeEntry entry, NativeError** error);
+
+    [LibraryImport(Library)]
+    public static partial int gf_version_of(ReservationHandle reservation, NativeSlice key, ulong version, NativeError** error);
+
+    [LibraryImport(Library)]
+    public static partial int gf_unchanged_of(ReservationHandle reservation, NativeSlice key, NativeError** error);
+
+    [LibraryImport(Library)]
+    public static partial nuint gf_reservation_count(ReservationHandle reservation);
+
+    [LibraryImport(Library)]
+    public static partial int gf_told(ReservationHandle reservation, nuint index, NativeSlice* key);
+
+    [LibraryImport(Library)]
     public static partial int gf_near(CacheHandle cache, ulong nearMs, nint* handle, NativeError** error);
 
     [LibraryImport(Library)]
