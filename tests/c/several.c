@@ -3,6 +3,7 @@
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
+static int is_short;
 static gf_cache *cache;
 
 static void opened_anew(void) { cache = opened_on(through, "memory://?reservation_time=10m"); }
@@ -263,7 +264,7 @@ static void what_is_out_of_bounds_is_named_before_anything_is_sent(void) {
   gf_result_free(&result);
   SAME(gf_reservation_new(cache, NULL, NULL), GF_E_INVALID);
   CHECK(!is_reserved("a"));
-  if (way == CALLED && !drives) { /* they are many */
+  if (way == CALLED && !drives && !is_short) { /* they are many */
     SAME(gf_name(all, keys, 10000, NULL), GF_DONE);
     SAME(gf_name(all, keys, 10000, NULL), GF_DONE); /* twice is once */
     SAME(gf_name(all, &keys[10000], 1, NULL), GF_E_INVALID);
@@ -311,7 +312,10 @@ static void what_is_out_of_bounds_is_named_before_anything_is_sent(void) {
   gf_free(cache);
 }
 
-int main(void) {
+/* With any argument not as many keys are reserved as there may be. */
+int main(int argc, char **argv) {
+  (void)argv;
+  is_short = argc > 1;
   void (*tests[])(void) = {all_are_held_until_the_source_was_changed_and_each_is_told_of,
                            keys_that_become_known_on_the_way_are_added,
                            what_is_rolled_back_gives_all_back_and_what_is_freed_leaves_all,

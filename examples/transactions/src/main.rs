@@ -1,4 +1,4 @@
-//! One transaction that changes two keys, by tokio-postgres and by sqlx.
+//! One transaction that changes two keys, by tokio-postgres.
 //!
 //! ```sh
 //! cargo run -p transactions -- postgres://user:password@127.0.0.1/database
@@ -24,31 +24,15 @@ async fn main() -> Result<(), Box<dyn Error>> {
         return Err("say which database: postgres://user:password@127.0.0.1/database".into());
     };
     let cache = Cache::connect("memory://").await?;
-
     let (mut client, connection) = tokio_postgres::connect(&url, NoTls).await?;
     tokio::spawn(connection);
     client.batch_execute(&format!("{TABLE}; {ROWS}")).await?;
-    by_tokio_postgres(&cache, &mut client, 3).await?;
-    println!(
-        "by tokio-postgres: shelf 1 has {}, shelf 2 has {}",
-        count(&cache, 1).await?,
-        count(&cache, 2).await?
-    );
-
-    let options = sqlx::postgres::PgPoolOptions::new().max_connections(1);
-    let pool = options.connect(&url).await?;
-    sqlx::query(TABLE).execute(&pool).await?;
-    sqlx::query(ROWS).execute(&pool).await?;
-    by_sqlx(&cache, &pool, 4).await?;
-    println!(
-        "by sqlx: shelf 1 has {}, shelf 2 has {}",
-        count(&cache, 1).await?,
-        count(&cache, 2).await?
-    );
+    move_stock(&cache, &mut client, 3).await?;
+    println!("shelf 1 has {}, shelf 2 has {}", count(&cache, 1).await?, count(&cache, 2).await?);
     Ok(())
 }
 
-async fn by_tokio_postgres(
+async fn move_stock(
     cache: &Cache,
     client: &mut tokio_postgres::Client,
     moved: i32,
@@ -67,23 +51,6 @@ async fn by_tokio_postgres(
     };
     let commit =
         async |transaction: tokio_postgres::Transaction<'_>| Ok(transaction.commit().await?);
-    cache.transaction(change, commit).await.map_err(|failed| failed.to_string())?;
-    Ok(())
-}
-
-async fn by_sqlx(cache: &Cache, pool: &sqlx::PgPool, moved: i32) -> Result<(), Box<dyn Error>> {
-    let change = async |fence: &mut TransactionFence| -> Result<_, Box<dyn Error>> {
-        let mut transaction = pool.begin().await?;
-        let take = sqlx::query_as::<_, (i32, i32)>(TAKE).bind(moved).bind(1);
-        let (left, overflow) = take.fetch_one(&mut *transaction).await?;
-        let put = sqlx::query_scalar::<_, i32>(PUT).bind(moved).bind(overflow);
-        let there = put.fetch_one(&mut *transaction).await?;
-        set(fence, 1, left)?;
-        set(fence, overflow, there)?;
-        Ok(transaction)
-    };
-    let commit =
-        async |transaction: sqlx::Transaction<'_, sqlx::Postgres>| Ok(transaction.commit().await?);
     cache.transaction(change, commit).await.map_err(|failed| failed.to_string())?;
     Ok(())
 }

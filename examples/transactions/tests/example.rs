@@ -16,9 +16,5 @@ async fn the_example_runs() {
     let output = tokio::task::spawn_blocking(run).await.unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{output:?}");
-    for client in
-        ["tokio-postgres: shelf 1 has 7, shelf 2 has 3", "sqlx: shelf 1 has 6, shelf 2 has 4"]
-    {
-        assert!(said.contains(client), "{said}");
-    }
+    assert!(said.contains("shelf 1 has 7, shelf 2 has 3"), "{said}");
 }
