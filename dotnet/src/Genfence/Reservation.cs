@@ -42,47 +42,13 @@ public sealed partial class Reservation : IDisposable
     /// prolonged: ask again just before COMMIT is sent. Zero if it is too late. Where it is held in several regions, it is
     /// the least of theirs.
     /// </summary>
-    public TimeSpan Remaining
-    {
-        get
-        {
-            if (_handle.IsClosed)
-            {
-                return TimeSpan.Zero;
-            }
-            try
-            {
-                return TimeSpan.FromMilliseconds(Methods.gf_remaining_ms(_handle));
-            }
-            catch (ObjectDisposedException)
-            {
-                return TimeSpan.Zero;
-            }
-        }
-    }
+    public TimeSpan Remaining => TimeSpan.FromMilliseconds(_handle.Ask(Methods.gf_remaining_ms));
 
     /// <summary>
     /// How long copies of the value may still be served, by this process or another, in any region
     /// (<see cref="GenfenceSettings.Near"/>): COMMIT must not be sent before. Zero where none are kept.
     /// </summary>
-    public TimeSpan Unsettled
-    {
-        get
-        {
-            if (_handle.IsClosed)
-            {
-                return TimeSpan.Zero;
-            }
-            try
-            {
-                return TimeSpan.FromMilliseconds(Methods.gf_unsettled_ms(_handle));
-            }
-            catch (ObjectDisposedException)
-            {
-                return TimeSpan.Zero;
-            }
-        }
-    }
+    public TimeSpan Unsettled => TimeSpan.FromMilliseconds(_handle.Ask(Methods.gf_unsettled_ms));
 
     /// <summary>
     /// Waits until no copy of the value is served any more, at most for <see cref="GenfenceSettings.NearMax"/>. To be called before COMMIT is
@@ -186,7 +152,7 @@ public sealed partial class Reservation : IDisposable
         {
             return;
         }
-        var isLeft = IsHeld && IsUnused();
+        var isLeft = IsHeld && _handle.IsUnused;
         _handle.Dispose();
         if (isLeft)
         {
@@ -219,19 +185,6 @@ public sealed partial class Reservation : IDisposable
             status = Methods.gf_reservation_region(handle, index, &name);
         }
         return [.. regions];
-    }
-
-    private bool IsUnused()
-    {
-        try
-        {
-            return Methods.gf_reservation_is_unused(_handle) != 0;
-        }
-        catch (ObjectDisposedException)
-        {
-            // By another thread, which is told.
-            return false;
-        }
     }
 
     private void ThrowIfDisposed() => ObjectDisposedException.ThrowIf(_handle.IsClosed, this);

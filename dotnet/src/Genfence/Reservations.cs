@@ -51,14 +51,14 @@ public sealed partial class Reservations : IDisposable
             {
                 return TimeSpan.MaxValue;
             }
-            var milliseconds = Asked(handle, Methods.gf_remaining_ms);
+            var milliseconds = handle.Ask(Methods.gf_remaining_ms);
             // While the first are being reserved.
             return milliseconds > (ulong)TimeSpan.MaxValue.TotalMilliseconds ? TimeSpan.MaxValue : TimeSpan.FromMilliseconds(milliseconds);
         }
     }
 
     /// <summary>How long copies of any of the values may still be served: see <see cref="Reservation.Unsettled"/>.</summary>
-    public TimeSpan Unsettled => _handle is { } handle ? TimeSpan.FromMilliseconds(Asked(handle, Methods.gf_unsettled_ms)) : TimeSpan.Zero;
+    public TimeSpan Unsettled => _handle is { } handle ? TimeSpan.FromMilliseconds(handle.Ask(Methods.gf_unsettled_ms)) : TimeSpan.Zero;
 
     /// <summary>Whether all keys are held: see <see cref="Reservation.IsHeld"/>.</summary>
     public bool IsHeld { get; private set; } = true;
@@ -243,7 +243,7 @@ public sealed partial class Reservations : IDisposable
         {
             return;
         }
-        var areLeft = IsHeld && _all.Count > 0 && Asked(handle, unused => (ulong)Methods.gf_reservation_is_unused(unused)) != 0;
+        var areLeft = IsHeld && _all.Count > 0 && handle.IsUnused;
         handle.Dispose();
         if (areLeft)
         {
@@ -255,19 +255,6 @@ public sealed partial class Reservations : IDisposable
     {
         ObjectDisposedException.ThrowIf(_handle is { IsClosed: true }, this);
         return await _cache.Connection.StatusAsync(new Request(op) { Reservation = _handle }, cancellation).ConfigureAwait(false);
-    }
-
-    /// <summary>Of those that were disposed of nothing is left.</summary>
-    private static ulong Asked(ReservationHandle handle, Func<ReservationHandle, ulong> ask)
-    {
-        try
-        {
-            return handle.IsClosed ? 0 : ask(handle);
-        }
-        catch (ObjectDisposedException)
-        {
-            return 0;
-        }
     }
 
     [LoggerMessage(26, LogLevel.Warning, "reservations were left to expire; commit, release or abort them to free their keys")]

@@ -62,6 +62,26 @@ internal sealed class ReservationHandle : SafeHandle
 
     public override bool IsInvalid => handle == 0;
 
+    /// <summary>Whether it is to be told of still; not where it is freed, by another thread perhaps, which is told.</summary>
+    public bool IsUnused => Ask(static handle => (ulong)Methods.gf_reservation_is_unused(handle)) != 0;
+
+    /// <summary>Of one that is freed nothing is left.</summary>
+    public ulong Ask(Func<ReservationHandle, ulong> ask)
+    {
+        if (IsClosed)
+        {
+            return 0;
+        }
+        try
+        {
+            return ask(this);
+        }
+        catch (ObjectDisposedException)
+        {
+            return 0;
+        }
+    }
+
     protected override bool ReleaseHandle()
     {
         Methods.gf_reservation_free(handle);
