@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Collections.Concurrent;
 using System.IO.Pipelines;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.OutputCaching;
@@ -19,6 +20,9 @@ internal sealed partial class GenfenceOutputCacheStore : IOutputCacheBufferStore
     private readonly IHttpContextAccessor _requests;
     private readonly ILogger _logger;
     private readonly LateTags _late = new();
+
+    // The last of each key that was given a lease, while a request renders under it.
+    private readonly ConcurrentDictionary<string, Miss> _misses = new(StringComparer.Ordinal);
 
     private int _told;
 
@@ -82,11 +86,20 @@ internal sealed partial class GenfenceOutputCacheStore : IOutputCacheBufferStore
         var found = await Bearing(tags).LookupNowAsync(key, cancellation).ConfigureAwait(false);
         if (found.Lease is { } lease)
         {
-            request.Items[Miss.Of(key)] = new Miss(tags, lease);
-            // What is not rendered, or not to be stored, gives it back.
-            request.Response.RegisterForDispose(lease);
+            Keep(request, key, _misses[key] = new Miss(tags, lease, ended => _misses.TryRemove(new(key, ended))));
+        }
+        else if (found.Hit.Value is null && _misses.TryGetValue(key, out var another) && another.Joined(tags))
+        {
+            Keep(request, key, another);
         }
         return found.Hit.Value;
+    }
+
+    /// <summary>Until the request ends: what is not rendered, or not to be stored, gives the lease back.</summary>
+    private static void Keep(HttpContext request, string key, Miss miss)
+    {
+        request.Items[Miss.Of(key)] = miss;
+        request.Response.RegisterForDispose(miss);
     }
 
     public ValueTask SetAsync(string key, byte[] value, string[]? tags, TimeSpan validFor, CancellationToken cancellationToken)
@@ -116,12 +129,16 @@ internal sealed partial class GenfenceOutputCacheStore : IOutputCacheBufferStore
             await WithoutLeaseAsync(key, request, cancellationToken).ConfigureAwait(false);
             return;
         }
-        using var lease = miss.Lease;
-        if (!miss.Named(tags.Span))
+        if (!miss.Named(tags.ToArray()))
         {
             // A change of one of them may have passed by since this was rendered.
             _late.Remember(key, tags);
             TellOnce("tags were named while a response was rendered, which is not stored then: name them by a policy");
+            return;
+        }
+        using var lease = miss.TakeLease();
+        if (lease is null)
+        {
             return;
         }
         var filled = await lease.FillAsync(whole, null, left, cancellationToken).ConfigureAwait(false);
@@ -156,23 +173,4 @@ internal sealed partial class GenfenceOutputCacheStore : IOutputCacheBufferStore
 
     [LoggerMessage(7, LogLevel.Warning, "some responses are not cached, which is said once: {Problem}")]
     private static partial void NotCached(ILogger logger, string problem);
-
-    /// <summary>What a request that missed renders under.</summary>
-    private sealed record Miss(string[] Tags, Lease Lease)
-    {
-        /// <summary>Where the request keeps it.</summary>
-        public static object Of(string key) => (typeof(Miss), key);
-
-        public bool Named(ReadOnlySpan<string> tags)
-        {
-            foreach (var tag in tags)
-            {
-                if (!Tags.Contains(tag, StringComparer.Ordinal))
-                {
-                    return false;
-                }
-            }
-            return true;
-        }
-    }
 }
