@@ -1,5 +1,7 @@
 //! What a caller uses: [`Cache`], and what its calls return.
 
+#[cfg(any(feature = "capi", feature = "serde"))]
+mod at_once;
 mod builder;
 #[cfg_attr(
     not(any(feature = "capi", feature = "serde")),
@@ -428,27 +430,6 @@ impl Cache {
         if self.0.closed.load(Relaxed) { Err(Error::ShutDown) } else { Ok(()) }
     }
 
-    /// A hit that needs no waiting, as the embedded store is asked without it, and a copy is at hand. `None` says nothing.
-    #[cfg(any(feature = "capi", feature = "serde"))]
-    pub(crate) fn hit_at_once(&self, key: &[u8]) -> Option<Hit> {
-        if !self.has_hits_at_once() {
-            return None;
-        }
-        let (cache, key) = self.key(key).ok()?;
-        cache.serves(key.epoch).ok()?;
-        if let Some(near) = cache.copies() {
-            return cache.served_at_once(near, &key);
-        }
-        if cache.bears_tags(&key) {
-            return cache.tagged_at_once(&key);
-        }
-        let Backend::Memory(store) = &cache.0.store else { return None };
-        let begun = cache.begun();
-        let hit = store.read(&key).hit()?;
-        cache.count_hit(&key, &hit, begun);
-        Some(hit)
-    }
-
     /// Whether the cache may serve what it holds in that epoch. Asked before it is read: what is served is then no older than it may be
     /// when the call begins.
     #[inline]
@@ -457,12 +438,6 @@ impl Cache {
             serves.serves(epoch)?;
         }
         self.0.gate.as_ref().map_or(Ok(()), |gate| gate.serves())
-    }
-
-    /// Whether there may be such a hit.
-    #[cfg(any(feature = "capi", feature = "serde"))]
-    pub(crate) fn has_hits_at_once(&self) -> bool {
-        self.is_embedded() || self.copies().is_some()
     }
 
     /// Whether no command waits for a network.
@@ -483,11 +458,17 @@ impl Cache {
     /// A key that was checked, with the prefix and the epoch before it.
     #[inline]
     fn key_in<'k>(&self, key: &'k [u8], epoch: Epoch) -> FullKey<'k> {
-        let space = self.0.tagging.is_some().then_some(tagged::VALUE);
-        if space.is_none() && self.0.options.prefix.is_empty() && epoch.is_none() {
+        if self.is_named_as_given(epoch) {
             return FullKey { epoch, bytes: Named::Given(key) };
         }
+        let space = self.0.tagging.is_some().then_some(tagged::VALUE);
         FullKey { epoch, bytes: Named::Joined(self.joined(space, key, epoch)) }
+    }
+
+    /// Whether nothing stands before keys.
+    #[inline]
+    fn is_named_as_given(&self, epoch: Epoch) -> bool {
+        self.0.tagging.is_none() && self.0.options.prefix.is_empty() && epoch.is_none()
     }
 
     /// A key with all that stands before it.

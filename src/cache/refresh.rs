@@ -226,7 +226,14 @@ impl Cache {
     #[cfg(feature = "capi")]
     #[inline]
     pub(crate) fn is_due(&self, key: &[u8], hit: &Hit) -> bool {
-        self.0.dues.is_some() && self.due(key, hit).is_some()
+        self.due(key, hit).is_some()
+    }
+
+    /// Whether there are such hits.
+    #[cfg(feature = "capi")]
+    #[inline]
+    pub(crate) fn may_be_due(&self) -> bool {
+        self.0.dues.is_some()
     }
 
     /// As [`refresh`](Cache::refresh), of a hit that was due.

@@ -2,12 +2,14 @@
 
 use std::mem::size_of;
 
+use bytes::Bytes;
 use libc::size_t;
 
 use super::abi::*;
 use super::fields::bytes_of;
 use super::guard::guarded;
 use super::handles::gf_cache;
+use crate::store::Value;
 
 /// gf_peek may find something: in the embedded store, or where copies are kept.
 pub const GF_PEEK_HITS: i32 = 1;
@@ -47,29 +49,33 @@ pub unsafe extern "C" fn gf_peek(
     if result.is_null() || result_size != size_of::<gf_result>() {
         return GF_MISS;
     }
-    let hit = guarded(|| {
+    let copied = |bytes: &Bytes| {
+        if room.is_null() || bytes.len() > room_len {
+            return gf_bytes::new(bytes.clone());
+        }
+        // SAFETY: there is room, by the caller's word.
+        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), room, bytes.len()) };
+        gf_bytes { data: room, len: bytes.len(), owner: std::ptr::null_mut() }
+    };
+    let tell = |value: &Value, stamp, version, flags| {
+        let mut told = gf_result::told(value.as_ref().map(copied), stamp, version);
+        told.flags |= flags;
+        // SAFETY: the caller says that it may be written. What stood there is not freed.
+        unsafe { result.write(told) };
+    };
+    let told = guarded(|| {
         // SAFETY: by the function's own contract.
         let (cache, key) = unsafe { (cache.as_ref(), bytes_of("key", key)?) };
         let Some(gf_cache { cache, .. }) = cache else { return Ok(None) };
+        if !cache.may_be_due() {
+            return Ok(
+                cache.hit_in_place(key, |value, stamp, version| tell(value, stamp, version, 0))
+            );
+        }
         let Some(hit) = cache.hit_at_once(key) else { return Ok(None) };
         let due = if cache.is_due(key, &hit) { GF_FLAG_DUE } else { 0 };
-        let mut result = gf_result::hit_as(hit, |value| {
-            if room.is_null() || value.len() > room_len {
-                return gf_bytes::new(value);
-            }
-            // SAFETY: there is room, by the caller's word.
-            unsafe { std::ptr::copy_nonoverlapping(value.as_ptr(), room, value.len()) };
-            gf_bytes { data: room, len: value.len(), owner: std::ptr::null_mut() }
-        });
-        result.flags |= due;
-        Ok(Some(result))
+        tell(&hit.value, hit.stamp, hit.version, due);
+        Ok(Some(()))
     });
-    match hit {
-        Ok(Some(hit)) => {
-            // SAFETY: the caller says that it may be written. What stood there is not freed.
-            unsafe { result.write(hit) };
-            GF_HIT
-        }
-        _ => GF_MISS,
-    }
+    if let Ok(Some(())) = told { GF_HIT } else { GF_MISS }
 }

@@ -7,6 +7,7 @@ use super::error::{Failure, gf_error_free};
 use super::guard::guarded;
 use super::handles::{gf_lease_free, gf_reservation_free};
 use super::live::{self, Kind};
+use crate::protocol::{Token, Version};
 use crate::store::Hit;
 
 impl From<Failure> for gf_result {
@@ -34,18 +35,19 @@ impl Drop for gf_owner {
 
 impl gf_result {
     pub(super) fn hit(hit: Hit) -> Self {
-        gf_result::hit_as(hit, gf_bytes::new)
+        gf_result::told(hit.value.map(gf_bytes::new), hit.stamp, hit.version)
     }
 
-    /// Whose value is given out in a way of its own.
-    pub(super) fn hit_as(hit: Hit, give: impl FnOnce(Bytes) -> gf_bytes) -> Self {
+    /// A hit, whose value is given out already.
+    #[inline]
+    pub(super) fn told(value: Option<gf_bytes>, stamp: Token, version: Option<Version>) -> Self {
         let mut result = gf_result::new(GF_HIT);
-        match hit.value {
-            Some(bytes) => result.value = give(bytes),
+        match value {
+            Some(value) => result.value = value,
             None => result.flags |= GF_FLAG_NOTHING,
         }
-        result.stamp = hit.stamp.bits();
-        if let Some(version) = hit.version {
+        result.stamp = stamp.bits();
+        if let Some(version) = version {
             result.flags |= GF_FLAG_VERSION;
             result.version = version.get();
         }

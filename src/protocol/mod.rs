@@ -71,8 +71,14 @@ pub use units::{Generation, MAX_TTL, MAX_VERSION, Token, Ttl, Version};
 ///
 /// A record whose time to live has passed reads as missing.
 pub fn get<V: Clone>(slot: Option<&Record<V>>, now: Time) -> Option<Hit<V>> {
-    let record = slot.filter(|record| record.expires > now)?;
-    Some(record.stored.as_ref()?.hit(record.expires, now))
+    let record = slot?;
+    served(record, now).map(|stored| stored.hit(record.expires, now))
+}
+
+/// What **get** gives, where it stands.
+#[inline]
+pub(crate) fn served<V>(record: &Record<V>, now: Time) -> Option<&Stored<V>> {
+    record.stored.as_ref().filter(|_| record.expires > now)
 }
 
 /// Whether a command that counts until then still does.

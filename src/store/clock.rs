@@ -70,9 +70,9 @@ impl Clock {
         if let Ticks::System(system) = &self.0
             && let Some(elapsed) = system.elapsed_roughly()
         {
-            let roughly = EPOCH + elapsed;
-            if Time::ZERO.after(roughly + BEHIND) < limit {
-                return Time::ZERO.after(roughly);
+            let roughly = Time::from_nanos(nanos(EPOCH) + elapsed);
+            if roughly.as_nanos() + nanos(BEHIND) < limit.as_nanos() {
+                return roughly;
             }
         }
         self.now()
@@ -82,11 +82,16 @@ impl Clock {
 /// More than the kernel's own notes of the time are ever behind: they are made at each tick, 100 to 1000 a second.
 const BEHIND: Duration = Duration::from_millis(50);
 
+/// Of a span of a few seconds.
+const fn nanos(span: Duration) -> u64 {
+    span.as_secs() * 1_000_000_000 + span.subsec_nanos() as u64
+}
+
 #[derive(Clone, Copy, Debug)]
 struct System {
     start: Instant,
-    /// The same on the clock that the system's notes are of, where it keeps any.
-    noted: Option<Duration>,
+    /// The same on the clock that the system's notes are of, where it keeps any, in nanoseconds.
+    noted: Option<u64>,
 }
 
 impl System {
@@ -94,9 +99,9 @@ impl System {
         System { noted: system::noted(), start: Instant::now() }
     }
 
-    /// By the system's notes of the time: never ahead.
+    /// By the system's notes of the time, in nanoseconds: never ahead.
     #[inline]
-    fn elapsed_roughly(&self) -> Option<Duration> {
+    fn elapsed_roughly(&self) -> Option<u64> {
         let noted = self.noted?;
         system::notes()?.checked_sub(noted)
     }

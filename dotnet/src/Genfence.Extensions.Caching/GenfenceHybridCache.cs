@@ -40,9 +40,22 @@ internal sealed partial class GenfenceHybridCache(
         {
             return (flags & HybridCacheEntryFlags.DisableUnderlyingData) == 0 ? factory(state, cancellationToken) : default;
         }
-        return HybridEvents.IsEnabled
-            ? GetWatchedAsync(key, state, factory, options, flags, borne, cancellationToken)
-            : GetAsync(key, state, factory, options, flags, borne, cancellationToken);
+        var serializer = serializers.Find<T>();
+        var isSpecial = (flags & ~WithoutEffect) != 0 || options?.Expiration <= TimeSpan.Zero;
+        if (HybridEvents.IsEnabled)
+        {
+            return GetWatchedAsync(key, state, factory, options, serializer, isSpecial, borne, cancellationToken);
+        }
+        // A hit that is at hand needs no handle, unless it is to be loaded anew.
+        if (!isSpecial && cache.TryHit(key, serializer, cancellationToken, out var hit, out var due))
+        {
+            if (due != 0)
+            {
+                Bearing(borne).LoadBehind(key, due, (state, factory, Expirations.Capped(options?.Expiration)), LoadFor, serializer);
+            }
+            return new(hit!);
+        }
+        return GetAsync(key, state, factory, options, serializer, isSpecial, borne, cancellationToken);
     }
 
     private ValueTask<T> GetAsync<TState, T>(
@@ -50,23 +63,16 @@ internal sealed partial class GenfenceHybridCache(
         TState state,
         Func<TState, CancellationToken, ValueTask<T>> factory,
         HybridCacheEntryOptions? options,
-        HybridCacheEntryFlags flags,
+        IGenfenceSerializer<T> serializer,
+        bool isSpecial,
         string[]? tags,
         CancellationToken cancellation)
     {
-        var serializer = serializers.Find<T>();
-        if ((flags & ~WithoutEffect) != 0 || options?.Expiration <= TimeSpan.Zero)
+        if (isSpecial)
         {
             return Special(key, state, factory, options!, serializer, tags, cancellation);
         }
-        // A hit that is at hand needs no handle.
-        if (tags is not null && cache.TryHit(key, serializer, cancellation, out var hit))
-        {
-            return new(hit!);
-        }
-        var filled = options?.Expiration is null
-            ? Fill(Bearing(tags), key, state, factory, serializer, cancellation)
-            : FillFor(Bearing(tags), key, state, factory, options.Expiration, serializer, cancellation);
+        var filled = Fill(Bearing(tags), key, state, factory, options?.Expiration, serializer, cancellation);
 #pragma warning disable CS8619 // T says itself whether there can be nothing.
         // What is wrong with a key is known before anything is done.
         return filled.IsFaulted ? WithoutKey(filled, state, factory, cancellation) : filled;
@@ -79,10 +85,12 @@ internal sealed partial class GenfenceHybridCache(
         TState state,
         Func<TState, CancellationToken, ValueTask<T>> factory,
         HybridCacheEntryOptions? options,
-        HybridCacheEntryFlags flags,
+        IGenfenceSerializer<T> serializer,
+        bool isSpecial,
         string[]? tags,
         CancellationToken cancellation)
     {
+        var flags = options?.Flags ?? HybridCacheEntryFlags.None;
         var call = _watch.Begin(key, (flags & HybridCacheEntryFlags.DisableDistributedCacheRead) == 0);
         try
         {
@@ -91,7 +99,8 @@ internal sealed partial class GenfenceHybridCache(
                 (state, factory, call),
                 static (all, cancellation) => all.call.LoadAsync(all.state, all.factory, cancellation),
                 options,
-                flags,
+                serializer,
+                isSpecial,
                 tags,
                 cancellation).ConfigureAwait(false);
             if (call.Loaded && (flags & HybridCacheEntryFlags.DisableDistributedCacheWrite) == 0
@@ -245,39 +254,28 @@ internal sealed partial class GenfenceHybridCache(
         }
     }
 
+    private static async ValueTask<T?> ValueOf<T>(ValueTask<Answer<T>> answer) => (await answer.ConfigureAwait(false)).Value;
+
     private ValueTask<T?> Fill<TState, T>(
         GenfenceCache cache,
         string key,
         TState state,
         Func<TState, CancellationToken, ValueTask<T>> factory,
-        IGenfenceSerializer<T>? serializer,
-        CancellationToken cancellation) =>
-        answersStale
-            ? ValueOf(cache.GetOrFillOrStaleAsync(key, state, factory, serializer, cancellation))
-            : cache.GetOrFillAsync(key, state, factory, serializer, cancellation);
-
-    private static async ValueTask<T?> ValueOf<T>(ValueTask<Answer<T>> answer) => (await answer.ConfigureAwait(false)).Value;
-
-    private ValueTask<T?> FillFor<TState, T>(
-        GenfenceCache cache,
-        string key,
-        TState state,
-        Func<TState, CancellationToken, ValueTask<T>> factory,
         TimeSpan? expiration,
-        IGenfenceSerializer<T>? serializer,
+        IGenfenceSerializer<T> serializer,
         CancellationToken cancellation)
     {
         // Before the source is read for nothing.
-        var all = (state, factory, expiration: Expirations.Capped(expiration));
+        var all = (state, factory, Expirations.Capped(expiration));
         return answersStale
             ? ValueOf(cache.GetOrFillOrStaleAsync(key, all, LoadFor, serializer, cancellation))
             : cache.GetOrFillAsync(key, all, LoadFor, serializer, cancellation);
-
-        static async ValueTask<Fresh<T>> LoadFor(
-            (TState State, Func<TState, CancellationToken, ValueTask<T>> Factory, TimeSpan? Expiration) all,
-            CancellationToken cancellation) =>
-            new(await all.Factory(all.State, cancellation).ConfigureAwait(false), null, all.Expiration);
     }
+
+    private static async ValueTask<Fresh<T>> LoadFor<TState, T>(
+        (TState State, Func<TState, CancellationToken, ValueTask<T>> Factory, TimeSpan? Expiration) all,
+        CancellationToken cancellation) =>
+        new(await all.Factory(all.State, cancellation).ConfigureAwait(false), null, all.Expiration);
 
     /// <summary>Without reading the cache, without writing to it, or without the source.</summary>
     private async ValueTask<T> Special<TState, T>(
@@ -285,7 +283,7 @@ internal sealed partial class GenfenceHybridCache(
         TState state,
         Func<TState, CancellationToken, ValueTask<T>> factory,
         HybridCacheEntryOptions options,
-        IGenfenceSerializer<T>? serializer,
+        IGenfenceSerializer<T> serializer,
         string[]? tags,
         CancellationToken cancellation)
     {
@@ -307,7 +305,7 @@ internal sealed partial class GenfenceHybridCache(
             // Only the read is off: what is there goes, and the fill is as guarded as any.
             await RemoveAsync(key, cancellation).ConfigureAwait(false);
             return await WithoutKey(
-                FillFor(Bearing(tags), key, state, factory, options.Expiration, serializer, cancellation), state, factory, cancellation)
+                Fill(Bearing(tags), key, state, factory, options.Expiration, serializer, cancellation), state, factory, cancellation)
                 .ConfigureAwait(false);
         }
         if (source)

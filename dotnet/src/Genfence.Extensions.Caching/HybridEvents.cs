@@ -1,6 +1,7 @@
 using System.Diagnostics.CodeAnalysis;
 using System.Diagnostics.Tracing;
 using System.Reflection;
+using System.Runtime.CompilerServices;
 
 namespace Genfence.Extensions.Caching;
 
@@ -25,7 +26,11 @@ internal static class HybridEvents
     private static readonly EventSource? s_source = s_type?.GetField("Log")?.GetValue(null) as EventSource;
 
     /// <summary>Whether somebody listens. If not, nothing is told, nor counted.</summary>
-    public static bool IsEnabled => s_source?.IsEnabled() is true;
+    public static bool IsEnabled
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)] // Each hit asks it.
+        get => s_source is { } source && source.IsEnabled();
+    }
 
     // Apart, as hardly anybody listens.
     internal static class Tell

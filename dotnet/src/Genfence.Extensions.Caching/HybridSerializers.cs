@@ -1,5 +1,5 @@
 using System.Buffers;
-using System.Collections.Concurrent;
+using System.Runtime.CompilerServices;
 using System.Text.Json;
 using Microsoft.Extensions.Caching.Hybrid;
 using Microsoft.Extensions.DependencyInjection;
@@ -12,21 +12,17 @@ namespace Genfence.Extensions.Caching;
 /// </summary>
 internal sealed class HybridSerializers(IServiceProvider services, GenfenceCache cache, bool cacheHasJson, PayloadBound? bound)
 {
-    private static readonly object s_none = new();
-
-    private readonly ConcurrentDictionary<Type, object> _known = new();
+    private readonly ByType _known = new();
 
     /// <summary>The JSON options for all types, which <see cref="HybridCache"/> takes from a key of its own.</summary>
     public static JsonSerializerOptions? JsonForAll(IServiceProvider services) =>
         Json(services, typeof(IHybridCacheSerializer<>));
 
-    /// <summary>Nothing where the cache's own is right.</summary>
-    public IGenfenceSerializer<T>? Find<T>() =>
-        (_known.TryGetValue(typeof(T), out var known) ? known : _known.GetOrAdd(typeof(T), Bounded(Make<T>()) ?? s_none))
-            as IGenfenceSerializer<T>;
+    /// <summary>The cache's own, unless another was given.</summary>
+    public IGenfenceSerializer<T> Find<T>() => Unsafe.As<IGenfenceSerializer<T>>(_known.Find<T>() ?? _known.Add<T>(Bounded(Make<T>())));
 
-    private object? Bounded<T>(IGenfenceSerializer<T>? serializer) =>
-        bound is null ? serializer : new BoundedSerializer<T>(serializer ?? cache.Serializer<T>(), bound);
+    private IGenfenceSerializer<T> Bounded<T>(IGenfenceSerializer<T>? made) =>
+        bound is null ? made ?? cache.Serializer<T>() : new BoundedSerializer<T>(made ?? cache.Serializer<T>(), bound);
 
     private IGenfenceSerializer<T>? Make<T>()
     {

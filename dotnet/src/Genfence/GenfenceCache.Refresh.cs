@@ -37,6 +37,11 @@ public sealed partial class GenfenceCache
         }
     }
 
+    /// <inheritdoc cref="LoadBehind{TLoader, T}(in CacheKey, ulong, TLoader, IGenfenceSerializer{T})"/>
+    internal void LoadBehind<TState, T>(
+        in CacheKey key, ulong stamp, TState state, Func<TState, CancellationToken, ValueTask<Fresh<T>>> factory, IGenfenceSerializer<T> serializer) =>
+        LoadBehind(key, stamp, new FreshStateLoader<TState, T>(state, factory), serializer);
+
     /// <summary>The stamp of a hit that is due to be loaded anew; else 0.</summary>
     private static ulong Due(in NativeResult hit) => (hit.Flags & Flags.Due) != 0 ? hit.Stamp : 0;
 

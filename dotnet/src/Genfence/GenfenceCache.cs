@@ -235,15 +235,11 @@ public sealed partial class GenfenceCache : IAsyncDisposable, IDisposable
         CacheKey key, IGenfenceSerializer<T> serializer, CancellationToken cancellationToken) =>
         TryReadAsync(new Request(Op.Get) { Key = key, Near = _near, Flags = Flags.Strict }, serializer, cancellationToken);
 
-    /// <summary>The value, if it is had without waiting, and can be read. Not of a cache whose values are loaded anew before they end.</summary>
-    internal bool TryHit<T>(in CacheKey key, IGenfenceSerializer<T>? serializer, CancellationToken cancellation, out T? value) =>
-        TryHit(key, serializer ?? Serializer<T>(), cancellation, out value, out _);
-
     /// <summary>The value, if it is had without waiting, and can be read; and its stamp, where it is due to be loaded anew.</summary>
-    private bool TryHit<T>(
+    internal bool TryHit<T>(
         in CacheKey key, IGenfenceSerializer<T> serializer, CancellationToken cancellation, out T? value, out ulong due)
     {
-        if (_objects is { } objects && NearObjects.Immutable<T>.Is && key.Text is { } text
+        if (_objects is { } objects && TypeOf<T>.IsImmutable && key.Text is { } text
             && !cancellation.IsCancellationRequested && objects.TryGet(text, serializer, out value))
         {
             // That is seen when it is read anew, which is after a near time at the latest.
@@ -283,7 +279,7 @@ public sealed partial class GenfenceCache : IAsyncDisposable, IDisposable
         try
         {
             due = Due(hit);
-            return _objects is { } objects && NearObjects.Immutable<T>.Is && key.Text is { } text
+            return _objects is { } objects && TypeOf<T>.IsImmutable && key.Text is { } text
                 ? TryKeep(objects, text, hit, serializer, out value)
                 : TryRead(hit, serializer, out value);
         }

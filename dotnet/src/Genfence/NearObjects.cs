@@ -1,6 +1,3 @@
-using System.ComponentModel;
-using System.Reflection;
-using System.Runtime.CompilerServices;
 using BitFaster.Caching.Lru;
 using Genfence.Native;
 
@@ -53,18 +50,5 @@ internal sealed class NearObjects
 
         /// <summary>Another would have read another object.</summary>
         public IGenfenceSerializer<T> Serializer => serializer;
-    }
-
-    /// <summary>
-    /// Whether nobody can change a value of a type: text, values without references, and what says so of itself and is sealed, as
-    /// Microsoft's <c>HybridCache</c> has it.
-    /// </summary>
-    public static class Immutable<T>
-    {
-        public static readonly bool Is =
-            typeof(T) == typeof(string)
-            || (typeof(T).IsValueType && !RuntimeHelpers.IsReferenceOrContainsReferences<T>())
-            || ((typeof(T).IsSealed || typeof(T).IsValueType)
-                && typeof(T).GetCustomAttribute<ImmutableObjectAttribute>() is { Immutable: true });
     }
 }

@@ -78,6 +78,30 @@ public sealed class RefreshTests : CacheTest
         }
     }
 
+    [Theory]
+    [InlineData(null)]
+    [InlineData(1)]
+    public async Task What_bears_tags_is_loaded_anew_through_HybridCache_and_bears_them_still(int? minutes)
+    {
+        await using var cache = await GenfenceCache.ConnectAsync($"{Url}&tags=true");
+        await using var provider = new ServiceCollection().AddSingleton(cache).AddGenfenceHybridCache().BuildServiceProvider();
+        var hybrid = provider.GetRequiredService<HybridCache>();
+        ValueTask<string> Read() => hybrid.GetOrCreateAsync(
+            "k",
+            _ => ValueTask.FromResult("new"),
+            minutes is { } time ? new() { Expiration = TimeSpan.FromMinutes(time) } : null,
+            ["group"]);
+        await SetDueAsync(cache.Tagged("group"));
+        var read = Read();
+        Assert.True(read.IsCompleted, "the embedded store has it at hand");
+        Assert.Equal("old", await read);
+        await Support.UntilAsync(() => cache.Stats.Refreshed == 1);
+        Assert.Equal("new", await Read().Within());
+        Assert.Equal((2L, 1L), (cache.Stats.Hits, cache.Stats.Refreshes));
+        await cache.PurgeTagAsync("group").Within();
+        Assert.Null(await cache.GetAsync("k").Within());
+    }
+
     [Fact]
     public async Task A_factory_that_fails_is_logged_once_and_not_asked_again_at_once()
     {

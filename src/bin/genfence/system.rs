@@ -41,15 +41,14 @@ pub const STOPS: bool = cfg!(unix);
 /// To a process that was started here and not yet waited for. It may have ended by itself.
 #[cfg(all(unix, feature = "aerospike"))]
 pub fn signal(process: u32, signal: Signal) {
-    use nix::sys::signal::{self, kill};
-    use nix::unistd::Pid;
+    use rustix::process::{self, Pid, kill_process};
 
     let signal = match signal {
-        Signal::Stop => signal::Signal::SIGSTOP,
-        Signal::GoOn => signal::Signal::SIGCONT,
+        Signal::Stop => process::Signal::STOP,
+        Signal::GoOn => process::Signal::CONT,
     };
-    let Ok(process) = process.try_into() else { return };
-    let _: Result<(), _> = kill(Pid::from_raw(process), signal);
+    let Some(process) = process.try_into().ok().and_then(Pid::from_raw) else { return };
+    let _: Result<(), _> = kill_process(process, signal);
 }
 
 #[cfg(all(not(unix), feature = "aerospike"))]
@@ -64,6 +63,6 @@ pub fn signal(_process: u32, _signal: Signal) {}
 )]
 pub fn end_with_parent() -> std::io::Result<()> {
     #[cfg(target_os = "linux")]
-    nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL)?;
+    rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
     Ok(())
 }

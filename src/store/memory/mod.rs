@@ -20,6 +20,7 @@ use super::{
     Answer, Change, Diagnosis, Finding, Hit, Level, Look, Needs, Read, Record, Snapshot, Store,
     StoreError,
 };
+
 use crate::protocol::{self, Claim, Grant, Stamp, Terms, Time, Token};
 use shard::{RECORD, Shard};
 
@@ -151,6 +152,20 @@ impl MemoryStore {
         let Some(record) = shard.get(key) else { return Read::Free };
         let now = self.clock.now_against(record.expires);
         read_of(record, now)
+    }
+
+    /// **get**, of a value that is looked at where it stands: under a lock, so `tell` takes none.
+    #[cfg(feature = "capi")]
+    #[inline]
+    pub(crate) fn read_in_place<T>(
+        &self,
+        key: &[u8],
+        tell: impl FnOnce(&protocol::Stored<super::Value>) -> T,
+    ) -> Option<T> {
+        let shard = self.shard(key).read();
+        let record = shard.get(key)?;
+        let now = self.clock.now_against(record.expires);
+        protocol::served(record, now).map(tell)
     }
 
     #[inline]
