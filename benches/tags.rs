@@ -1,7 +1,7 @@
 //! Tags: what a hit of a value that bears some costs beside one that bears none, with copies and without, and a purge of few values
 //! and of many beside an invalidation. On the cluster that `AEROSPIKE_HOSTS` names, else on the wire test server. Rounds are interleaved.
 //!
-//!     cargo bench -p genfence-benches --bench tags
+//!     cargo bench -p genfence-benches --bench tags                # -- --million: also a purge of so many values, which takes a minute and 500 MB
 
 use std::convert::Infallible;
 use std::hint::black_box;
@@ -73,22 +73,31 @@ async fn hits(what: &str, plain: &Cache, tagged: &Cache, hits: u32) {
     }
 }
 
-/// Of tags with so many values, which are filled anew for each round.
+/// Of a tag with so many values, which are filled before. How long it takes.
+async fn purge(tagged: &Cache, count: usize) -> Duration {
+    let tag = format!("group of {count}");
+    let group = tagged.tagged([&tag]).unwrap();
+    let keys: Vec<String> = (0..count).map(|key| format!("{tag} {key}")).collect();
+    for some in keys.chunks(AT_ONCE) {
+        join_all(some.iter().map(|key| read(&group, key))).await;
+    }
+    assert!(tagged.get(&keys[0]).await.unwrap().is_some(), "it was filled");
+    let start = Instant::now();
+    tagged.purge_tag(&tag).await.unwrap();
+    let took = start.elapsed();
+    for key in [&keys[0], &keys[count - 1]] {
+        assert!(tagged.get(key).await.unwrap().is_none(), "it was purged");
+    }
+    took
+}
+
+/// Of few values and of many, beside invalidations.
 async fn purges(plain: &Cache, tagged: &Cache) {
     let mut invalidations = Vec::new();
     let mut all = [const { Vec::new() }; GROUPS.len()];
     for _ in 0..ROUNDS {
         for (count, all) in GROUPS.iter().zip(&mut all) {
-            let tag = format!("group of {count}");
-            let group = tagged.tagged([&tag]).unwrap();
-            let keys: Vec<String> = (0..*count).map(|key| format!("{tag} {key}")).collect();
-            for some in keys.chunks(AT_ONCE) {
-                join_all(some.iter().map(|key| read(&group, key))).await;
-            }
-            let start = Instant::now();
-            tagged.purge_tag(&tag).await.unwrap();
-            all.push(start.elapsed());
-            assert!(tagged.get(&keys[0]).await.unwrap().is_none(), "it was purged");
+            all.push(purge(tagged, *count).await);
         }
         read(plain, "one").await;
         let start = Instant::now();
@@ -98,6 +107,9 @@ async fn purges(plain: &Cache, tagged: &Cache) {
     println!("an invalidation: {}", told(&mut invalidations));
     for (count, all) in GROUPS.iter().zip(&mut all) {
         println!("a purge of a tag of {count} values: {}", told(all));
+    }
+    if std::env::args().any(|argument| argument == "--million") {
+        println!("a purge of a tag of 1,000,000 values: {:?}", purge(tagged, 1_000_000).await);
     }
 }
 
