@@ -1,6 +1,6 @@
 //! Hits that need no waiting: of the embedded store, and of copies.
 
-use super::Cache;
+use super::{Cache, Room};
 #[cfg(feature = "capi")]
 use crate::protocol::{Stored, Token, Version};
 #[cfg(feature = "capi")]
@@ -13,7 +13,8 @@ impl Cache {
         if !self.has_hits_at_once() {
             return None;
         }
-        let (cache, key) = self.key(key).ok()?;
+        let room = &mut Room::default();
+        let (cache, key) = self.key(key, room).ok()?;
         cache.serves(key.epoch).ok()?;
         if let Some(near) = cache.copies() {
             return cache.served_at_once(near, &key);
@@ -46,11 +47,7 @@ impl Cache {
         let epoch = self.epoch();
         self.serves(epoch).ok()?;
         let tell = |stored: &Stored<Value>| tell(&stored.value, stored.token, stored.version);
-        let told = if self.is_named_as_given(epoch) {
-            store.read_in_place(key, tell)
-        } else {
-            store.read_in_place(&self.joined(None, key, epoch), tell)
-        };
+        let told = store.read_in_place(&self.key_in(key, epoch, &mut Room::default()), tell);
         told.inspect(|_| all.counters.hits.add())
     }
 

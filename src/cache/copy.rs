@@ -7,7 +7,7 @@ use bytes::Bytes;
 use smallvec::{SmallVec, smallvec};
 
 use super::near::{Counts, Kept};
-use super::{Cache, FullKey};
+use super::{Cache, FullKey, Room};
 use crate::protocol::{Epoch, Time, Token};
 use crate::store::{Backend, Mark, MemoryStore, going_on};
 
@@ -37,7 +37,8 @@ impl Cache {
 
     /// A copy of the value that has this stamp. None where it may not be kept, or is not what is at hand now.
     pub(crate) fn copy(&self, key: &[u8], stamp: Token) -> Option<ValueCopy> {
-        let (cache, key) = self.key(key).ok()?;
+        let room = &mut Room::default();
+        let (cache, key) = self.key(key, room).ok()?;
         let time = Some(cache.near_time()).filter(|time| !time.is_zero())?;
         let of = match (&cache.0.near, &cache.0.store) {
             (Some(_), _) => Of::Near(cache.kept_copies(&key, stamp)?),

@@ -11,7 +11,7 @@ use futures_util::stream::{self, StreamExt as _};
 use super::found::{Found, LoadError, Seen};
 use super::load::{Load, Loaded};
 use super::near::Near;
-use super::{Cache, CallError, Error, Fresh, Lookup};
+use super::{Cache, CallError, Error, Fresh, Lookup, Room};
 use crate::protocol::Epoch;
 use crate::store::{Hit, Store, StoreError, Value};
 
@@ -208,7 +208,8 @@ impl Cache {
         // Keys of one home are asked for together.
         let mut homes: Vec<(&Cache, Epoch, Vec<Bytes>, Vec<usize>)> = Vec::with_capacity(1);
         for (place, key) in keys.iter().enumerate() {
-            let (cache, key) = self.key(key.as_ref())?;
+            let room = &mut Room::default();
+            let (cache, key) = self.key(key.as_ref(), room)?;
             let (epoch, key) = (key.epoch, Bytes::copy_from_slice(&key));
             let known = homes.iter_mut().find(|home| Arc::ptr_eq(&home.0.0, &cache.0));
             match known {

@@ -12,7 +12,7 @@ use super::homes::Home;
 use super::regions::{Regions, Target, in_region};
 use super::retry::{Settled, Unsettled};
 use super::serving::{Serves, Table};
-use super::{Cache, Error, Named};
+use super::{Cache, Error, Room};
 use crate::protocol::{Epoch, Version};
 use crate::store::{Change, StoreError};
 
@@ -231,7 +231,8 @@ impl Cache {
 
     /// One change, in this cache's own store.
     async fn invalidate_one(&self, key: &[u8], version: Option<Version>) -> Result<(), Error> {
-        let key = self.key_in(key, self.epoch());
+        let room = &mut Room::default();
+        let key = self.key_in(key, self.epoch(), room);
         self.forget(&key);
         let change = self.invalidation(version);
         let mut tries = self.tries();
@@ -325,11 +326,11 @@ impl Cache {
     }
 
     /// A key that was checked, with all that stands before it.
-    fn owned_key_in(&self, key: &Bytes, epoch: Epoch) -> Bytes {
-        match self.key_in(key, epoch).bytes {
-            Named::Given(_) => key.clone(),
-            Named::Joined(joined) => Bytes::copy_from_slice(&joined),
+    pub(super) fn owned_key_in(&self, key: &Bytes, epoch: Epoch) -> Bytes {
+        if self.is_named_as_given(epoch) {
+            return key.clone();
         }
+        Bytes::copy_from_slice(&self.key_in(key, epoch, &mut Room::default()))
     }
 }
 

@@ -14,7 +14,7 @@ use super::found::{Bypass, Found, Gap, LoadError, Seen, Told};
 use super::lookup::{Missed, Patience};
 use super::retry::token;
 use super::stale::{Loading, timed_out};
-use super::{Cache, CallError, Error, Fresh, Leader, Lease};
+use super::{Cache, CallError, Error, Fresh, Leader, Lease, Room};
 #[cfg(feature = "capi")]
 use super::{FillOutcome, Refresh};
 #[cfg(feature = "capi")]
@@ -188,7 +188,8 @@ pub(super) enum Loaded<T> {
 impl Cache {
     /// Looks `key` up for a caller who loads for all.
     pub(crate) async fn begin_load(&self, key: &[u8]) -> Result<ToLoad, Error> {
-        let (cache, key) = self.key(key)?;
+        let room = &mut Room::default();
+        let (cache, key) = self.key(key, room)?;
         if let Err(error) = cache.serves(key.epoch) {
             return cache.load_unserved(&key, error).await;
         }
@@ -252,7 +253,8 @@ impl Cache {
     /// As [`begin_load`](Cache::begin_load), for a caller who wants the source's own answer: the cache is not read.
     #[cfg(feature = "capi")]
     pub(crate) async fn begin_load_unread(&self, key: &[u8]) -> Result<ToLoad, Error> {
-        let (cache, key) = self.key(key)?;
+        let room = &mut Room::default();
+        let (cache, key) = self.key(key, room)?;
         Ok(cache.load_beside(&Bytes::copy_from_slice(&key), None).await)
     }
 

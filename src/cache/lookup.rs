@@ -12,7 +12,7 @@ use super::lease::Lease;
 use super::retry::jittered;
 use super::stale::Begun;
 use super::tagged::Closed;
-use super::{Cache, Error, FullKey, Leader};
+use super::{Cache, Error, FullKey, Leader, Room};
 use crate::protocol::{self, Claim, Version};
 use crate::settings::UnreachableRead;
 use crate::store::{Hit, Read, Snapshot, Store, StoreError};
@@ -132,7 +132,8 @@ impl Cache {
     /// # Ok::<(), genfence::Error>(()) }).unwrap();
     /// ```
     pub async fn lookup(&self, key: impl AsRef<[u8]>) -> Result<Lookup, Error> {
-        let (cache, key) = self.key(key.as_ref())?;
+        let room = &mut Room::default();
+        let (cache, key) = self.key(key.as_ref(), room)?;
         let lookup = match cache.read(&key).await? {
             Seen::Found(Found::Hit(hit)) => return Ok(Lookup::Hit(hit)),
             Seen::Found(found) => found.into_lookup(),

@@ -284,7 +284,8 @@ impl Cache {
     /// As [`lookup`](Cache::lookup); where the store gives no answer and `unreachable_read` says
     /// bypass, `None`.
     pub async fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Hit>, Error> {
-        let (cache, key) = self.key(key.as_ref())?;
+        let room = &mut Room::default();
+        let (cache, key) = self.key(key.as_ref(), room)?;
         Ok(match cache.read(&key).await? {
             Seen::Found(Found::Hit(hit)) => Some(hit),
             _ => None,
@@ -294,7 +295,8 @@ impl Cache {
     /// As [`get`](Cache::get), except that a store that gives no answer is an error in any case.
     #[cfg(feature = "capi")]
     pub(crate) async fn get_strictly(&self, key: &[u8]) -> Result<Option<Hit>, Error> {
-        let (cache, key) = self.key(key)?;
+        let room = &mut Room::default();
+        let (cache, key) = self.key(key, room)?;
         let read = match cache.serves(key.epoch) {
             Ok(()) => cache.see(&key).await,
             Err(error) => Err(error),
@@ -313,9 +315,10 @@ impl Cache {
     /// [`Error::Invalid`] for an empty or oversized key; [`Error::Store`] if the store did not answer;
     /// [`Error::ShutDown`].
     pub async fn inspect(&self, key: impl AsRef<[u8]>) -> Result<Option<Snapshot>, Error> {
-        let (cache, mut full) = self.key(key.as_ref())?;
+        let (room, now) = (&mut Room::default(), &mut Room::default());
+        let (cache, mut full) = self.key(key.as_ref(), room)?;
         if self.0.serves.is_some() {
-            full = self.key_in(key.as_ref(), Box::pin(self.epoch_now()).await?);
+            full = self.key_in(key.as_ref(), Box::pin(self.epoch_now()).await?, now);
         }
         let known = cache.0.store.inspect(&full).await?;
         Ok(known.map(|known| cache.without_tags(known)))
@@ -447,22 +450,22 @@ impl Cache {
 
     /// Checks a key, and says in which cache it is read and filled, and under which name: in this one, but where keys have homes.
     #[inline]
-    fn key<'k>(&self, key: &'k [u8]) -> Result<(&Cache, FullKey<'k>), Error> {
+    fn key<'k>(&self, key: &'k [u8], room: &'k mut Room) -> Result<(&Cache, FullKey<'k>), Error> {
         self.check_key(key)?;
         match self.homes() {
-            None => Ok((self, self.key_in(key, self.epoch()))),
-            Some(homes) => self.key_at_home(homes, key),
+            None => Ok((self, self.key_in(key, self.epoch(), room))),
+            Some(homes) => self.key_at_home(homes, key, room),
         }
     }
 
     /// A key that was checked, with the prefix and the epoch before it.
     #[inline]
-    fn key_in<'k>(&self, key: &'k [u8], epoch: Epoch) -> FullKey<'k> {
+    fn key_in<'k>(&self, key: &'k [u8], epoch: Epoch, room: &'k mut Room) -> FullKey<'k> {
         if self.is_named_as_given(epoch) {
-            return FullKey { epoch, bytes: Named::Given(key) };
+            return FullKey { epoch, bytes: key };
         }
         let space = self.0.tagging.is_some().then_some(tagged::VALUE);
-        FullKey { epoch, bytes: Named::Joined(self.joined(space, key, epoch)) }
+        FullKey { epoch, bytes: self.joined(space, key, epoch, room) }
     }
 
     /// Whether nothing stands before keys.
@@ -472,8 +475,16 @@ impl Cache {
     }
 
     /// A key with all that stands before it.
-    fn joined(&self, space: Option<u8>, key: &[u8], epoch: Epoch) -> SmallVec<[u8; 64]> {
-        let mut joined: SmallVec<[u8; 64]> = space.into_iter().collect();
+    #[inline]
+    fn joined<'k>(
+        &self,
+        space: Option<u8>,
+        key: &[u8],
+        epoch: Epoch,
+        room: &'k mut Room,
+    ) -> &'k [u8] {
+        let Room(joined) = room;
+        joined.extend(space);
         joined.extend_from_slice(&self.0.options.prefix);
         if !epoch.is_none() {
             joined.extend_from_slice(&epoch.get().to_be_bytes());
@@ -515,27 +526,24 @@ fn near_of(store: &Backend, options: &Options) -> Result<Option<Near>, Error> {
     Err(Error::invalid("near", problem))
 }
 
-/// A key with all that stands before it; most need no allocation.
+/// A key with all that stands before it.
+#[derive(Clone, Copy)]
 struct FullKey<'k> {
     /// The one that its record is of.
     epoch: Epoch,
-    bytes: Named<'k>,
+    bytes: &'k [u8],
 }
 
-enum Named<'k> {
-    Given(&'k [u8]),
-    Joined(SmallVec<[u8; 64]>),
-}
+/// Where one key is put together; most need no allocation. It stays where it is: to move it takes longer than to fill it.
+#[derive(Default)]
+struct Room(SmallVec<[u8; 64]>);
 
 impl Deref for FullKey<'_> {
     type Target = [u8];
 
     #[inline]
     fn deref(&self) -> &[u8] {
-        match &self.bytes {
-            Named::Given(key) => key,
-            Named::Joined(key) => key,
-        }
+        self.bytes
     }
 }
 

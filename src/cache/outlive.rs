@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use super::retry::token;
 use super::stopwatch::{Stopwatch, with_drift};
 use super::together::together;
-use super::{Cache, Error, Reservation};
+use super::{Cache, Error, Reservation, Room};
 use crate::protocol::{Claim, Terms, Token};
 use crate::store::{Read, Store as _, StoreError};
 
@@ -46,7 +46,8 @@ impl Cache {
     }
 
     async fn hushed(&self, key: &[u8]) -> Result<Option<Token>, Error> {
-        let (cache, key) = self.key(key)?;
+        let room = &mut Room::default();
+        let (cache, key) = self.key(key, room)?;
         Ok(cache.hush(&key).await)
     }
 

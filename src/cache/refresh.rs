@@ -15,7 +15,7 @@ use super::load::{Loaded, ToLoad};
 use super::retry::Settled;
 use super::stale::Loading;
 use super::tagged::{Closed, Nonces, stored};
-use super::{Cache, CallError, Error, FillOutcome, Fresh, FullKey};
+use super::{Cache, CallError, Error, FillOutcome, Fresh, FullKey, Room};
 use crate::protocol::{Claim, Epoch, Life, Refusal, Time, Token};
 use crate::store::{Change, Hit, StoreError, Value};
 
@@ -216,7 +216,7 @@ impl Cache {
         hit: &Hit,
     ) -> Result<Option<Refresh>, Error> {
         let key = key.as_ref();
-        match self.due(key, hit) {
+        match self.due(key, hit, &mut Room::default()) {
             Some(_) => self.begin_refresh(key, hit.stamp, hit.life).await,
             None => self.check_key(key).map(|()| None),
         }
@@ -226,7 +226,7 @@ impl Cache {
     #[cfg(feature = "capi")]
     #[inline]
     pub(crate) fn is_due(&self, key: &[u8], hit: &Hit) -> bool {
-        self.due(key, hit).is_some()
+        self.due(key, hit, &mut Room::default()).is_some()
     }
 
     /// Whether there are such hits.
@@ -243,7 +243,8 @@ impl Cache {
         stamp: Token,
         life: Option<Life>,
     ) -> Result<Option<Refresh>, Error> {
-        let (cache, key) = self.key(key)?;
+        let room = &mut Room::default();
+        let (cache, key) = self.key(key, room)?;
         let Some(dues) = &cache.0.dues else { return Ok(None) };
         let name = Bytes::copy_from_slice(&key);
         let Some(attempt) = dues.begin(&name, stamp, life) else { return Ok(None) };
@@ -251,9 +252,14 @@ impl Cache {
     }
 
     /// Where a value is read that is due, and under which name.
-    fn due<'k>(&self, key: &'k [u8], hit: &Hit) -> Option<(&Cache, &Dues, FullKey<'k>)> {
+    fn due<'k>(
+        &self,
+        key: &'k [u8],
+        hit: &Hit,
+        room: &'k mut Room,
+    ) -> Option<(&Cache, &Dues, FullKey<'k>)> {
         self.0.dues.as_ref().filter(|dues| dues.is_old(hit))?;
-        let (cache, key) = self.key(key).ok()?;
+        let (cache, key) = self.key(key, room).ok()?;
         let dues = cache.0.dues.as_ref()?;
         dues.may_begin(&key, hit).then_some((cache, dues, key))
     }
@@ -268,7 +274,8 @@ impl Cache {
         F: Future<Output = Result<Option<Fresh>, E>> + Send + 'static,
         E: fmt::Display + Send + 'static,
     {
-        let Some((cache, dues, key)) = self.due(key, hit) else { return };
+        let room = &mut Room::default();
+        let Some((cache, dues, key)) = self.due(key, hit, room) else { return };
         let (epoch, name) = (key.epoch, Bytes::copy_from_slice(&key));
         let Some(attempt) = dues.begin(&name, hit.stamp, hit.life) else { return };
         let (behind, stamp) = (cache.clone(), hit.stamp);

@@ -8,7 +8,7 @@ use futures_util::future::{join_all, try_join_all};
 use super::builder::Place;
 use super::follow::Gate;
 use super::homes::{Home, Homes};
-use super::{Cache, Error, FullKey};
+use super::{Cache, Error, FullKey, Room};
 use crate::protocol::Epoch;
 use crate::settings::{Fence, Options, UnreachableRegion};
 use crate::store::{Diagnosis, Finding, Level};
@@ -208,13 +208,14 @@ impl Cache {
         &self,
         homes: &Homes,
         key: &'k [u8],
+        room: &'k mut Room,
     ) -> Result<(&Cache, FullKey<'k>), Error> {
         let Home { region, epoch } = homes.of(key)?;
         let cache = self.in_region(&region).unwrap_or(self);
         if !Arc::ptr_eq(&self.0, &cache.0) {
             cache.check_key(key).map_err(|error| in_region(&region, error))?;
         }
-        Ok((cache, cache.key_in(key, epoch)))
+        Ok((cache, cache.key_in(key, epoch, room)))
     }
 }
 

@@ -14,7 +14,7 @@ use super::reservation::{Granted, Held, RegionOutcome, Reservation};
 use super::serving::{Serves, Table};
 use super::stopwatch::Stopwatch;
 use super::tagged::Bears;
-use super::{Cache, Error};
+use super::{Cache, Error, Room};
 use crate::protocol::{Claim, Epoch, Token};
 use crate::settings::UnreachableReserve;
 use crate::store::{Answer, Change, Store as _, StoreError};
@@ -136,7 +136,7 @@ impl Cache {
 
     /// A reservation that holds nothing in the own region.
     fn take_nothing(&self, key: &[u8]) -> Taken {
-        let key = Bytes::copy_from_slice(&self.key_in(key, Epoch::NONE));
+        let key = self.owned_key_in(&Bytes::copy_from_slice(key), Epoch::NONE);
         let granted = Granted::none(Stopwatch::start(), self.source_time(), Duration::ZERO);
         let sent = Sent { cache: self.clone(), key, tokens: Vec::new() };
         Taken { token: super::retry::token(), granted, sent, bears: Bears::Nothing }
@@ -150,7 +150,8 @@ impl Cache {
     /// In this cache's own store.
     async fn take(&self, key: &[u8], epoch: Epoch, proceeds: bool) -> Result<Taken, Error> {
         self.check_key(key)?;
-        self.take_full(&self.key_in(key, epoch), proceeds).await
+        let room = &mut Room::default();
+        self.take_full(&self.key_in(key, epoch, room), proceeds).await
     }
 
     /// The same by its whole name, which was checked, and only where the store answers.

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use super::found::LoadError;
 use super::stopwatch::Stopwatch;
-use super::{Cache, CallError, Error, Fresh};
+use super::{Cache, CallError, Error, Fresh, Room};
 use crate::protocol::{Token, Version};
 use crate::store::{Hit, Value};
 
@@ -259,7 +259,8 @@ impl Cache {
         read: impl FnOnce(Value) -> Option<T>,
     ) -> Option<Answer<T>> {
         self.0.last_known.as_ref()?;
-        let (cache, key) = self.key(key).ok()?;
+        let room = &mut Room::default();
+        let (cache, key) = self.key(key, room).ok()?;
         let known = cache.0.last_known.as_ref()?;
         let (value, age) = known.get(&key)?;
         let value = read(value)?;

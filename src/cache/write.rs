@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::fresh::{Checked, Fresh};
 use super::reservation::CommitOutcome;
 use super::retry::{Settled, token};
-use super::{Cache, Error, FullKey};
+use super::{Cache, Error, FullKey, Room};
 use crate::protocol::{Epoch, Time, Token};
 use crate::store::{Change, Guard, Snapshot, Standing, Store, StoreError};
 
@@ -100,7 +100,8 @@ impl Cache {
         key: impl AsRef<[u8]>,
         fresh: impl Into<Fresh>,
     ) -> Result<SetOutcome, Error> {
-        let (cache, key) = self.key(key.as_ref())?;
+        let room = &mut Room::default();
+        let (cache, key) = self.key(key.as_ref(), room)?;
         cache.may_store(key.epoch)?;
         let Some(fresh) = cache.unconditional(fresh.into())? else {
             return Ok(SetOutcome::TooLarge);
@@ -163,7 +164,8 @@ impl Cache {
         stamp: Token,
         fresh: impl Into<Fresh>,
     ) -> Result<ReplaceOutcome, Error> {
-        let (cache, key) = self.key(key.as_ref())?;
+        let room = &mut Room::default();
+        let (cache, key) = self.key(key.as_ref(), room)?;
         cache.may_store(key.epoch)?;
         let Some(Checked { value, ttl, .. }) = cache.unconditional(fresh.into())? else {
             return Ok(ReplaceOutcome::TooLarge);
@@ -199,7 +201,8 @@ impl Cache {
     /// [`Error::Invalid`] for a key or a time to live out of bounds; [`Error::Store`] if nobody
     /// answered; [`Error::ShutDown`].
     pub async fn touch(&self, key: impl AsRef<[u8]>, ttl: Duration) -> Result<TouchOutcome, Error> {
-        let (cache, key) = self.key(key.as_ref())?;
+        let room = &mut Room::default();
+        let (cache, key) = self.key(key.as_ref(), room)?;
         cache.may_store(key.epoch)?;
         let ttl = cache.0.options.check_ttl("ttl", ttl)?;
         let standing = cache.may_serve();

@@ -13,7 +13,7 @@ use bytes::Bytes;
 
 use super::fresh::Checked;
 use super::update::SourceResult;
-use super::{Cache, CallError, Error, Reservation, UpdateOutcome};
+use super::{Cache, CallError, Error, Reservation, Room, UpdateOutcome};
 use crate::protocol::Epoch;
 use crate::store::{Change, Snapshot, Value};
 use header::Nonce;
@@ -268,13 +268,13 @@ impl Cache {
 
     /// The full key of a tag's record.
     pub(super) fn tag_key(&self, tag: &[u8]) -> Bytes {
-        Bytes::copy_from_slice(&self.joined(Some(TAG), tag, self.epoch()))
+        Bytes::copy_from_slice(self.joined(Some(TAG), tag, self.epoch(), &mut Room::default()))
     }
 
     /// The full key of a record that the library keeps for itself.
     pub(super) fn own_key(&self, key: &[u8]) -> Bytes {
         let space = self.0.tagging.is_some().then_some(OWN);
-        Bytes::copy_from_slice(&self.joined(space, key, Epoch::NONE))
+        Bytes::copy_from_slice(self.joined(space, key, Epoch::NONE, &mut Room::default()))
     }
 
     /// What is committed of a tag: nothing, for as long as tags live.
