@@ -64,11 +64,13 @@ pub(super) struct Kept {
     beside: Option<Beside>,
 }
 
-/// A value without what stands before it, and copies of its tags' records that have the nonces it was stored with. Where these
-/// count, nobody needs to look for them.
+/// A value without what stands before it, and what is to be asked of the copies of its tags' records, which have the nonces it was
+/// stored with. Where these count, nobody needs to look for them.
 struct Beside {
     value: Value,
-    tags: SmallVec<[Arc<Kept>; 4]>,
+    /// Until all of them count, and none is to ask for more time.
+    until: Duration,
+    tags: SmallVec<[(Mark, Option<Standing>); 4]>,
 }
 
 #[derive(Clone)]
@@ -233,9 +235,13 @@ impl Cache {
         if !self.may_serve_copy(near, key, &kept, now) {
             return None;
         }
-        let counts = |tag: &Arc<Kept>| self.counts_at(near, tag, now) == Counts::Yes;
+        let counts = |(seen, standing): &(Mark, Option<Standing>)| {
+            !near.stripes.is_changed_since(*seen) && self.stands_at(*standing, now)
+        };
         let value = match &kept.beside {
-            Some(beside) if beside.tags.iter().all(counts) => beside.value.clone(),
+            Some(beside) if now < beside.until && beside.tags.iter().all(counts) => {
+                beside.value.clone()
+            }
             _ => self.brought_together(near, key, &kept, now)?,
         };
         Some(Hit { value, stamp: stored.stamp, version: stored.version, life: stored.life })
@@ -251,6 +257,7 @@ impl Cache {
     ) -> Option<Value> {
         let Stored { nonces, value } = read_header(&kept.hit.as_ref()?.value)?;
         let mut tags = SmallVec::with_capacity(nonces.len());
+        let mut until = Duration::MAX;
         for (tag, nonce) in nonces {
             let key = self.tag_key(&tag);
             let tag = near.copies.get(&key)?;
@@ -258,9 +265,11 @@ impl Cache {
             if !self.may_serve_copy(near, &key, &tag, now) {
                 return None;
             }
-            tags.push(tag);
+            let is_asked = tag.is_asked.load(Acquire);
+            until = until.min(if is_asked { tag.until } else { tag.renew.min(tag.until) });
+            tags.push((tag.seen, tag.standing));
         }
-        let beside = Some(Beside { value: value.clone(), tags });
+        let beside = Some(Beside { value: value.clone(), until, tags });
         let Kept { ref hit, since, until, renew, seen, standing, ref is_asked, .. } = *kept;
         let (hit, is_asked) = (hit.clone(), AtomicBool::new(is_asked.load(Acquire)));
         let kept = Kept { hit, since, until, renew, seen, standing, is_asked, beside };

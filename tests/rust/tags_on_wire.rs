@@ -1,7 +1,7 @@
 //! Tags on the wire test server: groups that one process purges or changes for another, and copies.
 
 use std::convert::Infallible;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use genfence::{
     Bypass, Cache, CommitOutcome, Error, Fresh, Lookup, Reservation, SourceResult, UpdateOutcome,
@@ -107,6 +107,22 @@ async fn a_tagged_value_that_is_read_again_and_again_costs_no_command() {
     asks.get_or_fill("other", async || Ok::<_, Infallible>("v")).await.unwrap();
     cache.purge_tag("a").await.unwrap();
     assert_eq!(text(&asks, "other").await, None);
+}
+
+#[tokio::test]
+async fn copies_of_a_value_and_of_its_tags_are_renewed_before_they_end() {
+    const NEAR: Duration = Duration::from_millis(300);
+    let (_server, cache, _other) = two("tags=true&near=300ms").await;
+    fill(&cache, "k", &["a", "b"]).await;
+    copied(&cache).await;
+    let (start, before) = (Instant::now(), cache.stats());
+    while start.elapsed() < 12 * NEAR {
+        assert_eq!(text(&cache, "k").await.as_deref(), Some("k"));
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    let after = cache.stats();
+    let asked = (after.hits - before.hits) - (after.near_hits - before.near_hits);
+    assert!(asked <= 6, "{asked} reads of the store in the time of 12 copies");
 }
 
 #[tokio::test]
