@@ -5,6 +5,7 @@ use std::path::Path;
 use plotters::prelude::*;
 
 use super::super::Failure;
+use super::nodes;
 use super::report::{Course, Run, Second};
 use crate::picture::{
     AXIS, Area, FAINT, GROUND, INK, OTHERS, OURS, centred, legend, title, unwritable,
@@ -85,7 +86,7 @@ fn panel(area: &Area<'_>, run: &Run) -> Result<(), Failure> {
             .draw_series([PathElement::new(points.collect::<Vec<_>>(), colour.stroke_width(3))])?;
     }
     for second in &run.seconds {
-        if let Some(event) = second.events.iter().find(|event| event.starts_with("node")) {
+        if let Some(event) = told_of(second) {
             let at = EmptyElement::at((middle(second), highest * 1.22));
             chart.draw_series([at + Text::new(event.clone(), (0, 0), centred(12, INK))])?;
         }
@@ -98,4 +99,10 @@ fn panel(area: &Area<'_>, run: &Run) -> Result<(), Failure> {
         }
     }
     Ok(())
+}
+
+/// There is room for one: what befell a node goes before what ended, which on a busy machine may be late and in the same second.
+fn told_of(second: &Second) -> Option<&String> {
+    let mut told = second.events.iter().filter(|event| event.starts_with("node"));
+    told.clone().find(|event| nodes::is_harm(event)).or_else(|| told.next())
 }

@@ -105,6 +105,11 @@ impl Drop for Nodes {
     }
 }
 
+/// Whether this tells of what befell a node.
+pub fn is_harm(event: &str) -> bool {
+    COURSE.iter().any(|(harm, _)| event.ends_with(harm.name()))
+}
+
 impl Harm {
     fn name(self) -> &'static str {
         match self {
