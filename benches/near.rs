@@ -27,6 +27,9 @@ const HITS: u32 = 200_000;
 const ROUNDS: usize = 9;
 const KEYS: u64 = 10_000;
 const CALLERS: usize = 128;
+/// Drawn beforehand, and gone through again and again, by each caller from a place of its own: to draw and to name a key takes longer than to
+/// read a copy of it.
+const DRAWS: usize = 1 << 15;
 const SECONDS: Duration = Duration::from_secs(2);
 /// Updates a second, of keys drawn as readers draw them.
 const UPDATES: [u64; 3] = [0, 10, 100];
@@ -94,17 +97,21 @@ async fn hits(near: &Cache) {
 async fn reads(cache: &Cache, updates: u64) -> (f64, f64) {
     let (stop, count) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
     let before = cache.stats();
-    let readers = (0..CALLERS).map(|_| {
+    let draws = Zipf::new(KEYS as f64, 0.99).unwrap().sample_iter(rand::rng());
+    let keys: Arc<[String]> = draws.take(DRAWS).map(|key| format!("k{}", key as u64)).collect();
+    let readers = (0..CALLERS).map(|caller| {
         let (cache, stop, count) = (cache.clone(), Arc::clone(&stop), Arc::clone(&count));
+        let keys = Arc::clone(&keys);
         tokio::spawn(async move {
-            let keys = Zipf::new(KEYS as f64, 0.99).unwrap();
-            while !stop.load(Relaxed) {
-                // In portions, as a counter that all share is one more thing to wait for.
-                for _ in 0..32 {
-                    let key = keys.sample(&mut rand::rng()) as u64;
-                    read(&cache, &format!("k{key}")).await;
+            // In portions, as a counter that all share is one more thing to wait for.
+            for some in keys.chunks(32).cycle().skip(caller * DRAWS / CALLERS / 32) {
+                if stop.load(Relaxed) {
+                    break;
                 }
-                count.fetch_add(32, Relaxed);
+                for key in some {
+                    read(&cache, key).await;
+                }
+                count.fetch_add(some.len() as u64, Relaxed);
                 tokio::task::yield_now().await;
             }
         })

@@ -29,7 +29,7 @@ impl Cache {
         Some(hit)
     }
 
-    /// As [`hit_at_once`](Cache::hit_at_once), of a value that is looked at where it stands, where nothing is noted of a hit.
+    /// As [`hit_at_once`](Cache::hit_at_once), of a value that is looked at where it stands, if nothing but that is to be done.
     #[cfg(feature = "capi")]
     #[inline]
     pub(crate) fn hit_in_place<T>(
@@ -38,9 +38,9 @@ impl Cache {
         tell: impl FnOnce(&Value, Token, Option<Version>) -> T,
     ) -> Option<T> {
         let all = &self.0;
-        let is_noted = all.tagging.is_some() || all.last_known.is_some() || all.regions.is_some();
+        let is_plain = all.tagging.is_none() && all.last_known.is_none() && all.regions.is_none();
         let store = match &all.store {
-            Backend::Memory(store) if !is_noted => store,
+            Backend::Memory(store) if is_plain => store,
             _ => return self.hit_at_once(key).map(|hit| tell(&hit.value, hit.stamp, hit.version)),
         };
         self.check_key(key).ok()?;

@@ -8,7 +8,7 @@ internal sealed partial class GenfenceHybridCache(
     GenfenceCache cache, HybridSerializers serializers, HybridCacheOptions hybrid, bool answersStale, ILogger logger)
     : HybridCache
 {
-    // There is no copy in process, and nothing is compressed.
+    // A copy in process is never stale, so nothing is gained by going around it; and nothing is compressed.
     private const HybridCacheEntryFlags WithoutEffect =
         HybridCacheEntryFlags.DisableLocalCache | HybridCacheEntryFlags.DisableCompression;
 

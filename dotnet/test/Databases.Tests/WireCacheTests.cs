@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Transactions;
 using Dapper;
 using Genfence.EntityFrameworkCore;
 using Microsoft.EntityFrameworkCore;
@@ -39,6 +40,36 @@ public sealed class WireCacheTests(PostgresServer server, WireServer wire) : Pos
             Assert.Equal(2, await witness.ServedAsync());
             Assert.Equal(0, witness.Stale);
         }));
+
+    [Fact]
+    public async Task A_scope_whose_time_is_over_while_its_keys_are_being_reserved_is_rolled_back_and_leaves_nothing_reserved()
+    {
+        var slow = new WireServer();
+        await slow.InitializeAsync();
+        await using var server = slow;
+        await using var cache = await GenfenceCache.ConnectAsync($"aerospike://{slow.Address}/test/cache?timeout=20s&cluster_guard=off&wait=0s&reservation_time=5m");
+        await cache.SetAsync("product:1", "old");
+        var options = new DbContextOptionsBuilder<Shop>();
+        Database.Use(options);
+        await using var db = new Shop(options.UseGenfence(cache, Shop.Map).Options);
+        var scope = new TransactionScope(TransactionScopeOption.Required, TimeSpan.FromMilliseconds(300), TransactionScopeAsyncFlowOption.Enabled);
+        (await db.Products.FirstAsync(row => row.Id == 1)).Name = "Kettle";
+        await db.SaveChangesAsync();
+        await slow.OrderAsync("delay-reply 3000");
+        scope.Complete();
+        var disposed = Task.Run(scope.Dispose);
+        // It waits for nobody whose answer does not matter any more.
+        await Assert.ThrowsAsync<TransactionAbortedException>(() => disposed.WaitAsync(Patience));
+        Assert.Equal("Pot", (await Open().Products.FirstAsync(row => row.Id == 1)).Name);
+        Assert.Equal(0, cache.Stats.Reservations);
+        for (var waited = Stopwatch.StartNew(); (await cache.TryGetAsync<string>("product:1")).Value != "new";)
+        {
+            Assert.True(waited.Elapsed < Patience, "it is still reserved");
+            Assert.Contains(await cache.GetOrFillAsync("product:1", _ => ValueTask.FromResult("new")), (string[])["old", "new"]);
+        }
+        // Its own key, and that of its list.
+        Assert.Equal((2L, 0L), (cache.Stats.Reservations, cache.Stats.ReservationsLeft));
+    }
 
     [Fact]
     public async Task On_a_cluster_a_transaction_may_take_as_long_as_its_reservations_though_the_lease_on_the_cluster_is_shorter()
@@ -94,14 +125,14 @@ public sealed class WireCacheTests(PostgresServer server, WireServer wire) : Pos
             await UntilAsync(() => witness.Reads > reads + 5);
             Assert.Equal((0, 2), (witness.Stale, await witness.ServedAsync()));
         }));
+    }
 
-        static async Task UntilAsync(Func<bool> condition)
+    private static async Task UntilAsync(Func<bool> condition)
+    {
+        for (var waited = Stopwatch.StartNew(); !condition() && waited.Elapsed < Patience;)
         {
-            for (var waited = Stopwatch.StartNew(); !condition() && waited.Elapsed < Patience;)
-            {
-                await Task.Delay(5);
-            }
-            Assert.True(condition());
+            await Task.Delay(5);
         }
+        Assert.True(condition());
     }
 }

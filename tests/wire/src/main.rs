@@ -7,7 +7,8 @@
 //! - `advance MS`: its clock goes forward by so many milliseconds;
 //! - `lose-replies N`: the next N commands that are no plain reads are applied, and their answers lost;
 //! - `lose-requests N`: the next N such commands are lost;
-//! - `clear`: ends the losses that were ordered before;
+//! - `delay-reply MS`: the next such command, or batch, is applied, and answered so many milliseconds later;
+//! - `clear`: ends what was ordered of commands before;
 //! - `evict-all`: all records go.
 
 use std::process::ExitCode;
@@ -61,19 +62,24 @@ fn take_orders(server: &Server) {
     std::process::exit(0);
 }
 
+/// Commands that are no plain reads.
+const CHANGES: [Kind; 3] = [Kind::Write, Kind::Delete, Kind::Operate];
+
 fn obey(server: &Server, line: &str) -> Option<()> {
     let (order, number) = line.split_once(' ').unwrap_or((line, "0"));
     let number: u64 = number.parse().ok()?;
-    let fault = |action| {
-        let is_change = |request: &genfence_wire::Request| {
-            matches!(request.kind, Kind::Write | Kind::Delete | Kind::Operate)
-        };
-        drop(server.faults().add(Rule::new(action).when(is_change).times(number)));
+    let fault = |action, kinds: &'static [Kind], times| {
+        let is_one = |request: &genfence_wire::Request| kinds.contains(&request.kind);
+        drop(server.faults().add(Rule::new(action).when(is_one).times(times)));
     };
     match order {
         "advance" => server.clock().advance(Duration::from_millis(number)),
-        "lose-replies" if number > 0 => fault(Action::DropReply(Then::Close)),
-        "lose-requests" if number > 0 => fault(Action::DropRequest(Then::Close)),
+        "lose-replies" if number > 0 => fault(Action::DropReply(Then::Close), &CHANGES, number),
+        "lose-requests" if number > 0 => fault(Action::DropRequest(Then::Close), &CHANGES, number),
+        "delay-reply" => {
+            let kinds = &[Kind::Write, Kind::Delete, Kind::Operate, Kind::Batch];
+            fault(Action::DelayReply(Duration::from_millis(number)), kinds, 1);
+        }
         "clear" => server.faults().clear(),
         "evict-all" => drop(server.evict_all()),
         _ => return None,
