@@ -326,7 +326,7 @@ impl Cache {
     }
 
     /// A key that was checked, with all that stands before it.
-    pub(super) fn owned_key_in(&self, key: &Bytes, epoch: Epoch) -> Bytes {
+    fn owned_key_in(&self, key: &Bytes, epoch: Epoch) -> Bytes {
         if self.is_named_as_given(epoch) {
             return key.clone();
         }

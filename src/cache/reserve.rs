@@ -136,7 +136,7 @@ impl Cache {
 
     /// A reservation that holds nothing in the own region.
     fn take_nothing(&self, key: &[u8]) -> Taken {
-        let key = self.owned_key_in(&Bytes::copy_from_slice(key), Epoch::NONE);
+        let key = Bytes::copy_from_slice(&self.key_in(key, Epoch::NONE, &mut Room::default()));
         let granted = Granted::none(Stopwatch::start(), self.source_time(), Duration::ZERO);
         let sent = Sent { cache: self.clone(), key, tokens: Vec::new() };
         Taken { token: super::retry::token(), granted, sent, bears: Bears::Nothing }

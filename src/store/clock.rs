@@ -70,8 +70,8 @@ impl Clock {
         if let Ticks::System(system) = &self.0
             && let Some(elapsed) = system.elapsed_roughly()
         {
-            let roughly = Time::from_nanos(nanos(EPOCH) + elapsed);
-            if roughly.as_nanos() + nanos(BEHIND) < limit.as_nanos() {
+            let roughly = Time::from_nanos(elapsed).after(EPOCH);
+            if roughly.after(BEHIND) < limit {
                 return roughly;
             }
         }
@@ -81,11 +81,6 @@ impl Clock {
 
 /// More than the kernel's own notes of the time are ever behind: they are made at each tick, 100 to 1000 a second.
 const BEHIND: Duration = Duration::from_millis(50);
-
-/// Of a span of a few seconds.
-const fn nanos(span: Duration) -> u64 {
-    span.as_secs() * 1_000_000_000 + span.subsec_nanos() as u64
-}
 
 #[derive(Clone, Copy, Debug)]
 struct System {

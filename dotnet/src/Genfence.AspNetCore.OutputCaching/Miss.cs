@@ -23,7 +23,7 @@ internal sealed class Miss(string[] tags, Lease lease, Action<Miss> ended) : IDi
     {
         lock (_lock)
         {
-            if (_lease is null || _requests == 0 || !Named(named))
+            if (_lease is null || !Named(named))
             {
                 return false;
             }
@@ -45,14 +45,16 @@ internal sealed class Miss(string[] tags, Lease lease, Action<Miss> ended) : IDi
 
     public void Dispose()
     {
+        Lease? left;
         lock (_lock)
         {
             if (--_requests > 0)
             {
                 return;
             }
+            left = TakeLease();
         }
         ended(this);
-        TakeLease()?.Dispose();
+        left?.Dispose();
     }
 }

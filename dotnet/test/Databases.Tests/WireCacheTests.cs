@@ -125,14 +125,14 @@ public sealed class WireCacheTests(PostgresServer server, WireServer wire) : Pos
             await UntilAsync(() => witness.Reads > reads + 5);
             Assert.Equal((0, 2), (witness.Stale, await witness.ServedAsync()));
         }));
-    }
 
-    private static async Task UntilAsync(Func<bool> condition)
-    {
-        for (var waited = Stopwatch.StartNew(); !condition() && waited.Elapsed < Patience;)
+        static async Task UntilAsync(Func<bool> condition)
         {
-            await Task.Delay(5);
+            for (var waited = Stopwatch.StartNew(); !condition() && waited.Elapsed < Patience;)
+            {
+                await Task.Delay(5);
+            }
+            Assert.True(condition());
         }
-        Assert.True(condition());
     }
 }

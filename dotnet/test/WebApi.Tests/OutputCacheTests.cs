@@ -101,6 +101,15 @@ public sealed class OutputCacheTests : IAsyncLifetime
         return (one, store == Memory ? one : await OpenAsync(store));
     }
 
+    /// <summary>Asks for a page, whose rendering has read the price and waits.</summary>
+    private async Task<(Source.Held Held, Task<string> Answer)> HeldAsync(Site site, string path)
+    {
+        var held = _page.HoldNext();
+        var answer = site.GetAsync(path);
+        await held.Reached.Task.WaitAsync(ShopTests.Patience);
+        return (held, answer);
+    }
+
     [Theory]
     [MemberData(nameof(Stores))]
     public async Task A_page_is_rendered_once_for_all_hosts_until_one_of_its_tags_is_evicted(string store)
@@ -120,9 +129,7 @@ public sealed class OutputCacheTests : IAsyncLifetime
     public async Task A_page_that_was_rendered_across_a_change_is_served_to_nobody_else(string store, string change)
     {
         var (one, other) = await TwoAsync(store);
-        var held = _page.HoldNext();
-        var first = one.GetAsync("/page");
-        await held.Reached.Task.WaitAsync(ShopTests.Patience);
+        var (held, first) = await HeldAsync(one, "/page");
         await s_changes[change](other, () => _page.Price = 2);
         held.Released.SetResult();
         // It began before the change.
@@ -138,9 +145,7 @@ public sealed class OutputCacheTests : IAsyncLifetime
     {
         var site = await Site.StartAsync(null, _page);
         _sites.Add(site);
-        var held = _page.HoldNext();
-        var first = site.GetAsync("/page");
-        await held.Reached.Task.WaitAsync(ShopTests.Patience);
+        var (held, first) = await HeldAsync(site, "/page");
         _page.Price = 2;
         await site.Store.EvictByTagAsync("hats", default);
         held.Released.SetResult();
@@ -189,9 +194,7 @@ public sealed class OutputCacheTests : IAsyncLifetime
     public async Task Who_renders_beside_another_and_is_done_first_stores(string store)
     {
         var site = await OpenAsync(store);
-        var held = _page.HoldNext();
-        var first = site.GetAsync("/alone");
-        await held.Reached.Task.WaitAsync(ShopTests.Patience);
+        var (held, first) = await HeldAsync(site, "/alone");
         Assert.Equal("1", await site.GetAsync("/alone"));
         Assert.Equal("1", await site.GetAsync("/alone"));
         Assert.Equal(2, _page.Renders);
@@ -209,9 +212,7 @@ public sealed class OutputCacheTests : IAsyncLifetime
         var held = new List<(Source.Held Held, Task<string> Answer)>();
         for (var i = 0; i < 2; i++)
         {
-            var next = _page.HoldNext();
-            held.Add((next, one.GetAsync("/alone")));
-            await next.Reached.Task.WaitAsync(ShopTests.Patience);
+            held.Add(await HeldAsync(one, "/alone"));
         }
         await s_changes[change](other, () => _page.Price = 2);
         foreach (var (page, answer) in Enumerable.Reverse(held))
@@ -228,9 +229,7 @@ public sealed class OutputCacheTests : IAsyncLifetime
     {
         var site = await OpenAsync(Memory);
         _page.Status = HttpStatusCode.NotFound;
-        var held = _page.HoldNext();
-        var first = site.GetAsync("/alone");
-        await held.Reached.Task.WaitAsync(ShopTests.Patience);
+        var (held, first) = await HeldAsync(site, "/alone");
         await site.GetAsync("/alone");
         Assert.Equal(0, site.Cache.Stats.LeasesReturned);
         _page.Status = HttpStatusCode.OK;
@@ -245,9 +244,7 @@ public sealed class OutputCacheTests : IAsyncLifetime
     public async Task Tags_that_a_page_gets_while_it_is_rendered_count_from_the_next_time_on(string store)
     {
         var site = await OpenAsync(store);
-        var held = _page.HoldNext();
-        var first = site.GetAsync("/late");
-        await held.Reached.Task.WaitAsync(ShopTests.Patience);
+        var (held, first) = await HeldAsync(site, "/late");
         _page.Price = 2;
         await site.Store.EvictByTagAsync("late", default);
         held.Released.SetResult();

@@ -20,7 +20,6 @@ use super::{
     Answer, Change, Diagnosis, Finding, Hit, Level, Look, Needs, Read, Record, Snapshot, Store,
     StoreError,
 };
-
 use crate::protocol::{self, Claim, Grant, Stamp, Terms, Time, Token};
 use shard::{RECORD, Shard};
 
